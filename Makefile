@@ -1,0 +1,63 @@
+PYTHON ?= python3
+BIN := .venv/bin
+LOCAL := .local/venv/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down run test check bench python
+
+help:
+	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
+	@echo "make up      start the embedded cloud and deploy to it; again after an edit: deploy what changed"
+	@echo "make down    stop it (its spells and casts are kept)"
+	@echo "make test    every suite"
+	@echo "make check   linters, types, import rules, template and state machines"
+	@echo "make bench   what a cast costs and takes"
+	@echo "make setup   the environment of tests and checks (.venv)"
+	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	{ echo "Python 3.11 or newer is needed; if it has another name than $(PYTHON): make PYTHON=python3.13 ..." >&2; exit 1; }
+
+# An environment is made again when its lock changes: the stamp is the lock that it was made from.
+define environment
+	@cmp -s $(1) $(2)/lock || { echo "Setting up $(2) ..."; rm -rf $(2) && $(PYTHON) -m venv $(2) && \
+	$(2)/bin/python $(PIP) -r $(1) && cp $(1) $(2)/lock; }
+endef
+
+.PHONY: .venv .local/venv
+.venv: python
+	$(call environment,requirements-dev.txt,.venv)
+
+.local/venv: python
+	$(call environment,local/requirements.txt,.local/venv)
+
+node_modules: package-lock.json
+	@npm ci --silent --no-audit --no-fund && touch node_modules
+
+setup: .venv
+
+up: .local/venv
+	@$(LOCAL)/python -m local up
+
+down: .local/venv
+	@$(LOCAL)/python -m local down
+
+run: .local/venv
+	@$(LOCAL)/python -m local run
+
+test: .venv .local/venv
+	@$(BIN)/python -m pytest
+
+check: .venv node_modules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint template.yaml
+	npx --no-install asl-validator --json-path statemachine/cast_spell.asl.json --json-path statemachine/poll_job.asl.json
+	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
+
+bench: .venv .local/venv
+	@$(BIN)/python -m bench

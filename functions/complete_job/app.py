@@ -1,0 +1,31 @@
+"""Takes a job's result: a provider's callback over HTTP, or a `Job Completed` event on the bus."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from spellcast import bootstrap
+from spellcast.api.completions import answer_callback
+from spellcast.application.complete_job import parse_completion
+from spellcast.observability import logger
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+    """An HTTP request is answered; an event that cannot be applied is logged, since nobody waits for it."""
+    if "detail-type" in event:
+        apply_event(event["detail"])
+        return None
+    body = event.get("body") or ""
+    content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    return answer_callback(
+        bootstrap.receive_callback(), event["pathParameters"]["token"], event.get("headers") or {}, content
+    )
+
+
+def apply_event(detail: dict[str, Any]) -> None:
+    """`{generationId, status, type?, data?, costUsd?, error?}`."""
+    generation_id, result = parse_completion(detail)
+    logger().append_keys(castId=generation_id.partition(".")[0], generationId=generation_id)
+    bootstrap.complete_job()(generation_id, result)
+    logger().info("Applied a completion from the bus", status=result.status)

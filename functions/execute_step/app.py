@@ -1,0 +1,17 @@
+"""Runs a segment of a cast; the state machine waits for its task token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spellcast import bootstrap
+from spellcast.domain.segments import Segment
+from spellcast.observability import logger
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> None:
+    """`{castId, segment, taskToken}`."""
+    logger().append_keys(castId=event["castId"])
+    segment = Segment(*event["segment"])
+    logger().info("Executing the step", segment=list(segment))
+    bootstrap.execute_step()(event["castId"], segment, event["taskToken"])

@@ -1,0 +1,20 @@
+"""Announces what leaves the table's stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spellcast import bootstrap
+from spellcast.observability import logger
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Records in order; those from the first failure on are delivered again."""
+    for record in event["Records"]:
+        written = bootstrap.parts().written(record["dynamodb"]["NewImage"])
+        try:
+            bootstrap.notify()(written)
+        except Exception:
+            logger().exception("A revision could not be announced; the stream delivers it again")
+            return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}
+    return {"batchItemFailures": []}

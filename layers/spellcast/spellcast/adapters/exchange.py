@@ -1,0 +1,145 @@
+"""One exchange with a provider, and what its outcome proves: that nothing was started, or not even that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from spellcast.domain.documents import Document, from_text, to_text
+from spellcast.domain.errors import (
+    OutcomeUnknown,
+    ProviderAnswerInvalid,
+    ProviderRefused,
+    ProviderUnavailable,
+)
+from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
+
+SUBMIT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+POLL_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+# Over and above the time-outs of one read, for a provider that sends a little at a time.
+SUBMIT_SECONDS = 45.0
+POLL_SECONDS = 20.0
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+MAX_MESSAGE_CHARACTERS = 500
+
+# A connection that was never made carried nothing.
+_NOTHING_WAS_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    httpx.LocalProtocolError,
+)
+# A server, or a proxy before it, that says "too slow" may have begun all the same.
+_AMBIGUOUS_CLIENT_ERRORS = frozenset({408})
+
+
+def provider_client() -> httpx.Client:
+    """A client for addresses that the operator configured: it follows no redirect and keeps no cookie."""
+    return httpx.Client(timeout=POLL_TIMEOUT, follow_redirects=False, headers={"User-Agent": "spellcast"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a provider answered, whole."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is a 2xx."""
+        return 200 <= self.status < 300
+
+    def document(self) -> Document | None:
+        """The body, where it is a JSON object."""
+        try:
+            document = from_text(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return document if isinstance(document, dict) else None
+
+
+class Provider:
+    """One service at one address. Messages name the service, never the address."""
+
+    def __init__(self, name: str, url: str, headers: Mapping[str, str], client: Callable[[], httpx.Client]) -> None:
+        self._name = name
+        self._url = url.rstrip("/")
+        self._headers = dict(headers)
+        self._client = client
+
+    def submit(
+        self, path: str, body: Document, *, explain: Callable[[Answer], str], run_id: str | None = None
+    ) -> Document:
+        """POSTs, once, what may cost money. OutcomeUnknown carries `run_id`, for whoever looks the job up."""
+        try:
+            answer = self._exchange("POST", path, body, SUBMIT_TIMEOUT, SUBMIT_SECONDS)
+        except _NOTHING_WAS_SENT as error:
+            raise ProviderUnavailable(f"{self._name} could not be reached") from error
+        except (httpx.HTTPError, AnswerTooLarge) as error:
+            raise OutcomeUnknown(f"{self._name} was asked, but its answer was lost", run_id) from error
+        if answer.status == 429:
+            raise ProviderUnavailable(f"{self._name} takes no more jobs at the moment (429)")
+        if answer.status >= 500 or answer.status < 200 or answer.status in _AMBIGUOUS_CLIENT_ERRORS:
+            raise OutcomeUnknown(f"{self._name} answered {answer.status} and may have started the job", run_id)
+        if not answer.is_success:
+            raise self._refused(answer, explain)
+        document = answer.document()
+        if document is None:
+            raise OutcomeUnknown(f"{self._name} took the job, but its answer cannot be read", run_id)
+        return document
+
+    def look_up(self, path: str, *, explain: Callable[[Answer], str]) -> Document | None:
+        """GETs; None where the provider answers 404."""
+        answer = self.ask("GET", path)
+        if answer.status == 404:
+            return None
+        if not answer.is_success:
+            raise self._refused(answer, explain)
+        document = answer.document()
+        if document is None:
+            raise ProviderAnswerInvalid(f"{self._name} answered something that is not a JSON object")
+        return document
+
+    def ask(self, method: str, path: str, body: Document | None = None) -> Answer:
+        """One request that may be repeated. What the provider itself answered is the caller's to judge."""
+        try:
+            answer = self._exchange(method, path, body, POLL_TIMEOUT, POLL_SECONDS)
+        except AnswerTooLarge as error:
+            raise ProviderAnswerInvalid(f"{self._name} answered more than {MAX_ANSWER_BYTES} bytes") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ProviderUnavailable(f"{self._name} could not be reached") from error
+        if answer.status >= 500 or answer.status in (408, 425, 429):
+            raise ProviderUnavailable(f"{self._name} answered {answer.status}")
+        return answer
+
+    def _exchange(
+        self, method: str, path: str, body: Document | None, timeout: httpx.Timeout, seconds: float
+    ) -> Answer:
+        headers = dict(self._headers)
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = to_text(body).encode()
+        client = self._client()
+        request = client.build_request(method, self._url + path, headers=headers, content=content, timeout=timeout)
+        response, data = read_bounded(client, request, max_bytes=MAX_ANSWER_BYTES, seconds=seconds)
+        return Answer(response.status_code, data)
+
+    def _refused(self, answer: Answer, explain: Callable[[Answer], str]) -> ProviderRefused:
+        if answer.status in (401, 403):
+            return ProviderRefused(f"{self._name} refused our credentials ({answer.status})")
+        if answer.status < 400:
+            return ProviderRefused(f"{self._name} redirects elsewhere ({answer.status}); is its address complete?")
+        return ProviderRefused(one_line(f"{self._name} refused ({answer.status}): {explain(answer)}"))
+
+
+def one_line(text: str) -> str:
+    """A message as a caller reads it: one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_MESSAGE_CHARACTERS else line[: MAX_MESSAGE_CHARACTERS - 1] + "…"

@@ -1,0 +1,44 @@
+"""What sort of file an address leads to, by its extension: the same on every system, unlike `mimetypes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from spellcast.domain.documents import Document
+
+_SUBTYPES = {
+    "image": ("png", "jpeg", "webp", "gif", "avif", "bmp", "tiff", "svg+xml"),
+    "video": ("mp4", "webm", "quicktime", "x-matroska"),
+    "audio": ("wav", "mpeg", "flac", "ogg", "opus", "mp4"),
+}
+_ALIASES = {
+    "jpg": "image/jpeg",
+    "tif": "image/tiff",
+    "svg": "image/svg+xml",
+    "mov": "video/quicktime",
+    "mkv": "video/x-matroska",
+    "mp3": "audio/mpeg",
+    "m4a": "audio/mp4",
+}
+
+
+def media_type(name: str) -> str | None:
+    """The media type of a file name or path, where its extension is a known one."""
+    extension = name.rpartition(".")[2].lower()
+    if extension in _ALIASES:
+        return _ALIASES[extension]
+    for kind, subtypes in _SUBTYPES.items():
+        if extension in subtypes:
+            return f"{kind}/{extension}"
+    return None
+
+
+def media_payload(files: Iterable[Document], kind_of_unknown: str = "file") -> Iterator[Document]:
+    """One payload element for each kind of file: `images`, or `files` of video, audio and anything else."""
+    found: dict[str, list[Document]] = {"image": [], "video": [], "audio": [], "file": []}
+    for file in files:
+        kind = str(file.get("mediaType") or kind_of_unknown).partition("/")[0]
+        found[kind if kind in found else "file"].append(file)
+    for kind, members in found.items():
+        if members:
+            yield {"type": kind, "data": {"images" if kind == "image" else "files": members}}

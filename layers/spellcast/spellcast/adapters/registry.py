@@ -1,0 +1,60 @@
+"""Finds the adapter of a service. A new provider is a file beside this one, with `build`, and a line here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.ports.adapter import Adapter, ProviderConfig
+
+if TYPE_CHECKING:
+    import httpx
+
+# service: its module here. A module is imported when the first step needs it, and not before.
+_MODULES = {
+    "string": "string",
+    "expression": "expression",
+    "http": "http",
+    "comfyui": "comfyui",
+    "replicate": "replicate",
+}
+_BUILT_IN = frozenset({"string", "expression", "http"})
+
+
+class Registry:
+    """The adapters of one container, each built once per configuration."""
+
+    def __init__(
+        self,
+        configuration: Callable[[str], ProviderConfig],
+        client_factory: Callable[[], httpx.Client],
+        allow_loopback: bool,
+    ) -> None:
+        self._configuration = configuration
+        self._client_factory = client_factory
+        self._allow_loopback = allow_loopback
+        self._client: httpx.Client | None = None
+        self._adapters: dict[str, tuple[ProviderConfig, Adapter]] = {}
+
+    def get(self, service: str) -> Adapter:
+        """Raises ProviderNotConfigured for a service that has no adapter or no configuration."""
+        if service not in _MODULES:
+            raise ProviderNotConfigured(
+                f"There is no adapter for the service {service!r}; there are {', '.join(_MODULES)}"
+            )
+        config = ProviderConfig() if service in _BUILT_IN else self._configuration(service)
+        cached = self._adapters.get(service)
+        # A key that was rotated reaches a warm container as soon as the configuration shows it.
+        if cached is not None and cached[0] == config:
+            return cached[1]
+        module = importlib.import_module(f"spellcast.adapters.{_MODULES[service]}")
+        adapter: Adapter = module.build(config, self._shared_client, self._allow_loopback)
+        self._adapters[service] = (config, adapter)
+        return adapter
+
+    def _shared_client(self) -> httpx.Client:
+        if self._client is None:
+            self._client = self._client_factory()
+        return self._client

@@ -1,0 +1,175 @@
+"""The service `replicate`: predictions, told of by a signed webhook and, where that stays away, by a poll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from spellcast.adapters.capabilities import JobsOnly
+from spellcast.adapters.exchange import Answer, Provider, one_line
+from spellcast.adapters.media import media_payload, media_type
+from spellcast.domain.documents import Document, from_text, to_text
+from spellcast.domain.errors import (
+    InvalidStepInput,
+    JobCancelled,
+    JobFailed,
+    JobLost,
+    OutcomeUnknown,
+    ProviderAnswerInvalid,
+    ProviderNotConfigured,
+    ProviderUnavailable,
+    StepFailed,
+)
+from spellcast.domain.results import Job, ToolResult, failed
+from spellcast.domain.tools import Tool
+from spellcast.outbound.guard import is_loopback
+from spellcast.outbound.standard_webhooks import verify
+from spellcast.ports.adapter import ProviderConfig, Request
+
+DEFAULT_URL = "https://api.replicate.com"
+# `output` and `logs` would come twice a second; nobody is shown them.
+_WEBHOOK_EVENTS = ["start", "completed"]
+
+
+def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loopback: bool) -> ReplicateAdapter:
+    """The registry's way in."""
+    if not config.key:
+        raise ProviderNotConfigured("replicate has no key: set SPELLCAST_REPLICATE_KEY, or `key` in its secret")
+    return ReplicateAdapter(config, client)
+
+
+class ReplicateAdapter(JobsOnly):
+    """Replicate's HTTP API, or whatever speaks it at the configured address."""
+
+    def __init__(self, config: ProviderConfig, client: Callable[[], httpx.Client]) -> None:
+        base = config.url or DEFAULT_URL
+        self._webhook_secret = config.webhook_secret
+        self._is_local = is_loopback(urlsplit(base).hostname or "")
+        self._provider = Provider("Replicate", base, {"Authorization": f"Bearer {config.key}"}, client)
+
+    def start_job(self, request: Request) -> Job:
+        """Creates a prediction of the tool's model, version or deployment."""
+        path, body = _target(request.tool)
+        body["input"] = {key: value for key, value in request.inputs.items() if value is not None}
+        # Replicate refuses a callback that is not https; the job is then found by polling.
+        if request.callback_url.startswith("https://") or (request.callback_url and self._is_local):
+            body["webhook"] = request.callback_url
+            body["webhook_events_filter"] = _WEBHOOK_EVENTS
+        prediction = self._provider.submit(path, body, explain=_explain)
+        run_id = prediction.get("id")
+        if not isinstance(run_id, str) or not run_id:
+            raise OutcomeUnknown("Replicate took the job, but its answer names none")
+        return Job(run_id)
+
+    def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
+        """Reads the prediction."""
+        prediction = self._provider.look_up(f"/v1/predictions/{quote(run_id, safe='')}", explain=_explain)
+        if prediction is None:
+            raise JobLost("Replicate does not know the prediction any more")
+        return _read(prediction, tool)
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
+        """The prediction as Replicate sends it, once its signature has been checked."""
+        verify(self._webhook_secret, headers, body, now)
+        try:
+            prediction = from_text(body)
+        except (ValueError, RecursionError) as error:
+            raise ProviderAnswerInvalid("Replicate's callback is not JSON") from error
+        if not isinstance(prediction, dict):
+            raise ProviderAnswerInvalid("Replicate's callback is not a prediction")
+        return _read(prediction, tool)
+
+    def cancel_job(self, run_id: str) -> None:
+        """A prediction that is over, or unknown, is left as it is."""
+        answer = self._provider.ask("POST", f"/v1/predictions/{quote(run_id, safe='')}/cancel")
+        if not answer.is_success and answer.status not in (404, 409, 422):
+            raise ProviderUnavailable(f"Replicate did not cancel the prediction ({answer.status})")
+
+
+def _target(tool: Tool) -> tuple[str, Document]:
+    metadata = tool.metadata
+    if version := metadata.get("version"):
+        return "/v1/predictions", {"version": str(version)}
+    for key, collection in (("model", "models"), ("deployment", "deployments")):
+        if name := metadata.get(key):
+            owner, _, rest = str(name).partition("/")
+            return f"/v1/{collection}/{quote(owner, safe='')}/{quote(rest, safe='')}/predictions", {}
+    raise InvalidStepInput(f"The tool {tool.tool_id} names no model, version or deployment in its metadata")
+
+
+def _read(prediction: Document, tool: Tool) -> ToolResult:
+    seconds = _predict_seconds(prediction)
+    duration_ms = None if seconds is None else int((seconds * 1000).to_integral_value(ROUND_HALF_UP))
+    match prediction.get("status"):
+        case "starting" | "processing" as status:
+            return ToolResult("processing", live_status=status)
+        case "succeeded":
+            return ToolResult("succeeded", tuple(_payload(prediction.get("output"), tool)), duration_ms=duration_ms)
+        case "failed":
+            reason = prediction.get("error") or "the prediction failed"
+            return _billed(JobFailed(one_line(f"Replicate: {reason}")), tool, seconds, duration_ms)
+        case "canceled" | "aborted":
+            return _billed(JobCancelled("The prediction was cancelled at Replicate"), tool, seconds, duration_ms)
+        case _:
+            raise ProviderAnswerInvalid("Replicate answered a prediction without a known status")
+
+
+def _billed(error: StepFailed, tool: Tool, seconds: Decimal | None, duration_ms: int | None) -> ToolResult:
+    """What is paid by the second is paid for until it failed; what is paid by the run is not paid for."""
+    if seconds is None or tool.costing is None or not tool.costing.unit.startswith("second"):
+        return failed(error, duration_ms=duration_ms)
+    return failed(error, cost_usd=tool.costing.amount * seconds, duration_ms=duration_ms)
+
+
+def _predict_seconds(prediction: Document) -> Decimal | None:
+    metrics = prediction.get("metrics")
+    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        return None
+    return Decimal(str(seconds))
+
+
+def _payload(output: Any, tool: Tool) -> Iterator[Document]:
+    """Addresses become images and files, chunks of text one text; other JSON is kept beside its text."""
+    if output is None:
+        return
+    values = output if isinstance(output, list) else [output]
+    if values and all(_is_address(value) for value in values):
+        yield from _media(values, tool)
+    elif values and all(isinstance(value, str) for value in values):
+        yield {"type": "text", "data": {"text": "".join(values)}}
+    else:
+        members = output.values() if isinstance(output, dict) else values
+        yield from _media([value for value in members if _is_address(value)], tool)
+        yield {"type": "text", "data": {"text": to_text(output), "result": output}}
+
+
+def _media(urls: list[str], tool: Tool) -> Iterator[Document]:
+    files = ({"url": url, **_typed(url)} for url in urls)
+    return media_payload(files, kind_of_unknown=str(tool.metadata.get("outputType") or "file"))
+
+
+def _typed(url: str) -> Document:
+    if url.startswith("data:"):
+        kind: str | None = url[5:].partition(",")[0].partition(";")[0]
+    else:
+        kind = media_type(urlsplit(url).path)
+    return {"mediaType": kind} if kind else {}
+
+
+def _is_address(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value.startswith(("https://", "http://", "data:"))
+        and not any(character.isspace() for character in value[:2000])
+    )
+
+
+def _explain(answer: Answer) -> str:
+    document = answer.document() or {}
+    return str(document.get("detail") or document.get("title") or "no reason given")

@@ -1,0 +1,1 @@
+"""The HTTP API: routes, the shapes of bodies, and errors as answers."""

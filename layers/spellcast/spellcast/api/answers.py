@@ -1,0 +1,184 @@
+"""The shapes of answers, for the OpenAPI document; a test holds them against what the routes answer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Answer(BaseModel):
+    """The common rules of all answers."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+class FaultAnswer(Answer):
+    """One fault, and where it stands."""
+
+    path: str
+    message: str
+
+
+class ErrorDetail(Answer):
+    """`code` is for programs, `message` for people, `details` names every fault of a body."""
+
+    code: str
+    message: str
+    details: list[FaultAnswer] | None = None
+
+
+class ErrorAnswer(Answer):
+    """What every refusal looks like."""
+
+    error: ErrorDetail
+
+
+class SpellAnswer(Answer):
+    """A spell, in lists without what its versions hold."""
+
+    spell_id: str
+    slug: str
+    public_slug: str | None = None
+    name: str
+    version: int
+    visibility: str
+    owned_by: str
+    usage_count: int
+    created_at: str
+    updated_at: str
+    description: str | None = None
+    steps: list[dict[str, Any]] | None = None
+    exposed_inputs: list[dict[str, Any]] | None = None
+    connections: list[dict[str, Any]] | None = None
+    tags: list[str] | None = None
+    warnings: list[FaultAnswer] | None = None
+
+
+class SpellsAnswer(Answer):
+    """A part of the account's spells."""
+
+    spells: list[SpellAnswer]
+    cursor: str | None = None
+
+
+class StepFailureAnswer(Answer):
+    """Why a generation failed."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class GenerationMetadata(BaseModel):
+    """The original's keys, assembled on read."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="allow")
+
+    is_spell: bool
+    cast_id: str
+    step_index: int
+
+
+class GenerationAnswer(Answer):
+    """The record of one attempt at one step."""
+
+    generation_id: str
+    cast_id: str
+    spell_id: str
+    step_index: int
+    step_id: str
+    attempt: int
+    tool_id: str
+    tool_display_name: str
+    service_name: str
+    status: Literal["pending", "processing", "completed", "failed", "cancelled", "skipped"]
+    revision: int
+    request_payload: dict[str, Any]
+    response_payload: list[dict[str, Any]]
+    outputs: dict[str, Any] | list[dict[str, Any]]
+    cost_usd: str
+    points_spent: int
+    duration_ms: int | None = None
+    request_timestamp: str
+    response_timestamp: str | None = None
+    delivery_strategy: str
+    delivery_status: str
+    error: StepFailureAnswer | None = None
+    metadata: GenerationMetadata
+
+
+class CastFailureAnswer(Answer):
+    """Which step failed and why."""
+
+    step_index: int | None = None
+    step_id: str | None = None
+    generation_id: str | None = None
+    code: str
+    message: str
+
+
+class CastAnswer(Answer):
+    """One run of a spell; `generations` only where one cast is asked for."""
+
+    cast_id: str
+    spell_id: str
+    spell_slug: str
+    spell_name: str
+    version: int
+    status: Literal["running", "completed", "failed", "cancelled"]
+    revision: int
+    inputs: dict[str, Any]
+    step_count: int
+    step_generation_ids: list[str]
+    cost_usd: str
+    points_spent: int
+    outputs: dict[str, Any] | list[dict[str, Any]] | None = None
+    started_at: str
+    updated_at: str
+    completed_at: str | None = None
+    failed_at: str | None = None
+    failure_reason: str | None = None
+    failure: CastFailureAnswer | None = None
+    budget_usd: str | None = None
+    metadata: dict[str, Any]
+    generations: list[GenerationAnswer] | None = None
+
+
+class CastsAnswer(Answer):
+    """A part of the account's casts, latest first."""
+
+    casts: list[CastAnswer]
+    cursor: str | None = None
+
+
+class ToolAnswer(BaseModel):
+    """A tool's definition."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="allow")
+
+    tool_id: str
+    service: str
+    display_name: str
+
+
+class ToolsAnswer(Answer):
+    """All tools that the account can use."""
+
+    tools: list[ToolAnswer]
+
+
+class TicketAnswer(Answer):
+    """A ticket, and the address that takes it."""
+
+    ticket: str
+    url: str
+    expires_at: str
+
+
+class HealthAnswer(Answer):
+    """The API answers."""
+
+    status: str
+    version: str

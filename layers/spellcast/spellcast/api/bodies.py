@@ -1,0 +1,152 @@
+"""The bodies that callers send. Keys are camelCase, unknown keys are faults."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from spellcast.domain.documents import Document
+
+# Ids, keys of inputs and outputs, node ids: what may stand in a key of the pipeline context.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+# A decimal string: a JSON number would be a binary fraction by the time it is read.
+Money = Annotated[str, StringConstraints(pattern=r"^\d{1,12}(\.\d{1,12})?$")]
+
+
+class Body(BaseModel):
+    """The common rules of all bodies."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+
+    def document(self) -> Document:
+        """The body as JSON, without what was not sent."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+class StaticMapping(Body):
+    """The author's own value."""
+
+    type: Literal["static"]
+    value: Any = None
+
+
+class NodeOutputMapping(Body):
+    """A wire from an earlier step; `outputKey` is an output's name, or a type (`image`, `text`, `output`)."""
+
+    type: Literal["nodeOutput"]
+    node_id: Name
+    output_key: Name
+    param_key: Name | None = None
+
+
+class StepBody(Body):
+    """One use of a tool: with `id` and `parameterMappings`, or with `stepId` and `parameterOverrides`."""
+
+    id: Name | None = None
+    step_id: Name | int | None = None
+    tool_identifier: Name
+    tool_version: Name | None = None
+    display_name: Name | None = None
+    parameter_mappings: dict[Name, Annotated[StaticMapping | NodeOutputMapping, Field(discriminator="type")]] = Field(
+        default_factory=dict
+    )
+    parameter_overrides: dict[Name, Any] = Field(default_factory=dict)
+    output_mappings: dict[Name, Name] = Field(default_factory=dict)
+
+
+class ExposedInput(Body):
+    """A parameter that the caster may set, as `<nodeId>_<paramKey>` or `<paramKey>`."""
+
+    node_id: Name
+    param_key: Name
+    param_type: Name | None = None
+    default_value: Any = None
+
+
+class SpellBody(Body):
+    """A spell, as its author composes it."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    description: Annotated[str, StringConstraints(max_length=5_000)] = ""
+    steps: Annotated[list[StepBody], Field(min_length=1)]
+    exposed_inputs: list[ExposedInput] = Field(default_factory=list)
+    connections: list[dict[str, Any]] = Field(default_factory=list)
+    visibility: Literal["private", "listed", "public"] = "private"
+    tags: Annotated[list[Name], Field(max_length=50)] = Field(default_factory=list)
+
+    def content(self) -> Document:
+        """What a version of the spell keeps."""
+        document = self.document()
+        return {key: value for key, value in document.items() if key not in ("name", "visibility")}
+
+
+class CastBody(Body):
+    """A run of a spell; `spell` is its id, slug or name."""
+
+    spell: Name
+    inputs: dict[Name, Any] = Field(default_factory=dict)
+    version: Annotated[int, Field(ge=1)] | None = None
+    webhook_url: Annotated[str, StringConstraints(max_length=2_048)] | None = None
+    webhook_secret: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    budget_usd: Money | None = None
+    metadata: dict[Name, Any] = Field(default_factory=dict)
+
+
+class InputFieldBody(Body):
+    """One key of a tool's input schema; required unless it says otherwise."""
+
+    name: Name | None = None
+    type: Name = "string"
+    required: bool = True
+    default: Any = None
+    description: str | None = None
+    advanced: bool | None = None
+    enum: list[Any] | None = None
+    order: int | None = None
+    visible_if: dict[str, Any] | None = None
+    configurable: bool | None = None
+
+
+class AmountBody(Body):
+    """US dollars per unit; a decimal string, or a JSON number as in the original's definitions."""
+
+    amount: Annotated[Decimal, Field(ge=0, strict=False)]
+    unit: Literal["second", "seconds", "run", "request", "token", "fixed"] = "run"
+
+
+class CostingBody(Body):
+    """What a run costs: `machine` reads `rate` and `unit`, `fixed` `fixedCost`, `static` `staticCost`."""
+
+    rate_source: Literal["machine", "fixed", "static"]
+    rate: Annotated[Decimal, Field(ge=0, strict=False)] | None = None
+    unit: Literal["second", "seconds", "run", "request", "token", "fixed"] | None = None
+    static_cost: AmountBody | None = None
+    fixed_cost: AmountBody | None = None
+
+
+class ToolBody(Body):
+    """A tool's definition (the original's keys, and `deadlineSeconds`)."""
+
+    tool_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    service: Name
+    display_name: Name
+    command_name: Name | None = None
+    api_path: str | None = None
+    description: str | None = None
+    version: str | None = None
+    migrations: dict[str, Any] | None = None
+    input_schema: dict[Name, InputFieldBody] = Field(default_factory=dict)
+    output_schema: dict[str, Any] | None = None
+    costing_model: CostingBody | None = None
+    delivery_mode: Literal["immediate", "async", "webhook"] = "immediate"
+    deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    webhook_strategy: dict[str, Any] | None = None
+    platform_hints: dict[str, Any] | None = None
+    delivery_hints: dict[str, Any] | None = None
+    category: str | None = None
+    visibility: Literal["public", "internal", "hidden"] | None = None
+    human_defaults: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None

@@ -1,0 +1,37 @@
+"""The providers' callbacks: always a 2xx or 4xx, fast (contract §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spellcast.api.errors import error_document, status_of
+from spellcast.application.complete_job import ReceiveCallback
+from spellcast.domain import documents
+from spellcast.domain.errors import PayloadTooLarge, SpellcastError, StepFailed
+from spellcast.observability import logger
+
+MAX_CALLBACK_BYTES = 1_000_000
+
+
+def answer_callback(receive: ReceiveCallback, token: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The answer in API Gateway's payload format 2.0; the log never holds the token."""
+    try:
+        if len(body) > MAX_CALLBACK_BYTES:
+            raise PayloadTooLarge(f"A callback has at most {MAX_CALLBACK_BYTES} bytes.")
+        generation_id = receive(token, headers, body)
+    except SpellcastError as error:
+        logger().warning("A callback was refused", code=error.code)
+        # What fails a step is, in a callback, something wrong with what was sent.
+        status = 400 if isinstance(error, StepFailed) else status_of(error)
+        return _answer(status, error_document(error))
+    logger().info("A callback was taken", castId=generation_id.partition(".")[0], generationId=generation_id)
+    return _answer(200, {"generationId": generation_id})
+
+
+def _answer(status: int, document: documents.Document) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "application/json"},
+        "body": documents.to_text(document),
+    }

@@ -1,0 +1,129 @@
+"""One request: who asks, is the body one, which route, and every refusal in the same shape."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer
+
+from spellcast import __version__
+from spellcast.api.errors import error_document, faults_of, status_of
+from spellcast.api.routes import UseCases, add_routes
+from spellcast.application.authenticate import Authenticate
+from spellcast.domain import documents
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import Fault, InvalidInput, NotFound, PayloadTooLarge, SpellcastError
+from spellcast.observability import logger
+
+MAX_BODY_BYTES = 1_000_000
+# Deeper than anything that people write, and shallow enough for every reader of JSON.
+MAX_DEPTH = 60
+_OPEN_PATHS = frozenset({"/v1/health", "/openapi.json", "/docs"})
+
+
+@dataclass(frozen=True, slots=True)
+class CastApi:
+    """The function behind the API's `$default` route."""
+
+    authenticate: Authenticate
+    resolver: APIGatewayHttpResolver
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """The answer in API Gateway's payload format 2.0."""
+        headers = event.get("headers") or {}
+        try:
+            if event["rawPath"] not in _OPEN_PATHS:
+                account_id = self.authenticate(headers.get("x-api-key"), headers.get("authorization"))
+                self.resolver.append_context(account_id=account_id)  # type: ignore[no-untyped-call]
+            _check_body(event)
+            # Every body here is JSON, whatever its sender calls it (`curl -d` calls it a form).
+            as_json = {**event, "headers": {**headers, "content-type": "application/json"}}
+            return self.resolver.resolve(as_json, context)
+        except SpellcastError as error:
+            return {
+                "statusCode": status_of(error),
+                "headers": {"content-type": "application/json"},
+                "body": documents.to_text(error_document(error)),
+            }
+
+
+def build_cast_api(authenticate: Authenticate, use: UseCases) -> CastApi:
+    """The API with its routes, its errors and its description."""
+    app = APIGatewayHttpResolver(enable_validation=True)
+    _add_errors(app, use)
+    add_routes(app, use)
+    _add_description(app)
+    return CastApi(authenticate, app)
+
+
+def _add_errors(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.exception_handler(SpellcastError)  # type: ignore[untyped-decorator]
+    def refuse(error: SpellcastError) -> Response[str]:
+        if status_of(error) >= 500:
+            logger().exception("A request failed", code=error.code)
+        return _refusal(error)
+
+    @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]
+    def refuse_shape(error: RequestValidationError) -> Response[str]:
+        return _refusal(InvalidInput(faults_of(error.errors())))
+
+    @app.not_found
+    def no_such_route(error: NotFoundError) -> Response[str]:
+        return _refusal(NotFound("There is no such route."))
+
+    @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
+    def fail(error: Exception) -> Response[str]:
+        logger().exception("A request failed in a way that it should not")
+        return _refusal(SpellcastError("The request failed because of a defect; it was logged."))
+
+
+def _add_description(app: APIGatewayHttpResolver) -> None:
+    about: Document = {
+        "title": "Spellcast",
+        "version": __version__,
+        "description": "Casts of spells: ordered steps, each a tool that makes text, images or video.",
+    }
+    schemes: dict[str, Any] = {
+        "apiKey": APIKey.model_validate({"name": "X-API-Key", "in": APIKeyIn.header}),
+        "bearer": HTTPBearer(bearerFormat="JWT"),
+    }
+    required: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def get_openapi() -> Response[str]:
+        document = app.get_openapi_json_schema(**about, security_schemes=schemes, security=required)
+        return Response(200, "application/json", document)
+
+    app.enable_swagger(path="/docs", **about, security_schemes=schemes, security=required)
+
+
+def _refusal(error: SpellcastError) -> Response[str]:
+    return Response(status_of(error), "application/json", documents.to_text(error_document(error)))
+
+
+def _check_body(event: dict[str, Any]) -> None:
+    """Refuses what no route takes, before any route reads it."""
+    body = event.get("body")
+    if body is None:
+        return
+    try:
+        content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput([Fault("body", "is not valid base64")]) from error
+    if len(content) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"A body has at most {MAX_BODY_BYTES} bytes, this one has {len(content)}.")
+    if not content.strip():
+        return
+    try:
+        document = documents.from_text(content)
+        too_deep = documents.is_deeper_than(document, MAX_DEPTH)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput([Fault("body", "is not JSON")]) from error
+    if too_deep:
+        raise InvalidInput([Fault("body", f"is nested deeper than {MAX_DEPTH} levels")])

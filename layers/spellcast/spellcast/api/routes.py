@@ -1,0 +1,163 @@
+"""The routes of contract §4. A new route goes here; what it does is a use case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+
+from spellcast import __version__
+from spellcast.api import answers
+from spellcast.api.bodies import CastBody, SpellBody, ToolBody
+from spellcast.application.cast_spell import CastOrder, CastSpell
+from spellcast.application.create_spell import CreateSpell
+from spellcast.application.create_tool import CreateTool
+from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_spells import FindSpells
+from spellcast.application.find_tools import FindTools
+from spellcast.application.issue_ticket import IssueTicket
+from spellcast.domain import documents, identifiers, times
+from spellcast.domain.documents import Document
+from spellcast.domain.resources import cast_resource, spell_resource
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the routes call."""
+
+    create_spell: CreateSpell
+    find_spells: FindSpells
+    cast_spell: CastSpell
+    find_casts: FindCasts
+    create_tool: CreateTool
+    find_tools: FindTools
+    issue_ticket: IssueTicket
+    websocket_url: str
+
+
+Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
+Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
+
+
+def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    """Adds every route to the resolver."""
+    _add_spells(app, use)
+    _add_casts(app, use)
+    _add_tools(app, use)
+
+    @app.post(
+        "/v1/realtime/ticket", summary="A ticket for the WebSocket", responses=_answers(201, answers.TicketAnswer)
+    )
+    def issue_ticket() -> Response[str]:
+        ticket = use.issue_ticket(_account(app))
+        url = f"{use.websocket_url}?ticket={ticket.secret}"
+        return _json(201, {"ticket": ticket.secret, "url": url, "expiresAt": times.to_text(ticket.expires_at)})
+
+    @app.get(
+        "/v1/health", summary="Whether the API answers", responses=_answers(200, answers.HealthAnswer), security=[]
+    )
+    def get_health() -> Response[str]:
+        return _json(200, {"status": "ok", "version": __version__})
+
+
+def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.post("/v1/spells", summary="Save a new spell", responses=_answers(201, answers.SpellAnswer))
+    def create_spell(body: Annotated[SpellBody, Body()]) -> Response[str]:
+        spell, version, warnings = use.create_spell(_account(app), body.name, body.visibility, body.content())
+        found = [{"path": warning.path, "message": warning.message} for warning in warnings]
+        return _json(201, {**spell_resource(spell, version), "warnings": found})
+
+    @app.get("/v1/spells", summary="The account's spells", responses=_answers(200, answers.SpellsAnswer))
+    def list_spells(limit: Limit = 25, cursor: Cursor = None) -> Response[str]:
+        page = use.find_spells.list(_account(app), limit=limit, cursor=cursor)
+        return _json(200, _page("spells", [spell_resource(spell) for spell in page.items], page.cursor))
+
+    @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer))
+    def get_spell(
+        spell: Annotated[str, Path(description="Id, slug or name.")],
+        version: Annotated[int | None, Query(ge=1, description="The latest where none is named.")] = None,
+    ) -> Response[str]:
+        found = use.find_spells.get(_account(app), spell)
+        return _json(200, spell_resource(found, use.find_spells.version(found, version)))
+
+
+def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.post("/v1/casts", summary="Cast a spell", responses=_answers(202, answers.CastAnswer))
+    def cast_spell(
+        body: Annotated[CastBody, Body()],
+        idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
+    ) -> Response[str]:
+        order = CastOrder(
+            spell=body.spell,
+            fingerprint=identifiers.fingerprint(documents.canonical(body.document())),
+            inputs=body.inputs,
+            version=body.version,
+            webhook_url=body.webhook_url,
+            webhook_secret=body.webhook_secret,
+            budget_usd=None if body.budget_usd is None else Decimal(body.budget_usd),
+            metadata=body.metadata,
+            idempotency_key=idempotency_key,
+        )
+        cast, is_new = use.cast_spell(_account(app), order)
+        return _json(202 if is_new else 200, cast_resource(cast))
+
+    @app.get("/v1/casts", summary="The account's casts, latest first", responses=_answers(200, answers.CastsAnswer))
+    def list_casts(
+        status: Annotated[Literal["running", "completed", "failed", "cancelled"] | None, Query()] = None,
+        limit: Limit = 25,
+        cursor: Cursor = None,
+    ) -> Response[str]:
+        page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor)
+        return _json(200, _page("casts", list(page.items), page.cursor))
+
+    @app.get("/v1/casts/<cast_id>", summary="A cast and its generations", responses=_answers(200, answers.CastAnswer))
+    def get_cast(cast_id: str) -> Response[str]:
+        return _json(200, use.find_casts.get(_account(app), cast_id))
+
+    @app.get(
+        "/v1/generations/<generation_id>",
+        summary="The record of one step",
+        responses=_answers(200, answers.GenerationAnswer),
+    )
+    def get_generation(generation_id: str) -> Response[str]:
+        return _json(200, use.find_casts.get_generation(_account(app), generation_id))
+
+
+def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.get("/v1/tools", summary="All tools that steps can use", responses=_answers(200, answers.ToolsAnswer))
+    def list_tools() -> Response[str]:
+        return _json(200, {"tools": [tool.document for tool in use.find_tools.list(_account(app))]})
+
+    @app.get("/v1/tools/<tool_id>", summary="One tool's definition", responses=_answers(200, answers.ToolAnswer))
+    def get_tool(tool_id: str) -> Response[str]:
+        return _json(200, use.find_tools.get(_account(app), tool_id).document)
+
+    @app.post("/v1/tools", summary="Add a tool of the account's own", responses=_answers(201, answers.ToolAnswer))
+    def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
+        return _json(201, use.create_tool(_account(app), body.document()).document)
+
+
+def _account(app: APIGatewayHttpResolver) -> str:
+    return str(app.context["account_id"])
+
+
+def _json(status: int, document: Document) -> Response[str]:
+    return Response(status, "application/json", documents.to_text(document))
+
+
+def _page(name: str, items: list[Document], cursor: str | None) -> Document:
+    return {name: items, **({"cursor": cursor} if cursor else {})}
+
+
+def _answers(status: int, model: type[Any]) -> Any:
+    """The answers of a route for the OpenAPI document."""
+    error = {"content": {"application/json": {"model": answers.ErrorAnswer}}}
+    documented: dict[int, Any] = {
+        status: {"description": "Done", "content": {"application/json": {"model": model}}},
+        400: {"description": "The request is wrong; every fault is named", **error},
+        401: {"description": "No credentials, or wrong ones", **error},
+    }
+    return documented

@@ -1,0 +1,113 @@
+"""Starts a cast: validates what can be validated, writes the cast, starts its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from spellcast.application.find_spells import FindSpells
+from spellcast.application.find_tools import FindTools
+from spellcast.domain import identifiers
+from spellcast.domain.casts import Cast
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, WriteConflict
+from spellcast.domain.parameters import caster_inputs
+from spellcast.domain.segments import Segment, cast_seconds, plan_segments
+from spellcast.domain.spells import SpellVersion
+from spellcast.ports.clock import Clock
+from spellcast.ports.machine import Machine
+from spellcast.ports.store import CastStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastOrder:
+    """What the caster asks for; `fingerprint` is of the request's body, for the Idempotency-Key."""
+
+    spell: str
+    fingerprint: str
+    inputs: Document = field(default_factory=dict)
+    version: int | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
+    budget_usd: Decimal | None = None
+    metadata: Document = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CastSpell:
+    """The cast is written before its machine is started, so a repeat of the request mends a start that was lost.
+
+    `refusal_of` says why an address must not be called, or None.
+    """
+
+    casts: CastStore
+    find_spells: FindSpells
+    find_tools: FindTools
+    machine: Machine
+    clock: Clock
+    refusal_of: Callable[[str], str | None]
+
+    def __call__(self, account_id: str, order: CastOrder) -> tuple[Cast, bool]:
+        """The cast, and whether it is new. Raises SpellNotFound, InvalidInput, IdempotencyKeyReused."""
+        if order.idempotency_key is not None:
+            known = self.casts.get_cast(identifiers.cast_id_for(account_id, order.idempotency_key))
+            if known is not None:
+                return self._repeated(account_id, known, order), False
+        if order.webhook_url is not None and (reason := self.refusal_of(order.webhook_url)):
+            raise InvalidInput([Fault("webhookUrl", reason)])
+        spell = self.find_spells.get(account_id, order.spell)
+        version = self.find_spells.version(spell, order.version)
+        segments = self._segments(account_id, version)
+        now = self.clock.now()
+        cast = Cast(
+            cast_id=identifiers.cast_id_for(account_id, order.idempotency_key)
+            if order.idempotency_key is not None
+            else identifiers.new_id(),
+            account_id=account_id,
+            spell_id=spell.spell_id,
+            spell_slug=spell.slug,
+            spell_name=version.name,
+            version=version.version,
+            inputs=caster_inputs(order.inputs),
+            step_count=len(version.steps),
+            started_at=now,
+            updated_at=now,
+            deadline_at=now + timedelta(seconds=cast_seconds(segments)),
+            request_fingerprint=order.fingerprint,
+            metadata=order.metadata,
+            budget_usd=order.budget_usd,
+            webhook_url=order.webhook_url,
+            webhook_secret=order.webhook_secret,
+        )
+        try:
+            self.casts.create_cast(cast)
+        except WriteConflict:
+            # The same key came twice at once, and the other request was faster.
+            written = self.casts.get_cast(cast.cast_id)
+            return self._repeated(account_id, written or cast, order), False
+        self.machine.start_cast(cast.cast_id, segments)
+        return cast, True
+
+    def _repeated(self, account_id: str, known: Cast, order: CastOrder) -> Cast:
+        if known.request_fingerprint != order.fingerprint:
+            raise IdempotencyKeyReused("This Idempotency-Key was used with another body.")
+        if not known.is_terminal:
+            spell = self.find_spells.spells.get_version(known.spell_id, known.version)
+            if spell is not None:
+                self.machine.start_cast(known.cast_id, self._segments(account_id, spell))
+        return known
+
+    def _segments(self, account_id: str, version: SpellVersion) -> list[Segment]:
+        identifiers_used = [step.tool_identifier for step in version.steps]
+        tools = self.find_tools.known(account_id, identifiers_used)
+        faults = [
+            Fault(f"spell.steps[{position}].toolIdentifier", f"there is no tool {identifier!r} any more")
+            for position, identifier in enumerate(identifiers_used)
+            if identifier not in tools
+        ]
+        if faults:
+            raise InvalidInput(faults)
+        return plan_segments([tools[identifier] for identifier in identifiers_used])

@@ -1,0 +1,132 @@
+"""Closes a cast: finishes what is open, sums what was spent, and writes the one terminal revision."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from spellcast.application.process_output import ProcessOutput
+from spellcast.domain import money
+from spellcast.domain.casts import Cast, CastFailure
+from spellcast.domain.errors import CastNotFound, WriteConflict
+from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.outputs import web_outputs
+from spellcast.domain.results import Failure, ToolResult
+from spellcast.ports.clock import Clock
+from spellcast.ports.store import CastStore
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeCost:
+    """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent."""
+
+    casts: CastStore
+    process_output: ProcessOutput
+    clock: Clock
+
+    def __call__(self, cast_id: str, interruption: Failure | None = None) -> Cast:
+        """The closed cast. `interruption` says why the machine ended where no step's record does."""
+        while True:
+            loaded = self.casts.load_cast(cast_id)
+            if loaded is None:
+                raise CastNotFound(f"There is no cast {cast_id}.")
+            cast, generations = loaded
+            if cast.is_terminal:
+                return cast
+            try:
+                generations = [self._closed(generation, interruption) for generation in generations]
+                settled = self._settled(cast, generations, interruption)
+                self.casts.save_cast(settled, cast)
+            except WriteConflict:
+                continue
+            return settled
+
+    def add_late_bill(self, generation: Generation, result: ToolResult) -> None:
+        """A result that came after the step was given up adds what it cost to step and cast, once (contract I3, I5)."""
+        if generation.status not in ("failed", "cancelled") or generation.result:
+            return
+        if not generation.billed_late:
+            amount, points = self.process_output.price(generation, result)
+            if amount == 0:
+                return
+            try:
+                self.casts.save_generation(generation.billed(amount, points), generation)
+            except WriteConflict:
+                pass  # Another copy of the same result was faster.
+        self._sum_again(generation.cast_id)
+
+    def _closed(self, generation: Generation, interruption: Failure | None) -> Generation:
+        if generation.is_terminal:
+            return generation
+        if generation.result is not None:
+            finished = self.process_output.finished(generation)
+        else:
+            reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before this step did.", True)
+            finished = generation.failed(reason, now=self.clock.now())
+        self.casts.save_generation(finished, generation)
+        return finished
+
+    def _settled(self, cast: Cast, generations: list[Generation], interruption: Failure | None) -> Cast:
+        latest = latest_attempts(generations)
+        completed = [latest[index] for index in sorted(latest) if latest[index].status == "completed"]
+        last = latest.get(cast.step_count - 1)
+        outputs = None
+        failure = None
+        if len(completed) == cast.step_count and last and last.result:
+            outputs = web_outputs(last.result.payload)
+        else:
+            failure = _failure(latest, interruption)
+        return cast.settled(
+            cost_usd=money.total(generation.cost_usd for generation in generations),
+            points=sum(generation.points_spent for generation in generations),
+            step_generation_ids=tuple(generation.generation_id for generation in completed),
+            outputs=outputs,
+            failure=failure,
+            now=self.clock.now(),
+        )
+
+    def _sum_again(self, cast_id: str) -> None:
+        while loaded := self.casts.load_cast(cast_id):
+            cast, generations = loaded
+            # Of a cast that still runs only the revision grows: whoever is closing it must then read the bill.
+            billed = cast.billed(
+                cost_usd=money.total(generation.cost_usd for generation in generations),
+                points=sum(generation.points_spent for generation in generations),
+                now=self.clock.now(),
+            )
+            if cast.is_terminal and billed.cost_usd == cast.cost_usd:
+                return
+            try:
+                self.casts.save_cast(billed, cast)
+            except WriteConflict:
+                continue
+            return
+
+
+def _failure(latest: dict[int, Generation], interruption: Failure | None) -> CastFailure:
+    for index in sorted(latest):
+        generation = latest[index]
+        if generation.failure is not None:
+            return CastFailure(
+                generation.failure.code,
+                generation.failure.message,
+                generation.step_index,
+                generation.step_id,
+                generation.generation_id,
+            )
+    reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before its last step.")
+    return CastFailure(reason.code, reason.message)
+
+
+def interruption_of(code: str, message: str) -> Failure:
+    """What the machine knows of its end, in the words of the closed list where it is one of ours.
+
+    An exception's text or traceback is for the log; a caller reads that the step could not be run.
+    """
+    if code in ("States.Timeout", "TIMED_OUT"):
+        return Failure("TIMED_OUT", "The step did not finish by its deadline.", True)
+    if code == "ABORTED":
+        return Failure("CAST_INTERRUPTED", "The cast's machine was stopped.", True)
+    if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", code):
+        return Failure(code, message)
+    return Failure("INTERNAL_ERROR", f"The step could not be run because of an internal error ({code}).", True)

@@ -1,0 +1,53 @@
+"""Finds casts and generations; those of other accounts do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import CastNotFound, GenerationNotFound
+from spellcast.domain.generations import Generation
+from spellcast.domain.identifiers import parse_generation_id
+from spellcast.domain.pipeline import assembled_metadata
+from spellcast.domain.resources import cast_resource, generation_resource
+from spellcast.ports.store import CastStore, Page, SpellStore
+
+
+@dataclass(frozen=True, slots=True)
+class FindCasts:
+    """Answers resources, since what a generation shows is assembled from more than its record."""
+
+    casts: CastStore
+    spells: SpellStore
+
+    def get(self, account_id: str, cast_id: str) -> Document:
+        """The cast with its generations. Raises CastNotFound."""
+        cast, generations = self._load(account_id, cast_id)
+        return cast_resource(cast, generations)
+
+    def list(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Document]:
+        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+        page = self.casts.list_casts(account_id, status=status, limit=limit, cursor=cursor)
+        return Page([cast_resource(cast) for cast in page.items], page.cursor)
+
+    def get_generation(self, account_id: str, generation_id: str) -> Document:
+        """The record with its metadata as the original had it. Raises GenerationNotFound."""
+        key = parse_generation_id(generation_id)
+        try:
+            if key is None:
+                raise CastNotFound(generation_id)
+            cast, generations = self._load(account_id, key.cast_id)
+            generation = next(item for item in generations if item.generation_id == generation_id)
+        except (CastNotFound, StopIteration) as error:
+            raise GenerationNotFound(f"There is no generation {generation_id!r}.") from error
+        version = self.spells.get_version(cast.spell_id, cast.version)
+        assembled = assembled_metadata(generation, cast, version, generations) if version else None
+        return generation_resource(generation, assembled)
+
+    def _load(self, account_id: str, cast_id: str) -> tuple[Cast, Sequence[Generation]]:
+        loaded = self.casts.load_cast(cast_id)
+        if loaded is None or loaded[0].account_id != account_id:
+            raise CastNotFound(f"There is no cast {cast_id!r}.")
+        return loaded

@@ -1,0 +1,51 @@
+"""Announces what was written: to the account's WebSockets and on the bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spellcast.domain.casts import Cast
+from spellcast.domain.documents import Document, to_text
+from spellcast.domain.generations import Generation
+from spellcast.domain.messages import cast_update, connection_ack, generation_messages
+from spellcast.domain.resources import cast_resource, generation_resource
+from spellcast.ports.announcer import Announcer, Event
+from spellcast.ports.clock import Clock
+from spellcast.ports.store import Connection
+
+# One entry of PutEvents takes 256 KB (EventBridge quotas); a resource over this goes without its documents.
+MAX_DETAIL_BYTES = 200_000
+_DOCUMENTS = ("inputs", "outputs", "metadata", "requestPayload", "responsePayload")
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Every revision is announced at least once; receivers ignore revisions that they have seen."""
+
+    announcer: Announcer
+    clock: Clock
+
+    def __call__(self, written: Cast | Generation | Connection) -> None:
+        """Raises what the announcer raises, so that the stream delivers the revision again."""
+        now = self.clock.now()
+        match written:
+            case Connection():
+                self.announcer.send(written.connection_id, connection_ack(now))
+            case Cast():
+                self.announcer.push(written.account_id, cast_update(written, now))
+                self.announcer.publish([Event("Cast Updated", _cast_detail(written))])
+            case Generation():
+                for message in generation_messages(written, now):
+                    self.announcer.push(written.account_id, message)
+                self.announcer.publish([Event("Generation Updated", _fitted(generation_resource(written)))])
+
+
+def _cast_detail(cast: Cast) -> Document:
+    """The resource, and whether its caster wants to be called."""
+    return _fitted({**cast_resource(cast), "hasWebhook": cast.webhook_url is not None})
+
+
+def _fitted(detail: Document) -> Document:
+    if len(to_text(detail).encode()) <= MAX_DETAIL_BYTES:
+        return detail
+    return {key: value for key, value in detail.items() if key not in _DOCUMENTS} | {"truncated": True}

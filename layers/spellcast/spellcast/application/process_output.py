@@ -1,0 +1,81 @@
+"""Finishes a step: cost and terminal revision, from the stored result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from spellcast.domain import cost, identifiers, money
+from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepFailed, WriteConflict
+from spellcast.domain.generations import Generation
+from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.segments import Segment
+from spellcast.domain.times import milliseconds
+from spellcast.ports.clock import Clock
+from spellcast.ports.store import CastStore, ToolStore
+
+
+class StepEndedInFailure(StepFailed):
+    """What the machine is told after a failed step's terminal revision is written; the record has code and message."""
+
+    code = "STEP_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOutput:
+    """The last step of a segment is finished here; `execute_step` finishes those before it in the same way."""
+
+    casts: CastStore
+    tools: ToolStore
+    points: cost.PointsPolicy
+    clock: Clock
+
+    def __call__(self, cast_id: str, segments: Sequence[Segment]) -> Sequence[Segment]:
+        """Finishes the first segment's last step and answers the segments that are left.
+
+        Raises StepEndedInFailure where the step failed, so that the machine settles the cast.
+        """
+        segment = segments[0]
+        generation = self.finish_stored(identifiers.generation_id(cast_id, segment.last, segment.attempt))
+        if generation.status != "completed":
+            failure = generation.failure
+            raise StepEndedInFailure(f"{failure.code}: {failure.message}" if failure else generation.status)
+        return segments[1:]
+
+    def finish_stored(self, generation_id: str) -> Generation:
+        """The generation's terminal revision, written now or found. Raises IllegalTransition where it has no result."""
+        while True:
+            generation = self.casts.get_generation(generation_id)
+            if generation is None:
+                raise GenerationNotFound(f"There is no generation {generation_id}.")
+            if generation.is_terminal:
+                return generation
+            finished = self.finished(generation)
+            try:
+                self.casts.save_generation(finished, generation)
+            except WriteConflict:
+                continue
+            return finished
+
+    def finished(self, generation: Generation) -> Generation:
+        """The terminal revision that the stored result leads to, not yet written."""
+        result = generation.result
+        if result is None:
+            raise IllegalTransition(f"{generation.generation_id} has no result to process")
+        amount, points = self.price(generation, result)
+        now = self.clock.now()
+        if result.status == "succeeded":
+            return generation.completed(cost_usd=amount, points=points, now=now)
+        failure = result.failure or Failure("JOB_FAILED", "The provider gave no reason.")
+        return generation.failed(failure, cost_usd=amount, points=points, now=now)
+
+    def price(self, generation: Generation, result: ToolResult) -> tuple[Decimal, int]:
+        """Cost in US dollars and points of this result of the generation."""
+        tool = self.tools.get_tool(generation.account_id, generation.tool_id)
+        if tool is None:
+            return result.cost_usd or money.ZERO, 0
+        measured = milliseconds(generation.request_timestamp, generation.received_at or self.clock.now())
+        reported = result.duration_ms
+        amount = cost.cost_of(tool, result, measured if reported is None else reported)
+        return amount, self.points.points(tool.service, amount)

@@ -1,0 +1,67 @@
+"""API Gateway's WebSocket connections and the EventBridge bus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spellcast.domain import documents, messages
+from spellcast.domain.documents import Document
+from spellcast.ports.announcer import Event
+from spellcast.ports.store import AccessStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+    from mypy_boto3_events import EventBridgeClient
+
+SOURCE = "spellcast"
+_ENTRIES_PER_CALL = 10
+
+
+class EventsRefused(Exception):
+    """The bus took some entries and not others; all of them are put again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsAnnouncer:
+    """Implements `ports.announcer.Announcer`."""
+
+    connections: ApiGatewayManagementApiClient
+    events: EventBridgeClient
+    bus: str
+    access: AccessStore
+
+    def push(self, account_id: str, message: Document) -> None:
+        """Posts to every open connection of the account, and forgets those that are gone."""
+        data = documents.to_text(messages.fitted(message)).encode()
+        for connection in self.access.list_connections(account_id):
+            if not self._post(connection.connection_id, data):
+                self.access.delete_connection(account_id, connection.connection_id)
+
+    def send(self, connection_id: str, message: Document) -> None:
+        """Posts to one connection; one that is gone is not an error."""
+        self._post(connection_id, documents.to_text(messages.fitted(message)).encode())
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Raises EventsRefused where an entry was not taken."""
+        entries = [
+            {
+                "Source": SOURCE,
+                "DetailType": event.detail_type,
+                "Detail": documents.to_text(event.detail),
+                "EventBusName": self.bus,
+            }
+            for event in events
+        ]
+        for start in range(0, len(entries), _ENTRIES_PER_CALL):
+            answer = self.events.put_events(Entries=entries[start : start + _ENTRIES_PER_CALL])  # type: ignore[arg-type]
+            if answer["FailedEntryCount"]:
+                raise EventsRefused(f"{answer['FailedEntryCount']} events were not taken by {self.bus}.")
+
+    def _post(self, connection_id: str, data: bytes) -> bool:
+        try:
+            self.connections.post_to_connection(ConnectionId=connection_id, Data=data)
+        except self.connections.exceptions.GoneException:
+            return False
+        return True

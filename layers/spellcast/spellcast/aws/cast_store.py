@@ -1,0 +1,247 @@
+"""Casts and generations: one partition a cast, so that one query reads all of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from spellcast.aws.documents import DocumentStore
+from spellcast.aws.table import Row, Table
+from spellcast.domain import times
+from spellcast.domain.casts import Cast, CastFailure, CastStatus
+from spellcast.domain.generations import Generation
+from spellcast.domain.identifiers import parse_generation_id
+from spellcast.domain.results import Failure, ToolResult
+from spellcast.ports.store import Page
+
+CAST = "CAST"
+GENERATION = "GENERATION"
+
+
+@dataclass(frozen=True, slots=True)
+class DynamoCastStore:
+    """Implements `ports.store.CastStore`."""
+
+    table: Table
+    documents: DocumentStore
+
+    def create_cast(self, cast: Cast) -> None:
+        """Raises WriteConflict where the cast exists."""
+        self.table.create(self._cast_row(cast))
+
+    def get_cast(self, cast_id: str) -> Cast | None:
+        """The cast alone."""
+        row = self.table.get(_pk(cast_id), CAST)
+        return self.to_cast(row) if row else None
+
+    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
+        """One query; the cast's sort key comes before its generations'."""
+        rows = list(self.table.query(_pk(cast_id)))
+        if not rows or rows[0]["entity"] != CAST:
+            return None
+        return self.to_cast(rows[0]), [self.to_generation(row) for row in rows[1:]]
+
+    def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
+        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+        partition = f"ACCOUNT#{account_id}#CASTS"
+        rows, following = self.table.list_index(
+            partition, status=status, limit=limit, cursor=cursor, key="CAST#{id}/CAST"
+        )
+        return Page([self.to_cast(row) for row in rows], following)
+
+    def save_cast(self, cast: Cast, previous: Cast) -> None:
+        """Raises WriteConflict where the row is not `previous` any more."""
+        self.table.replace(self._cast_row(cast), previous.revision)
+
+    def get_generation(self, generation_id: str) -> Generation | None:
+        """By its id alone: the id is the key."""
+        key = parse_generation_id(generation_id)
+        row = self.table.get(_pk(key.cast_id), _sk(key.step_index, key.attempt)) if key else None
+        return self.to_generation(row) if row else None
+
+    def save_generation(self, generation: Generation, previous: Generation | None) -> None:
+        """Raises WriteConflict where the row is not `previous` any more."""
+        row = self._generation_row(generation)
+        if previous is None:
+            self.table.create(row)
+        else:
+            self.table.replace(row, previous.revision)
+
+    def to_cast(self, row: Row) -> Cast:
+        """A cast's row, from the table or from its stream."""
+        failure = self.documents.unpack(row, "failure")
+        return Cast(
+            cast_id=row["castId"],
+            account_id=row["accountId"],
+            spell_id=row["spellId"],
+            spell_slug=row["spellSlug"],
+            spell_name=row["spellName"],
+            version=row["version"],
+            inputs=self.documents.unpack(row, "inputs") or {},
+            step_count=row["stepCount"],
+            started_at=times.from_text(row["startedAt"]),
+            deadline_at=times.from_text(row["deadlineAt"]),
+            updated_at=times.from_text(row["updatedAt"]),
+            request_fingerprint=row["requestFingerprint"],
+            status=row["status"],
+            revision=row["revision"],
+            metadata=self.documents.unpack(row, "metadata") or {},
+            budget_usd=_decimal(row.get("budgetUsd")),
+            webhook_url=row.get("webhookUrl"),
+            webhook_secret=row.get("webhookSecret"),
+            cost_usd=Decimal(row["costUsd"]),
+            points_spent=row["pointsSpent"],
+            outputs=self.documents.unpack(row, "outputs"),
+            step_generation_ids=tuple(self.documents.unpack(row, "stepGenerationIds") or ()),
+            completed_at=_time(row.get("completedAt")),
+            failed_at=_time(row.get("failedAt")),
+            failure=CastFailure(**failure) if failure else None,
+        )
+
+    def to_generation(self, row: Row) -> Generation:
+        """A generation's row, from the table or from its stream."""
+        failure = self.documents.unpack(row, "failure")
+        return Generation(
+            cast_id=row["castId"],
+            account_id=row["accountId"],
+            spell_id=row["spellId"],
+            step_index=row["stepIndex"],
+            step_id=row["stepId"],
+            attempt=row["attempt"],
+            tool_id=row["toolId"],
+            tool_display_name=row["toolDisplayName"],
+            service_name=row["serviceName"],
+            delivery_mode=row["deliveryMode"],
+            status=row["status"],
+            revision=row["revision"],
+            request_payload=self.documents.unpack(row, "requestPayload") or {},
+            request_timestamp=times.from_text(row["requestTimestamp"]),
+            deadline_at=times.from_text(row["deadlineAt"]),
+            task_token=row.get("taskToken"),
+            run_id=row.get("runId"),
+            result=self._to_result(row),
+            received_at=_time(row.get("receivedAt")),
+            cost_usd=Decimal(row["costUsd"]),
+            points_spent=row["pointsSpent"],
+            failure=Failure(**failure) if failure else None,
+            response_timestamp=_time(row.get("responseTimestamp")),
+            duration_ms=row.get("durationMs"),
+            billed_late=row.get("billedLate", False),
+            collection=self.documents.unpack(row, "collection") or {},
+        )
+
+    def _to_result(self, row: Row) -> ToolResult | None:
+        if "resultStatus" not in row:
+            return None
+        failure = self.documents.unpack(row, "resultFailure")
+        return ToolResult(
+            status=row["resultStatus"],
+            payload=tuple(self.documents.unpack(row, "responsePayload") or ()),
+            cost_usd=_decimal(row.get("resultCostUsd")),
+            duration_ms=row.get("resultDurationMs"),
+            failure=Failure(**failure) if failure else None,
+        )
+
+    def _cast_row(self, cast: Cast) -> Row:
+        return {
+            "pk": _pk(cast.cast_id),
+            "sk": CAST,
+            "gsi1pk": f"ACCOUNT#{cast.account_id}#CASTS",
+            "gsi1sk": f"{times.to_text(cast.started_at)}#{cast.cast_id}",
+            "entity": CAST,
+            "castId": cast.cast_id,
+            "accountId": cast.account_id,
+            "spellId": cast.spell_id,
+            "spellSlug": cast.spell_slug,
+            "spellName": cast.spell_name,
+            "version": cast.version,
+            "stepCount": cast.step_count,
+            "startedAt": times.to_text(cast.started_at),
+            "deadlineAt": times.to_text(cast.deadline_at),
+            "updatedAt": times.to_text(cast.updated_at),
+            "requestFingerprint": cast.request_fingerprint,
+            "status": cast.status,
+            "revision": cast.revision,
+            "budgetUsd": cast.budget_usd,
+            "webhookUrl": cast.webhook_url,
+            "webhookSecret": cast.webhook_secret,
+            "costUsd": cast.cost_usd,
+            "pointsSpent": cast.points_spent,
+            "completedAt": _text(cast.completed_at),
+            "failedAt": _text(cast.failed_at),
+            **self.documents.pack(
+                cast.cast_id,
+                {
+                    "inputs": cast.inputs or None,
+                    "metadata": cast.metadata or None,
+                    "outputs": cast.outputs,
+                    "stepGenerationIds": list(cast.step_generation_ids) or None,
+                    "failure": asdict(cast.failure) if cast.failure else None,
+                },
+            ),
+        }
+
+    def _generation_row(self, generation: Generation) -> Row:
+        result = generation.result
+        return {
+            "pk": _pk(generation.cast_id),
+            "sk": _sk(generation.step_index, generation.attempt),
+            "entity": GENERATION,
+            "castId": generation.cast_id,
+            "accountId": generation.account_id,
+            "spellId": generation.spell_id,
+            "stepIndex": generation.step_index,
+            "stepId": generation.step_id,
+            "attempt": generation.attempt,
+            "toolId": generation.tool_id,
+            "toolDisplayName": generation.tool_display_name,
+            "serviceName": generation.service_name,
+            "deliveryMode": generation.delivery_mode,
+            "status": generation.status,
+            "revision": generation.revision,
+            "requestTimestamp": times.to_text(generation.request_timestamp),
+            "deadlineAt": times.to_text(generation.deadline_at),
+            "taskToken": generation.task_token,
+            "runId": generation.run_id,
+            "receivedAt": _text(generation.received_at),
+            "costUsd": generation.cost_usd,
+            "pointsSpent": generation.points_spent,
+            "responseTimestamp": _text(generation.response_timestamp),
+            "durationMs": generation.duration_ms,
+            "billedLate": generation.billed_late or None,
+            "resultStatus": result.status if result else None,
+            "resultCostUsd": result.cost_usd if result else None,
+            "resultDurationMs": result.duration_ms if result else None,
+            **self.documents.pack(
+                f"{generation.cast_id}/{generation.generation_id}",
+                {
+                    "requestPayload": generation.request_payload or None,
+                    "responsePayload": list(result.payload) if result and result.payload else None,
+                    "resultFailure": asdict(result.failure) if result and result.failure else None,
+                    "failure": asdict(generation.failure) if generation.failure else None,
+                    "collection": generation.collection or None,
+                },
+            ),
+        }
+
+
+def _pk(cast_id: str) -> str:
+    return f"CAST#{cast_id}"
+
+
+def _sk(step_index: int, attempt: int) -> str:
+    return f"{GENERATION}#{step_index:04d}#{attempt:04d}"
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else times.from_text(text)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else times.to_text(moment)

@@ -1,0 +1,67 @@
+"""Step Functions: starting executions, answering task tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from spellcast.domain import documents, identifiers
+from spellcast.domain.documents import Document
+from spellcast.domain.polling import Polling
+from spellcast.domain.results import Failure
+from spellcast.domain.segments import Segment
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+# The segment has been answered, or nobody waits for it any more (SendTaskSuccess, Step Functions API reference).
+_ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
+_MAX_CAUSE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StepFunctionsMachine:
+    """Implements `ports.machine.Machine`. Execution names are derived, so that starting twice starts once."""
+
+    client: SFNClient
+    cast_machine: str
+    poll_machine: str
+
+    def start_cast(self, cast_id: str, segments: Sequence[Segment]) -> None:
+        """Named after the cast."""
+        self._start(self.cast_machine, cast_id, {"castId": cast_id, "segments": [list(item) for item in segments]})
+
+    def start_polling(self, generation_id: str) -> None:
+        """Named after the generation."""
+        name = identifiers.execution_name(generation_id)
+        self._start(self.poll_machine, name, Polling(generation_id).to_document())
+
+    def answer(self, task_token: str, generation_id: str) -> None:
+        """Tells the waiting segment that the generation's result is stored."""
+        try:
+            self.client.send_task_success(
+                taskToken=task_token, output=documents.to_text({"generationId": generation_id})
+            )
+        except ClientError as error:
+            _ignore_answered(error)
+
+    def refuse(self, task_token: str, failure: Failure) -> None:
+        """Tells the waiting segment that it cannot go on."""
+        try:
+            self.client.send_task_failure(taskToken=task_token, error=failure.code, cause=failure.message[:_MAX_CAUSE])
+        except ClientError as error:
+            _ignore_answered(error)
+
+    def _start(self, machine: str, name: str, content: Document) -> None:
+        try:
+            self.client.start_execution(stateMachineArn=machine, name=name, input=documents.to_text(content))
+        except self.client.exceptions.ExecutionAlreadyExists:
+            pass  # It runs, or has run: an execution's name is good for 90 days.
+
+
+def _ignore_answered(error: ClientError) -> None:
+    if error.response["Error"]["Code"] not in _ANSWERED:
+        raise error

@@ -1,0 +1,40 @@
+"""Secrets Manager, through Powertools: read when used, kept for five minutes; a rotation needs no deployment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spellcast.domain import documents
+from spellcast.ports.adapter import ProviderConfig
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+MAX_AGE_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsManagerSecrets:
+    """Implements `ports.secrets.Secrets`, and holds the providers' configuration: one secret a service."""
+
+    provider: SecretsProvider
+    prefix: str
+
+    def callback_signing_key(self) -> str:
+        """The key of the tokens in callback URLs."""
+        return self._get("callback-signing")
+
+    def provider_config(self, service: str) -> ProviderConfig:
+        """`{"url", "key", "webhookSecret"}` of a service; empty where there is no such secret."""
+        from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+        try:
+            content = documents.from_text(self._get(service))
+        except GetParameterError:
+            return ProviderConfig()
+        return ProviderConfig(content.get("url", ""), content.get("key", ""), content.get("webhookSecret", ""))
+
+    def _get(self, name: str) -> str:
+        value = self.provider.get(self.prefix + name, max_age=MAX_AGE_SECONDS)
+        return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,175 @@
+"""The one table: rows of plain values in, rows of plain values out. `docs/architecture.md` has the item shapes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Texts, whole numbers, money and flags; documents are JSON texts. A None is not written.
+Row = dict[str, Any]
+
+INDEX = "byAccount"
+_BATCH = 100
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as DynamoDB's typed attributes."""
+    return {key: _serializer.serialize(value) for key, value in row.items() if value is not None}
+
+
+def from_item(item: Mapping[str, Any]) -> Row:
+    """The inverse, also of a stream's image; whole numbers come back as int."""
+    return {key: _plain(_deserializer.deserialize(value)) for key, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Consistent reads and conditional writes."""
+
+    client: DynamoDBClient
+    name: str
+
+    def get(self, pk: str, sk: str) -> Row | None:
+        """The row, as of now."""
+        answer = self.client.get_item(TableName=self.name, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True)
+        item = answer.get("Item")
+        return from_item(item) if item else None
+
+    def create(self, row: Row) -> None:
+        """Raises WriteConflict where the row exists."""
+        self._put(row, ConditionExpression="attribute_not_exists(pk)")
+
+    def replace(self, row: Row, revision: int) -> None:
+        """Raises WriteConflict where the row is not at this revision."""
+        self._put(
+            row,
+            ConditionExpression="revision = :revision",
+            ExpressionAttributeValues=to_item({":revision": revision}),
+        )
+
+    def put(self, row: Row) -> None:
+        """Writes the row whatever was there."""
+        self._put(row)
+
+    def create_all(self, rows: Sequence[Row]) -> None:
+        """All rows or none. Raises WriteConflict where one of them exists."""
+        try:
+            self.client.transact_write_items(
+                TransactItems=[
+                    {
+                        "Put": {
+                            "TableName": self.name,
+                            "Item": to_item(row),
+                            "ConditionExpression": "attribute_not_exists(pk)",
+                        }
+                    }
+                    for row in rows
+                ]
+            )
+        except self.client.exceptions.TransactionCanceledException as error:
+            reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in reasons:
+                raise WriteConflict("One of the rows exists.") from error
+            raise
+
+    def take(self, pk: str, sk: str) -> Row | None:
+        """Deletes the row and answers what it was, to exactly one of those who ask at once."""
+        answer = self.client.delete_item(TableName=self.name, Key=to_item({"pk": pk, "sk": sk}), ReturnValues="ALL_OLD")
+        item = answer.get("Attributes")
+        return from_item(item) if item else None
+
+    def query(self, pk: str, prefix: str = "") -> Iterator[Row]:
+        """The partition's rows in the order of their sort keys, as of now."""
+        condition, values = "pk = :pk", {":pk": pk}
+        if prefix:
+            condition, values = "pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix}
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=to_item(values),
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(from_item, page["Items"])
+
+    def list_index(
+        self, partition: str, *, status: str | None, limit: int, cursor: str | None, key: str
+    ) -> tuple[list[Row], str | None]:
+        """Rows of an account's list, latest first, and the cursor of the next part.
+
+        `key` is the table key of the entity with `{id}` for its id, as `CAST#{id}/CAST`. The cursor holds a sort key
+        only; the partition is the caller's own, so that a cursor leads nobody into another account.
+        """
+        keys: list[Row] = []
+        start = _start_key(partition, cursor, key) if cursor else None
+        while len(keys) < limit:
+            arguments: dict[str, Any] = {"ExclusiveStartKey": to_item(start)} if start else {}
+            values = {":partition": partition}
+            if status is not None:
+                arguments |= {"FilterExpression": "#s = :status", "ExpressionAttributeNames": {"#s": "status"}}
+                values[":status"] = status
+            page = self.client.query(
+                TableName=self.name,
+                IndexName=INDEX,
+                KeyConditionExpression="gsi1pk = :partition",
+                ExpressionAttributeValues=to_item(values),
+                ScanIndexForward=False,
+                Limit=limit - len(keys),
+                **arguments,
+            )
+            keys += map(from_item, page["Items"])
+            start = from_item(page["LastEvaluatedKey"]) if "LastEvaluatedKey" in page else None
+            if start is None:
+                break
+        rows = self._batch_get([(row["pk"], row["sk"]) for row in keys])
+        return rows, _cursor(start["gsi1sk"]) if start else None
+
+    def _put(self, row: Row, **condition: Any) -> None:
+        try:
+            self.client.put_item(TableName=self.name, Item=to_item(row), **condition)
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            raise WriteConflict(f"{row['pk']} {row['sk']} was written by somebody else.") from error
+
+    def _batch_get(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
+        found: dict[tuple[str, str], Row] = {}
+        for start in range(0, len(keys), _BATCH):
+            wanted: Any = {
+                self.name: {"Keys": [to_item({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + _BATCH]]}
+            }
+            while wanted:
+                answer = self.client.batch_get_item(RequestItems=wanted)
+                for row in map(from_item, answer["Responses"].get(self.name, [])):
+                    found[row["pk"], row["sk"]] = row
+                wanted = answer.get("UnprocessedKeys")
+        return [found[key] for key in keys if key in found]
+
+
+def _cursor(sort_key: str) -> str:
+    return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=")
+
+
+def _start_key(partition: str, cursor: str, key: str) -> Row:
+    try:
+        sort_key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        _, entity_id = sort_key.split("#")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput([Fault("cursor", "is not a cursor of this list")]) from error
+    pk, sk = key.format(id=entity_id).split("/")
+    return {"gsi1pk": partition, "gsi1sk": sort_key, "pk": pk, "sk": sk}

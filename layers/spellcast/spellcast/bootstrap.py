@@ -1,0 +1,279 @@
+"""The composition root: one object per function, built when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from spellcast.adapters.registry import Registry
+from spellcast.aws.access_store import DynamoAccessStore, to_connection
+from spellcast.aws.announcer import AwsAnnouncer
+from spellcast.aws.cast_store import DynamoCastStore
+from spellcast.aws.clock import SystemClock
+from spellcast.aws.documents import DocumentStore
+from spellcast.aws.machine import StepFunctionsMachine
+from spellcast.aws.secrets import SecretsManagerSecrets
+from spellcast.aws.spell_store import DynamoSpellStore
+from spellcast.aws.table import Table, from_item
+from spellcast.aws.tool_store import DynamoToolStore
+from spellcast.catalog import built_in_tools
+from spellcast.domain.cost import PointsPolicy
+from spellcast.settings import Settings
+
+if TYPE_CHECKING:
+    import boto3
+    import httpx
+
+    from spellcast.api.resolver import CastApi
+    from spellcast.application.authorize import Authorize
+    from spellcast.application.complete_job import CompleteJob, ReceiveCallback
+    from spellcast.application.execute_step import ExecuteStep
+    from spellcast.application.finalize_cost import FinalizeCost
+    from spellcast.application.find_casts import FindCasts
+    from spellcast.application.notify import Notify
+    from spellcast.application.poll_job import PollJob
+    from spellcast.application.process_output import ProcessOutput
+    from spellcast.application.send_webhook import SendWebhook
+    from spellcast.application.watch_casts import WatchCasts
+    from spellcast.domain.casts import Cast
+    from spellcast.domain.generations import Generation
+    from spellcast.ports.store import Connection
+
+
+@dataclass
+class Parts:
+    """What stands behind the ports; every part is made when a use case first needs it."""
+
+    settings: Settings
+    session: boto3.session.Session
+    clock: SystemClock
+
+    def _client(self, service: str, **options: Any) -> Any:
+        return self.session.client(service, **options)  # type: ignore[call-overload]
+
+    @cached_property
+    def table(self) -> Table:
+        return Table(self._client("dynamodb"), self.settings.table)
+
+    @cached_property
+    def documents(self) -> DocumentStore:
+        return DocumentStore(lambda: self._client("s3"), self.settings.bucket)
+
+    @cached_property
+    def casts(self) -> DynamoCastStore:
+        return DynamoCastStore(self.table, self.documents)
+
+    @cached_property
+    def spells(self) -> DynamoSpellStore:
+        return DynamoSpellStore(self.table, self.documents)
+
+    @cached_property
+    def tools(self) -> DynamoToolStore:
+        return DynamoToolStore(self.table, self.documents, built_in_tools())
+
+    @cached_property
+    def access(self) -> DynamoAccessStore:
+        return DynamoAccessStore(self.table)
+
+    @cached_property
+    def machine(self) -> StepFunctionsMachine:
+        return StepFunctionsMachine(
+            self._client("stepfunctions"), self.settings.cast_machine, self.settings.poll_machine
+        )
+
+    @cached_property
+    def secrets(self) -> SecretsManagerSecrets:
+        from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+        return SecretsManagerSecrets(SecretsProvider(boto3_session=self.session), self.settings.secrets)
+
+    @cached_property
+    def announcer(self) -> AwsAnnouncer:
+        connections = self._client("apigatewaymanagementapi", endpoint_url=self.settings.websocket_endpoint)
+        return AwsAnnouncer(connections, self._client("events"), self.settings.bus, self.access)
+
+    @cached_property
+    def adapters(self) -> Registry:
+        return Registry(
+            lambda service: self.secrets.provider_config(service), _provider_client, self.settings.allow_loopback
+        )
+
+    @cached_property
+    def process_output(self) -> ProcessOutput:
+        from spellcast.application.process_output import ProcessOutput
+
+        return ProcessOutput(self.casts, self.tools, PointsPolicy(), self.clock)
+
+    @cached_property
+    def finalize_cost(self) -> FinalizeCost:
+        from spellcast.application.finalize_cost import FinalizeCost
+
+        return FinalizeCost(self.casts, self.process_output, self.clock)
+
+    @cached_property
+    def complete_job(self) -> CompleteJob:
+        from spellcast.application.complete_job import CompleteJob
+
+        return CompleteJob(self.casts, self.machine, self.finalize_cost, self.clock)
+
+    def written(self, image: dict[str, Any]) -> Cast | Generation | Connection:
+        """What a row in the table's stream is."""
+        row = from_item(image)
+        match row["entity"]:
+            case "CAST":
+                return self.casts.to_cast(row)
+            case "GENERATION":
+                return self.casts.to_generation(row)
+            case _:
+                return to_connection(row)
+
+    @cached_property
+    def find_casts(self) -> FindCasts:
+        from spellcast.application.find_casts import FindCasts
+
+        return FindCasts(self.casts, self.spells)
+
+
+@cache
+def parts() -> Parts:
+    """One session and one set of clients for the container's life."""
+    import boto3
+
+    return Parts(Settings.read(), boto3.session.Session(), SystemClock())
+
+
+@cache
+def cast_api() -> CastApi:
+    """The HTTP API."""
+    from spellcast.api.bearer import JwtVerifier
+    from spellcast.api.resolver import build_cast_api
+    from spellcast.api.routes import UseCases
+    from spellcast.application.authenticate import Authenticate
+    from spellcast.application.cast_spell import CastSpell
+    from spellcast.application.create_spell import CreateSpell
+    from spellcast.application.create_tool import CreateTool
+    from spellcast.application.find_spells import FindSpells
+    from spellcast.application.find_tools import FindTools
+    from spellcast.application.issue_ticket import IssueTicket
+    from spellcast.outbound.guard import check_url
+
+    have = parts()
+    settings = have.settings
+    find_tools = FindTools(have.tools)
+    find_spells = FindSpells(have.spells)
+    use = UseCases(
+        create_spell=CreateSpell(have.spells, find_tools, have.clock),
+        find_spells=find_spells,
+        cast_spell=CastSpell(
+            have.casts,
+            find_spells,
+            find_tools,
+            have.machine,
+            have.clock,
+            lambda url: check_url(url, settings.allow_loopback),
+        ),
+        find_casts=have.find_casts,
+        create_tool=CreateTool(have.tools),
+        find_tools=find_tools,
+        issue_ticket=IssueTicket(have.access, have.clock),
+        websocket_url=settings.websocket_url,
+    )
+    return build_cast_api(Authenticate(have.access, JwtVerifier(settings.jwt_issuer, settings.jwt_audience)), use)
+
+
+@cache
+def execute_step() -> ExecuteStep:
+    """Runs a segment."""
+    from spellcast.application.execute_step import ExecuteStep
+
+    have = parts()
+    return ExecuteStep(
+        casts=have.casts,
+        spells=have.spells,
+        tools=have.tools,
+        adapters=have.adapters,
+        machine=have.machine,
+        secrets=have.secrets,
+        process_output=have.process_output,
+        complete_job=have.complete_job,
+        clock=have.clock,
+        callback_base_url=have.settings.http_url,
+    )
+
+
+@cache
+def poll_job() -> PollJob:
+    """Asks after a job."""
+    from spellcast.application.poll_job import PollJob
+
+    have = parts()
+    return PollJob(have.casts, have.tools, have.adapters, have.announcer, have.complete_job, have.clock)
+
+
+def complete_job() -> CompleteJob:
+    """Applies a completion that came over the bus."""
+    return parts().complete_job
+
+
+@cache
+def receive_callback() -> ReceiveCallback:
+    """Applies a completion that a provider sent."""
+    from spellcast.application.complete_job import ReceiveCallback
+
+    have = parts()
+    return ReceiveCallback(
+        have.casts, have.tools, have.adapters, have.announcer, have.complete_job, have.secrets, have.clock
+    )
+
+
+def process_output() -> ProcessOutput:
+    """Finishes a step."""
+    return parts().process_output
+
+
+def finalize_cost() -> FinalizeCost:
+    """Closes a cast."""
+    return parts().finalize_cost
+
+
+@cache
+def notify() -> Notify:
+    """Announces what was written."""
+    from spellcast.application.notify import Notify
+
+    return Notify(parts().announcer, parts().clock)
+
+
+@cache
+def send_webhook() -> SendWebhook:
+    """Calls the caster's webhook."""
+    from spellcast.application.send_webhook import SendWebhook
+    from spellcast.outbound.guard import guarded_client
+    from spellcast.outbound.receiver import HttpReceiver
+
+    have = parts()
+    return SendWebhook(have.casts, HttpReceiver(guarded_client(have.settings.allow_loopback)), have.clock)
+
+
+@cache
+def watch_casts() -> WatchCasts:
+    """Serves an account's WebSocket."""
+    from spellcast.application.watch_casts import WatchCasts
+
+    have = parts()
+    return WatchCasts(have.access, have.find_casts, have.announcer, have.clock)
+
+
+@cache
+def authorize() -> Authorize:
+    """Lets a WebSocket in."""
+    from spellcast.application.authorize import Authorize
+
+    return Authorize(parts().access, parts().clock)
+
+
+def _provider_client() -> httpx.Client:
+    from spellcast.adapters.exchange import provider_client
+
+    return provider_client()

@@ -1,0 +1,46 @@
+"""JSON documents: what callers and providers send, kept as they are. Fractions are floats, and never money."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# The opaque part of a record: keys are camelCase, values whatever JSON can hold.
+Document = dict[str, Any]
+
+
+def to_text(document: object) -> str:
+    """Compact JSON. Raises ValueError for NaN and the infinities, which are not JSON."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def canonical(document: object) -> str:
+    """JSON with sorted keys, so that equal documents have equal texts."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_text(text: str | bytes) -> Any:
+    """Strict JSON. Raises ValueError for everything else, NaN and the infinities included."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def is_blank(value: object) -> bool:
+    """Absent for the purposes of a parameter: null, or a text without a visible character."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def is_deeper_than(document: object, levels: int) -> bool:
+    """Whether objects and lists stand in each other on more than so many levels."""
+    layer = [document]
+    for _ in range(levels):
+        layer = [
+            child
+            for item in layer
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return any(isinstance(item, dict | list) for item in layer)

@@ -1,0 +1,242 @@
+"""Every error of the product: its code, whether a retry can help, and a message that a caller can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with an input, with the path at which it stands (`steps[1].toolIdentifier`)."""
+
+    path: str
+    message: str
+
+
+class SpellcastError(Exception):
+    """The root of the closed list below; `code` is part of the API, `retryable` says whether asking again can help."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+# --- A caller asked for something that cannot be done; nothing was changed. ---
+
+
+class InvalidInput(SpellcastError):
+    """The request is wrong; every fault is named with its path."""
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+class PayloadTooLarge(SpellcastError):
+    """The body is over the limit."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class Unauthorized(SpellcastError):
+    """No credentials, or wrong ones."""
+
+    code = "UNAUTHORIZED"
+
+
+class InvalidCallbackToken(SpellcastError):
+    """A callback token that this system did not sign, or that has expired."""
+
+    code = "INVALID_TOKEN"
+
+
+class InvalidSignature(SpellcastError):
+    """A webhook whose provider signature is missing, wrong or stale."""
+
+    code = "INVALID_SIGNATURE"
+
+
+class NotFound(SpellcastError):
+    """The thing does not exist, or belongs to another account."""
+
+    code = "NOT_FOUND"
+
+
+class SpellNotFound(NotFound):
+    """No such spell for this account."""
+
+    code = "SPELL_NOT_FOUND"
+
+
+class CastNotFound(NotFound):
+    """No such cast for this account."""
+
+    code = "CAST_NOT_FOUND"
+
+
+class GenerationNotFound(NotFound):
+    """No such generation for this account."""
+
+    code = "GENERATION_NOT_FOUND"
+
+
+class ToolNotFound(NotFound):
+    """No such tool in the catalog or among the account's own."""
+
+    code = "TOOL_NOT_FOUND"
+
+
+class IdempotencyKeyReused(SpellcastError):
+    """The same Idempotency-Key came with another body."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class ToolExists(SpellcastError):
+    """The tool id is taken, by the catalog or by the account."""
+
+    code = "TOOL_EXISTS"
+
+
+# --- A step cannot go on; the generation records code and message, and the cast fails with them. ---
+
+
+class StepFailed(SpellcastError):
+    """The root of what fails a step."""
+
+    code = "STEP_FAILED"
+
+
+class MissingInputs(StepFailed):
+    """A required input has no value; no provider was called."""
+
+    code = "MISSING_INPUTS"
+
+
+class InvalidStepInput(StepFailed):
+    """An input has a value that the tool cannot take; no provider was called."""
+
+    code = "INVALID_STEP_INPUT"
+
+
+class StepToolNotFound(StepFailed):
+    """The step's tool is not, or no longer, known."""
+
+    code = "TOOL_NOT_FOUND"
+
+
+class PreviousStepIncomplete(StepFailed):
+    """The step before this one has not been completed, so this one is refused."""
+
+    code = "PREVIOUS_STEP_INCOMPLETE"
+
+
+class ProviderNotConfigured(StepFailed):
+    """The service has no address or no key here."""
+
+    code = "PROVIDER_NOT_CONFIGURED"
+
+
+class ProviderRefused(StepFailed):
+    """The provider understood the request and declined it; nothing was started."""
+
+    code = "PROVIDER_REFUSED"
+
+
+class ProviderUnavailable(StepFailed):
+    """The provider could not be reached or was overloaded before it accepted anything."""
+
+    code = "PROVIDER_UNAVAILABLE"
+    retryable = True
+
+
+class ProviderAnswerInvalid(StepFailed):
+    """The provider answered something that is not its protocol."""
+
+    code = "PROVIDER_ANSWER_INVALID"
+
+
+class AddressRefused(StepFailed):
+    """An outbound address that is private, not https, or does not resolve."""
+
+    code = "ADDRESS_REFUSED"
+
+
+class JobFailed(StepFailed):
+    """The provider ran the job and it failed."""
+
+    code = "JOB_FAILED"
+
+
+class JobCancelled(StepFailed):
+    """The provider's job was cancelled on the provider's side."""
+
+    code = "JOB_CANCELLED"
+
+
+class JobLost(StepFailed):
+    """The provider no longer knows the job."""
+
+    code = "JOB_LOST"
+
+
+class StepTimedOut(StepFailed):
+    """The step did not finish by its deadline."""
+
+    code = "TIMED_OUT"
+    retryable = True
+
+
+class OutcomeUnknown(StepFailed):
+    """A request that may have cost money was sent and its answer was lost, so it is not sent again.
+
+    `run_id` names the job where its id was chosen on this side, so that it can be looked up.
+    """
+
+    code = "OUTCOME_UNKNOWN"
+
+    def __init__(self, message: str, run_id: str | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class ExpressionFailed(StepFailed):
+    """An expression does not parse, does not evaluate, or passes its bounds of time, memory or depth."""
+
+    code = "EXPRESSION_FAILED"
+
+
+class AdapterFault(StepFailed):
+    """An adapter raised something that is not in this list: a defect of ours, logged with its traceback."""
+
+    code = "ADAPTER_FAULT"
+
+
+class CastInterrupted(StepFailed):
+    """The cast's machine ended before the step did."""
+
+    code = "CAST_INTERRUPTED"
+    retryable = True
+
+
+# --- Between the layers; never seen by a caller. ---
+
+
+class WriteConflict(SpellcastError):
+    """The row is not as it was read: read it again and decide anew."""
+
+    code = "WRITE_CONFLICT"
+    retryable = True
+
+
+class IllegalTransition(SpellcastError):
+    """A state was asked to change in a way that its life does not allow."""
+
+    code = "ILLEGAL_TRANSITION"

@@ -1,0 +1,175 @@
+"""A generation: one attempt at one step, and the life that its record may lead.
+
+pending (reserved, perhaps asked) → processing (accepted, or the result is stored) → completed | failed | cancelled.
+Every method answers the next revision; writing it is one write on the condition that the row is still the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from spellcast.domain import identifiers
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import IllegalTransition
+from spellcast.domain.money import ZERO
+from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.spells import Step
+from spellcast.domain.times import milliseconds
+from spellcast.domain.tools import DeliveryMode, Tool
+
+GenerationStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped"]
+TERMINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The record of one attempt at one step. `revision` only grows; exactly one revision is the first terminal one.
+
+    `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8).
+    """
+
+    cast_id: str
+    account_id: str
+    spell_id: str
+    step_index: int
+    step_id: str
+    attempt: int
+    tool_id: str
+    tool_display_name: str
+    service_name: str
+    delivery_mode: DeliveryMode
+    status: GenerationStatus
+    revision: int
+    request_payload: Document
+    request_timestamp: datetime
+    deadline_at: datetime
+    task_token: str | None = None
+    run_id: str | None = None
+    result: ToolResult | None = None
+    received_at: datetime | None = None
+    cost_usd: Decimal = ZERO
+    points_spent: int = 0
+    failure: Failure | None = None
+    response_timestamp: datetime | None = None
+    duration_ms: int | None = None
+    billed_late: bool = False
+    collection: Document = field(default_factory=dict)
+
+    @property
+    def generation_id(self) -> str:
+        """`<castId>.<stepIndex>.<attempt>`."""
+        return identifiers.generation_id(self.cast_id, self.step_index, self.attempt)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing but a late bill can still change the record."""
+        return self.status in TERMINAL
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether the step's deadline has passed."""
+        return now >= self.deadline_at
+
+    @classmethod
+    def reserve(
+        cls,
+        *,
+        cast_id: str,
+        account_id: str,
+        spell_id: str,
+        position: int,
+        attempt: int,
+        step: Step,
+        tool: Tool,
+        inputs: Document,
+        now: datetime,
+        task_token: str | None = None,
+        collection: Document | None = None,
+    ) -> Generation:
+        """The record before the provider is asked."""
+        return cls(
+            cast_id=cast_id,
+            account_id=account_id,
+            spell_id=spell_id,
+            step_index=position,
+            step_id=step.step_id,
+            attempt=attempt,
+            tool_id=tool.tool_id,
+            tool_display_name=tool.display_name,
+            service_name=tool.service,
+            delivery_mode=tool.delivery_mode,
+            status="pending",
+            revision=1,
+            request_payload=inputs,
+            request_timestamp=now,
+            deadline_at=now + timedelta(seconds=tool.deadline_seconds),
+            task_token=task_token,
+            collection=collection or {},
+        )
+
+    def submitted(self, run_id: str) -> Generation:
+        """The provider has accepted the job."""
+        self._require("pending")
+        return replace(self, status="processing", run_id=run_id, revision=self.revision + 1)
+
+    def with_task_token(self, task_token: str) -> Generation:
+        """The machine waits under a new token; the old one is of no use any more."""
+        self._require("pending", "processing")
+        return replace(self, task_token=task_token, revision=self.revision + 1)
+
+    def received(self, result: ToolResult, now: datetime) -> Generation:
+        """The one result of this attempt, before it is processed. A second one is refused."""
+        self._require("pending", "processing")
+        if self.result is not None or not result.is_final:
+            raise IllegalTransition(f"{self.generation_id} takes one final result")
+        return replace(self, status="processing", result=result, received_at=now, revision=self.revision + 1)
+
+    def completed(self, *, cost_usd: Decimal, points: int, now: datetime) -> Generation:
+        """The step succeeded, at this cost."""
+        return self._ended("completed", None, cost_usd, points, now)
+
+    def failed(self, failure: Failure, *, now: datetime, cost_usd: Decimal = ZERO, points: int = 0) -> Generation:
+        """The step failed; what the provider billed all the same is kept."""
+        return self._ended("failed", failure, cost_usd, points, now)
+
+    def billed(self, cost_usd: Decimal, points: int) -> Generation:
+        """A late result of a failed or cancelled attempt adds its cost, once, and nothing else (contract I3)."""
+        self._require("failed", "cancelled")
+        if self.billed_late or self.result is not None:
+            raise IllegalTransition(f"{self.generation_id} has been billed")
+        return replace(self, cost_usd=cost_usd, points_spent=points, billed_late=True, revision=self.revision + 1)
+
+    def _ended(
+        self, status: GenerationStatus, failure: Failure | None, cost_usd: Decimal, points: int, now: datetime
+    ) -> Generation:
+        self._require("pending", "processing")
+        ended = self.received_at or now
+        reported = self.result.duration_ms if self.result else None
+        return replace(
+            self,
+            status=status,
+            failure=failure,
+            cost_usd=cost_usd,
+            points_spent=points,
+            response_timestamp=ended,
+            duration_ms=milliseconds(self.request_timestamp, ended) if reported is None else reported,
+            task_token=None,
+            revision=self.revision + 1,
+        )
+
+    def _require(self, *statuses: GenerationStatus) -> None:
+        if self.status not in statuses:
+            raise IllegalTransition(f"{self.generation_id} is {self.status}")
+
+
+def latest_attempts(generations: Iterable[Generation]) -> dict[int, Generation]:
+    """The newest attempt at each step that has one."""
+    latest: dict[int, Generation] = {}
+    for generation in generations:
+        known = latest.get(generation.step_index)
+        if known is None or generation.attempt > known.attempt:
+            latest[generation.step_index] = generation
+    return latest

@@ -1,0 +1,62 @@
+"""Ids: derived where a repeat must find its own record, otherwise drawn and sortable by nothing but chance."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from typing import NamedTuple
+
+_NAMESPACE = uuid.UUID("7a1f3c9e-52d4-5a0b-9d54-5be11ca50000")
+_GENERATION_ID = re.compile(r"(?P<cast_id>[A-Za-z0-9_-]{1,64})\.(?P<step_index>\d{1,4})\.(?P<attempt>\d{1,4})")
+
+
+class GenerationKey(NamedTuple):
+    """The three parts of a generation id."""
+
+    cast_id: str
+    step_index: int
+    attempt: int
+
+
+def new_id() -> str:
+    """A fresh id for a spell, or for a cast without an Idempotency-Key."""
+    return uuid.uuid4().hex
+
+
+def cast_id_for(account_id: str, idempotency_key: str) -> str:
+    """The cast id that this account's key always leads to."""
+    return uuid.uuid5(_NAMESPACE, f"{account_id}\n{idempotency_key}").hex
+
+
+def generation_id(cast_id: str, step_index: int, attempt: int) -> str:
+    """`<castId>.<stepIndex>.<attempt>`, contract §2."""
+    return f"{cast_id}.{step_index}.{attempt}"
+
+
+def parse_generation_id(text: str) -> GenerationKey | None:
+    """The parts of a generation id, or None where the text is not one."""
+    match = _GENERATION_ID.fullmatch(text)
+    if match is None:
+        return None
+    return GenerationKey(match["cast_id"], int(match["step_index"]), int(match["attempt"]))
+
+
+def job_uuid(generation: str) -> str:
+    """The job id that we choose for a provider that lets us (ComfyUI's `prompt_id` must be a canonical UUID)."""
+    return str(uuid.uuid5(_NAMESPACE, generation))
+
+
+def execution_name(generation: str) -> str:
+    """A generation id as an execution name, which may not hold a dot in every tool that shows it."""
+    return generation.replace(".", "-")
+
+
+def slug_base(name: str) -> str:
+    """`A cat, painted!` as `a-cat-painted`; a name without a single letter or digit becomes `spell`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "spell"
+
+
+def fingerprint(text: str) -> str:
+    """SHA-256 as hex: what is stored of keys and tickets, and compared of repeated requests."""
+    return hashlib.sha256(text.encode()).hexdigest()

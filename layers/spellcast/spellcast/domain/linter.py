@@ -1,0 +1,82 @@
+"""What can be said of a spell before it is cast: faults that refuse it, warnings that come with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from spellcast.domain.documents import Document, is_blank
+from spellcast.domain.errors import Fault
+from spellcast.domain.spells import Step
+from spellcast.domain.tools import Tool
+
+MAX_STEPS = 50
+
+
+def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
+    """Everything that makes the spell impossible to cast. `tools` holds the known tools by the identifiers used."""
+    steps: Sequence[Document] = content["steps"]
+    if not steps:
+        return [Fault("steps", "a spell needs at least one step")]
+    if len(steps) > MAX_STEPS:
+        return [Fault("steps", f"a spell has at most {MAX_STEPS} steps, this one has {len(steps)}")]
+    faults: list[Fault] = []
+    positions: dict[str, int] = {}
+    for position, document in enumerate(steps):
+        path = f"steps[{position}]"
+        identifier = document.get("toolIdentifier")
+        if not identifier:
+            faults.append(Fault(f"{path}.toolIdentifier", "a step names its tool"))
+        elif identifier not in tools:
+            faults.append(Fault(f"{path}.toolIdentifier", f"there is no tool {identifier!r}"))
+        node_id = document.get("id")
+        if node_id and str(node_id) in positions:
+            faults.append(Fault(f"{path}.id", f"{node_id!r} is also steps[{positions[str(node_id)]}]'s id"))
+        elif node_id:
+            positions[str(node_id)] = position
+    for position, document in enumerate(steps):
+        faults.extend(_wire_faults(position, document, positions))
+    for number, exposed in enumerate(content.get("exposedInputs") or []):
+        if str(exposed["nodeId"]) not in _step_ids(steps):
+            faults.append(Fault(f"exposedInputs[{number}].nodeId", f"no step has the id {exposed['nodeId']!r}"))
+    return faults
+
+
+def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
+    """What will probably not do what its author meant."""
+    warnings: list[Fault] = []
+    exposed = {(str(item["nodeId"]), item["paramKey"]) for item in content.get("exposedInputs") or []}
+    for position, document in enumerate(content["steps"]):
+        step = Step.parse(document, position)
+        tool = tools[step.tool_identifier]
+        given = step.parameter_mappings.keys() | step.parameter_overrides.keys()
+        for key in sorted(given - tool.inputs.keys()) if tool.inputs else ():
+            warnings.append(Fault(f"steps[{position}]", f"{tool.display_name} has no input {key!r}"))
+        # The first step is fed by the caster, whose inputs nobody knows yet.
+        for key, field in tool.inputs.items():
+            supplied = key in given or (step.step_id, key) in exposed or field.has_default
+            if field.required and not supplied and field.type not in ("string", "text", "image", "video"):
+                warnings.append(
+                    Fault(f"steps[{position}]", f"required input {key!r} of {tool.display_name} is not mapped")
+                )
+    return warnings
+
+
+def _wire_faults(position: int, document: Document, positions: Mapping[str, int]) -> list[Fault]:
+    faults: list[Fault] = []
+    for section in ("parameterMappings", "parameterOverrides"):
+        for parameter, mapping in (document.get(section) or {}).items():
+            path = f"steps[{position}].{section}.{parameter}"
+            if not isinstance(mapping, dict) or mapping.get("type") != "nodeOutput":
+                continue
+            source = positions.get(str(mapping.get("nodeId")))
+            if source is None:
+                faults.append(Fault(f"{path}.nodeId", f"no step has the id {mapping.get('nodeId')!r}"))
+            elif source >= position:
+                faults.append(Fault(f"{path}.nodeId", f"{mapping['nodeId']!r} does not run before this step"))
+            if is_blank(mapping.get("outputKey")):
+                faults.append(Fault(f"{path}.outputKey", "a wire names the output that it takes"))
+    return faults
+
+
+def _step_ids(steps: Sequence[Document]) -> set[str]:
+    return {str(document.get("id") or document.get("stepId") or number + 1) for number, document in enumerate(steps)}

@@ -1,0 +1,25 @@
+"""Money is a `Decimal` in US dollars, and a plain decimal string wherever it leaves the system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Context, Decimal, Inexact
+
+ZERO = Decimal(0)
+
+# DynamoDB keeps 38 significant digits; a sum that would need more is a defect, never a rounding.
+_EXACT = Context(prec=38, traps=[Inexact])
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """The exact sum. Raises `decimal.Inexact` rather than round."""
+    result = ZERO
+    for amount in amounts:
+        result = _EXACT.add(result, amount)
+    return result
+
+
+def to_text(amount: Decimal) -> str:
+    """`Decimal('4E-7')` as `0.0000004`: no exponent and no trailing zeros."""
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,158 @@
+"""What a step's tool is given: the author's mappings and overrides over the pipeline context (contract §3 rows 1–4, 6).
+
+Lowest to highest: the tool's defaults, the pipeline context, mappings, overrides, and for exposed inputs the caster.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from spellcast.domain.documents import Document, is_blank
+from spellcast.domain.spells import Step
+from spellcast.domain.tools import InputField, Tool
+
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "image": ("input_image", "inputImage", "image_url", "imageUrl", "image", "inputImageUrl", "input_image_url"),
+    "video": ("input_video", "inputVideo", "video_url", "videoUrl", "video", "inputVideoUrl", "input_video_url"),
+    "text": ("input_prompt", "inputPrompt", "prompt", "text", "input_text", "inputText"),
+}
+_ALIASES["string"] = _ALIASES["text"]
+
+# The names that single tools had before; they fill their field whether it is required or not.
+_LEGACY_NAMES = {
+    "inputText": "stringA",
+    "appendText": "stringB",
+    "replacementText": "stringB",
+    "searchText": "searchValue",
+    "prompt": "input_prompt",
+    "instructions": "input_instructions",
+}
+
+
+def caster_inputs(inputs: Document) -> Document:
+    """The caster's inputs as the pipeline starts with them: `prompt` is `input_prompt` too, where that is not given."""
+    if not is_blank(inputs.get("prompt")) and is_blank(inputs.get("input_prompt")):
+        return {**inputs, "input_prompt": inputs["prompt"]}
+    return inputs
+
+
+def resolve(
+    step: Step, tool: Tool, context: Document, inputs: Document, exposed: Collection[tuple[str, str]]
+) -> Document:
+    """The tool's inputs: never a key that its schema does not have, unless it declares no schema at all.
+
+    `context` is the pipeline context, `inputs` what the caster sent, `exposed` the (node id, parameter) pairs that
+    the caster may set.
+    """
+    merged = {**context, **_mapped(step, context), **_overrides(step, context)}
+    merged.update(_exposed_values(step, inputs, exposed))
+    if not tool.inputs:
+        return merged
+    resolved = {key: _filled(field, merged, tool) for key, field in tool.inputs.items()}
+    return {key: value for key, value in resolved.items() if value is not None}
+
+
+def missing_inputs(tool: Tool, resolved: Document) -> list[str]:
+    """The required inputs that have no value."""
+    return [key for key, field in tool.inputs.items() if field.required and is_blank(resolved.get(key))]
+
+
+def wired_value(mapping: Document, parameter: str, context: Document) -> Any:
+    """What a `nodeOutput` leads to: the wired node's own output wherever it is present, and only then a bare key.
+
+    A key that names a type (`image`, `text`, `output`) takes the node's output of that type.
+    """
+    node, output_key = mapping.get("nodeId"), str(mapping.get("outputKey"))
+    own = context.get(f"{node}_{output_key}")
+    if own is not None:
+        return own
+    for key in _TYPED_OUTPUTS.get(output_key, ()):
+        value = _first_url(context.get(f"{node}_{key}"))
+        if value is not None:
+            return value
+    bare = context.get(output_key)
+    return context.get(str(mapping.get("paramKey") or parameter)) if bare is None else bare
+
+
+def _mapped(step: Step, context: Document) -> Document:
+    mapped: Document = {}
+    for parameter, mapping in step.parameter_mappings.items():
+        if not isinstance(mapping, dict):
+            continue
+        if mapping.get("type") == "static":
+            value = None if is_blank(mapping.get("value")) else mapping["value"]
+        elif mapping.get("type") == "nodeOutput":
+            value = wired_value(mapping, parameter, context)
+        else:
+            continue
+        if value is not None:
+            mapped[parameter] = value
+    return mapped
+
+
+def _overrides(step: Step, context: Document) -> Document:
+    resolved: Document = {}
+    for parameter, value in step.parameter_overrides.items():
+        if isinstance(value, dict) and value.get("type") == "nodeOutput":
+            value = wired_value(value, parameter, context)
+        if value is not None:
+            resolved[parameter] = value
+    return resolved
+
+
+def _exposed_values(step: Step, inputs: Document, exposed: Collection[tuple[str, str]]) -> Document:
+    values: Document = {}
+    for node_id, parameter in exposed:
+        if node_id == step.step_id:
+            for key in (f"{node_id}_{parameter}", parameter):
+                if not is_blank(inputs.get(key)):
+                    values[parameter] = inputs[key]
+                    break
+    return values
+
+
+def _filled(field: InputField, merged: Document, tool: Tool) -> Any:
+    value = merged.get(field.key)
+    if is_blank(value):
+        value = _alias_value(field, merged, tool)
+    return field.default if value is None else value
+
+
+def _alias_value(field: InputField, merged: Document, tool: Tool) -> Any:
+    legacy = merged.get(_LEGACY_NAMES.get(field.key, ""))
+    if not is_blank(legacy):
+        return legacy
+    if field.has_default or not (field.required or field.key == tool.primary_input):
+        return None
+    for alias in (*_ALIASES.get(field.type, ()), *_case_forms(field.key)):
+        if alias != field.key and not is_blank(merged.get(alias)):
+            return merged[alias]
+    return None
+
+
+def _case_forms(key: str) -> tuple[str, ...]:
+    """`inputImage` for `input_image`, and `image_size` with `input_image_size` for `imageSize`."""
+    if "_" in key:
+        camel = re.sub(r"_+([a-zA-Z0-9])", lambda match: match[1].upper(), key)
+        return camel, f"input{camel[:1].upper()}{camel[1:]}"
+    snake = re.sub(r"(?<!^)([A-Z])", lambda match: f"_{match[1].lower()}", key)
+    return snake, f"input_{snake}"
+
+
+_TYPED_OUTPUTS = {
+    "image": ("images",),
+    "video": ("files",),
+    "audio": ("files",),
+    "file": ("files",),
+    "output": ("images", "files", "text", "result"),
+}
+
+
+def _first_url(value: Any) -> Any:
+    """`images` and `files` are lists of objects: a wire takes the first one's URL."""
+    if not isinstance(value, list):
+        return value
+    first = value[0] if value else None
+    return first.get("url") if isinstance(first, dict) else first

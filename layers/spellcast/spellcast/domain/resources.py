@@ -1,0 +1,131 @@
+"""The resources of contract §4 as callers see them, from the API, on the bus and over the WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from spellcast.domain import money, times
+from spellcast.domain.casts import Cast
+from spellcast.domain.documents import Document
+from spellcast.domain.generations import Generation
+from spellcast.domain.outputs import web_outputs
+from spellcast.domain.spells import Spell, SpellVersion
+
+
+def spell_resource(spell: Spell, version: SpellVersion | None = None) -> Document:
+    """A spell; with a version, what that version holds."""
+    return _present(
+        {
+            "spellId": spell.spell_id,
+            "slug": spell.slug,
+            "publicSlug": None if spell.visibility == "private" else spell.slug,
+            "name": version.name if version else spell.name,
+            "version": version.version if version else spell.version,
+            "visibility": spell.visibility,
+            "ownedBy": spell.account_id,
+            "usageCount": spell.usage_count,
+            "createdAt": times.to_text(spell.created_at),
+            "updatedAt": times.to_text(spell.updated_at),
+            **(version.content if version else {}),
+        }
+    )
+
+
+def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -> Document:
+    """A cast; with generations, the whole of it."""
+    generations = None if generations is None else list(generations)
+    ids = cast.step_generation_ids
+    if not ids and generations:
+        ids = tuple(generation.generation_id for generation in generations if generation.status == "completed")
+    return _present(
+        {
+            "castId": cast.cast_id,
+            "spellId": cast.spell_id,
+            "spellSlug": cast.spell_slug,
+            "spellName": cast.spell_name,
+            "version": cast.version,
+            "status": cast.status,
+            "revision": cast.revision,
+            "inputs": cast.inputs,
+            "stepCount": cast.step_count,
+            "stepGenerationIds": list(ids),
+            "costUsd": money.to_text(cast.cost_usd),
+            "pointsSpent": cast.points_spent,
+            "outputs": cast.outputs,
+            "startedAt": times.to_text(cast.started_at),
+            "updatedAt": times.to_text(cast.updated_at),
+            "completedAt": _time(cast.completed_at),
+            "failedAt": _time(cast.failed_at),
+            "failureReason": cast.failure.message if cast.failure else None,
+            "failure": _present(
+                {
+                    "stepIndex": cast.failure.step_index,
+                    "stepId": cast.failure.step_id,
+                    "generationId": cast.failure.generation_id,
+                    "code": cast.failure.code,
+                    "message": cast.failure.message,
+                }
+            )
+            if cast.failure
+            else None,
+            "budgetUsd": None if cast.budget_usd is None else money.to_text(cast.budget_usd),
+            "metadata": cast.metadata,
+            "generations": None if generations is None else [generation_resource(item) for item in generations],
+        }
+    )
+
+
+def generation_resource(generation: Generation, assembled: Document | None = None) -> Document:
+    """A generation; `assembled` adds what is not stored in it (spell, contexts) to its metadata."""
+    payload = generation.result.payload if generation.result else ()
+    return _present(
+        {
+            "generationId": generation.generation_id,
+            "castId": generation.cast_id,
+            "spellId": generation.spell_id,
+            "stepIndex": generation.step_index,
+            "stepId": generation.step_id,
+            "attempt": generation.attempt,
+            "toolId": generation.tool_id,
+            "toolDisplayName": generation.tool_display_name,
+            "serviceName": generation.service_name,
+            "status": generation.status,
+            "revision": generation.revision,
+            "requestPayload": generation.request_payload,
+            "responsePayload": list(payload),
+            "outputs": web_outputs(payload),
+            "costUsd": money.to_text(generation.cost_usd),
+            "pointsSpent": generation.points_spent,
+            "durationMs": generation.duration_ms,
+            "requestTimestamp": times.to_text(generation.request_timestamp),
+            "responseTimestamp": _time(generation.response_timestamp),
+            "deliveryStrategy": "spell_step",
+            "deliveryStatus": "sent" if generation.is_terminal else "pending",
+            "error": {
+                "code": generation.failure.code,
+                "message": generation.failure.message,
+                "retryable": generation.failure.retryable,
+            }
+            if generation.failure
+            else None,
+            "metadata": _present(
+                {
+                    "isSpell": True,
+                    "castId": generation.cast_id,
+                    "stepIndex": generation.step_index,
+                    "run_id": generation.run_id,
+                    **(assembled or {}),
+                }
+            ),
+        }
+    )
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else times.to_text(moment)
+
+
+def _present(document: dict[str, Any]) -> Document:
+    return {key: value for key, value in document.items() if value is not None}

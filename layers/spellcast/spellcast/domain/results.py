@@ -1,0 +1,64 @@
+"""What an adapter hands over: the outcome of an immediate run, or the state of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import StepFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step failed, as the caller reads it: no secret, no prompt, no traceback."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: StepFailed) -> Failure:
+        """The failure that an error of the closed list stands for."""
+        return cls(error.code, error.message, error.retryable)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """`payload` is `[{type, data}]`; `cost_usd` only where the provider says what it billed.
+
+    `duration_ms` is the provider's own figure of its run time, where it gives one.
+    """
+
+    status: Literal["succeeded", "failed", "processing"]
+    payload: tuple[Document, ...] = ()
+    cost_usd: Decimal | None = None
+    duration_ms: int | None = None
+    failure: Failure | None = None
+    progress: float | None = None
+    live_status: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job is over."""
+        return self.status != "processing"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that a provider has accepted, under the provider's id."""
+
+    run_id: str
+
+
+def succeeded(
+    kind: str, data: Document, *, cost_usd: Decimal | None = None, duration_ms: int | None = None
+) -> ToolResult:
+    """One element of output, as most tools give it."""
+    return ToolResult("succeeded", ({"type": kind, "data": data},), cost_usd=cost_usd, duration_ms=duration_ms)
+
+
+def failed(error: StepFailed, *, cost_usd: Decimal | None = None, duration_ms: int | None = None) -> ToolResult:
+    """A run that ended without a result."""
+    return ToolResult("failed", failure=Failure.of(error), cost_usd=cost_usd, duration_ms=duration_ms)

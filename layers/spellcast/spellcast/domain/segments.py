@@ -1,0 +1,47 @@
+"""Planning a cast: which steps run together in one wait of the state machine.
+
+Nothing else knows that a spell is a list; branches, conditions, maps and nested spells would enter here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from spellcast.domain.tools import Tool
+
+# `execute_step` has 15 minutes (Lambda's limit); the immediate steps of one segment get 12 of them.
+IMMEDIATE_SECONDS_PER_SEGMENT = 12 * 60
+# The job's own deadline passes first, so that whoever looks after the machine's timeout finds it overdue.
+SEGMENT_MARGIN_SECONDS = 15
+CAST_MARGIN_SECONDS = 5 * 60
+
+
+class Segment(NamedTuple):
+    """A run of immediate steps and at most one job step at its end; both positions included."""
+
+    first: int
+    last: int
+    attempt: int
+    timeout_seconds: int
+
+
+def plan_segments(tools: Sequence[Tool], *, attempt: int = 1, first: int = 0) -> list[Segment]:
+    """The segments of a cast whose steps use these tools, in order, from step `first` on."""
+    segments: list[Segment] = []
+    start, seconds = first, 0
+    for position in range(first, len(tools)):
+        tool = tools[position]
+        if position > start and tool.is_immediate and seconds + tool.deadline_seconds > IMMEDIATE_SECONDS_PER_SEGMENT:
+            segments.append(Segment(start, position - 1, attempt, seconds + SEGMENT_MARGIN_SECONDS))
+            start, seconds = position, 0
+        seconds += tool.deadline_seconds
+        if not tool.is_immediate or position == len(tools) - 1:
+            segments.append(Segment(start, position, attempt, seconds + SEGMENT_MARGIN_SECONDS))
+            start, seconds = position + 1, 0
+    return segments
+
+
+def cast_seconds(segments: Sequence[Segment]) -> int:
+    """How long a cast of these segments may take: their deadlines and five minutes."""
+    return sum(segment.timeout_seconds for segment in segments) + CAST_MARGIN_SECONDS

@@ -1,0 +1,80 @@
+"""Spells: an ordered list of steps, in versions that never change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from spellcast.domain.documents import Document
+
+Visibility = Literal["private", "listed", "public"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One use of a tool. `node_id` is the canvas node that namespaces its outputs; command-shaped steps have none."""
+
+    step_id: str
+    node_id: str | None
+    tool_identifier: str
+    parameter_mappings: Document
+    parameter_overrides: Document
+    output_mappings: Document
+
+    @classmethod
+    def parse(cls, document: Document, position: int) -> Step:
+        """Reads both step shapes of original-system.md §1.1."""
+        node_id = document.get("id")
+        return cls(
+            step_id=str(node_id or document.get("stepId") or position + 1),
+            node_id=str(node_id) if node_id else None,
+            tool_identifier=document["toolIdentifier"],
+            parameter_mappings=document.get("parameterMappings") or {},
+            parameter_overrides=document.get("parameterOverrides") or {},
+            output_mappings=document.get("outputMappings") or {},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpellVersion:
+    """What a cast runs; `content` holds description, steps, exposedInputs, connections and tags as they were given."""
+
+    spell_id: str
+    version: int
+    name: str
+    content: Document
+    created_at: datetime
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps in the order of their execution."""
+        return [Step.parse(document, position) for position, document in enumerate(self.content["steps"])]
+
+    @property
+    def exposed(self) -> frozenset[tuple[str, str]]:
+        """The (node id, parameter) pairs that the caster may set (contract §3 row 1)."""
+        return frozenset((str(item["nodeId"]), item["paramKey"]) for item in self.content.get("exposedInputs") or [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """The head of a spell's versions: who owns it, how it is called, which version is the latest."""
+
+    spell_id: str
+    account_id: str
+    slug: str
+    name: str
+    visibility: Visibility
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    usage_count: int = field(default=0)
+
+    def may_be_cast_by(self, account_id: str) -> bool:
+        """The owner always, anyone where the spell is public."""
+        return account_id == self.account_id or self.visibility == "public"
+
+    def with_slug(self, slug: str) -> Spell:
+        """The same spell under another slug, for when the first choice is taken."""
+        return replace(self, slug=slug)

@@ -1,0 +1,111 @@
+"""Tools: definitions of what a step can use (original-system.md §6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from spellcast.domain.documents import Document
+
+DeliveryMode = Literal["immediate", "async", "webhook"]
+
+IMMEDIATE_DEADLINE_SECONDS = 60
+JOB_DEADLINE_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class InputField:
+    """One key of a tool's input schema; required unless the definition says otherwise."""
+
+    key: str
+    type: str
+    required: bool
+    has_default: bool
+    default: Any = None
+    enum: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Costing:
+    """`amount` US dollars per `unit`: second(s), or once per run, request, token or fixed."""
+
+    amount: Decimal
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool, read from its definition; `document` is the definition as it was given."""
+
+    tool_id: str
+    service: str
+    display_name: str
+    delivery_mode: DeliveryMode
+    deadline_seconds: int
+    inputs: Mapping[str, InputField]
+    costing: Costing | None
+    primary_input: str | None
+    metadata: Document
+    document: Document
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether the tool answers at once, so that no job has to be awaited."""
+        return self.delivery_mode == "immediate"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a run is known to cost nothing."""
+        return self.costing is None or self.costing.amount == 0
+
+
+def parse_tool(document: Document) -> Tool:
+    """Reads a definition whose shape has been checked (by the API's body model, or by the catalog's test)."""
+    delivery_mode: DeliveryMode = document.get("deliveryMode", "immediate")
+    default_deadline = IMMEDIATE_DEADLINE_SECONDS if delivery_mode == "immediate" else JOB_DEADLINE_SECONDS
+    return Tool(
+        tool_id=document["toolId"],
+        service=document["service"],
+        display_name=document["displayName"],
+        delivery_mode=delivery_mode,
+        deadline_seconds=document.get("deadlineSeconds") or default_deadline,
+        inputs={key: _parse_input(key, field) for key, field in document.get("inputSchema", {}).items()},
+        costing=_parse_costing(document.get("costingModel")),
+        primary_input=(document.get("platformHints") or {}).get("primaryInput"),
+        metadata=document.get("metadata") or {},
+        document=document,
+    )
+
+
+def _parse_input(key: str, field: Document) -> InputField:
+    return InputField(
+        key=key,
+        type=str(field.get("type", "string")),
+        required=field.get("required", True),
+        has_default=field.get("default") is not None,
+        default=field.get("default"),
+        enum=tuple(field.get("enum") or ()),
+    )
+
+
+def _parse_costing(model: Document | None) -> Costing | None:
+    """`rateSource` machine reads `rate` and `unit`, fixed `fixedCost`, static `staticCost`."""
+    if not model:
+        return None
+    match model.get("rateSource"):
+        case "machine":
+            amount, unit = model.get("rate"), model.get("unit")
+        case "fixed":
+            amount, unit = _amount_and_unit(model.get("fixedCost"))
+        case _:
+            amount, unit = _amount_and_unit(model.get("staticCost"))
+    if amount is None:
+        return None
+    # A rate may have been written as a JSON number: its shortest text is the figure that its author meant.
+    return Costing(Decimal(str(amount)), str(unit or "run"))
+
+
+def _amount_and_unit(cost: Document | None) -> tuple[Any, Any]:
+    return (cost.get("amount"), cost.get("unit")) if cost else (None, None)

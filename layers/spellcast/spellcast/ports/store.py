@@ -1,0 +1,112 @@
+"""Where records live. Reads are consistent; every `save` is one write on the condition that nobody wrote in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.generations import Generation
+from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.tools import Tool
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list, and the cursor at which the next part begins."""
+
+    items: Sequence[Item]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open WebSocket of an account."""
+
+    connection_id: str
+    account_id: str
+    connected_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What lets one WebSocket in, once."""
+
+    secret: str = field(repr=False)
+    account_id: str
+    expires_at: datetime
+
+
+class CastStore(Protocol):
+    """Casts and their generations."""
+
+    def create_cast(self, cast: Cast) -> None:
+        """Raises WriteConflict where the cast exists."""
+
+    def get_cast(self, cast_id: str) -> Cast | None: ...
+
+    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
+        """The cast with its generations in the order of steps and attempts, in one read."""
+
+    def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
+        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+
+    def save_cast(self, cast: Cast, previous: Cast) -> None:
+        """Raises WriteConflict where the row is not `previous` any more."""
+
+    def get_generation(self, generation_id: str) -> Generation | None: ...
+
+    def save_generation(self, generation: Generation, previous: Generation | None) -> None:
+        """Raises WriteConflict where the row is not `previous` any more; None means that there is no row."""
+
+
+class SpellStore(Protocol):
+    """Spells and their versions."""
+
+    def create_spell(self, spell: Spell, version: SpellVersion) -> None:
+        """Writes all or nothing. Raises WriteConflict where the slug or the id is taken."""
+
+    def get_spell(self, spell_id: str) -> Spell | None: ...
+
+    def get_spell_by_slug(self, slug: str) -> Spell | None: ...
+
+    def list_spells(self, account_id: str, *, limit: int, cursor: str | None) -> Page[Spell]:
+        """The account's spells, latest first."""
+
+    def get_version(self, spell_id: str, version: int) -> SpellVersion | None: ...
+
+
+class ToolStore(Protocol):
+    """The built-in tools and the accounts' own."""
+
+    def get_tool(self, account_id: str, identifier: str) -> Tool | None:
+        """By display name or id."""
+
+    def list_tools(self, account_id: str) -> list[Tool]:
+        """The catalog's, then the account's own."""
+
+    def create_tool(self, account_id: str, tool: Tool) -> None:
+        """Raises WriteConflict where the id is taken."""
+
+
+class AccessStore(Protocol):
+    """API keys, WebSocket tickets and connections."""
+
+    def find_account(self, key_fingerprint: str) -> str | None:
+        """The account of an API key."""
+
+    def put_ticket(self, ticket: Ticket) -> None: ...
+
+    def take_ticket(self, secret: str, now: datetime) -> str | None:
+        """The ticket's account, to exactly one of those who ask; None if it is used, expired or unknown."""
+
+    def put_connection(self, connection: Connection) -> None: ...
+
+    def delete_connection(self, account_id: str, connection_id: str) -> None: ...
+
+    def list_connections(self, account_id: str) -> list[Connection]: ...

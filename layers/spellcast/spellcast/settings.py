@@ -1,0 +1,50 @@
+"""The deployment's settings: environment variables that template.yaml sets (docs/architecture.md lists them)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read once a process. A function is given only what it uses; what it lacks is empty."""
+
+    stage: str
+    table: str
+    bucket: str
+    bus: str
+    http_url: str
+    websocket_url: str
+    websocket_endpoint: str
+    cast_machine: str
+    poll_machine: str
+    secrets: str
+    jwt_issuer: str
+    jwt_audience: str
+    allow_loopback: bool
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """From `SPELLCAST_*`."""
+        source = os.environ if environment is None else environment
+
+        def value(name: str) -> str:
+            return source.get(f"SPELLCAST_{name}", "")
+
+        return cls(
+            stage=value("STAGE"),
+            table=value("TABLE"),
+            bucket=value("BUCKET"),
+            bus=value("BUS"),
+            http_url=value("HTTP_URL"),
+            websocket_url=value("WEBSOCKET_URL"),
+            websocket_endpoint=value("WEBSOCKET_ENDPOINT"),
+            cast_machine=value("CAST_MACHINE"),
+            poll_machine=value("POLL_MACHINE"),
+            secrets=value("SECRETS"),
+            jwt_issuer=value("JWT_ISSUER"),
+            jwt_audience=value("JWT_AUDIENCE"),
+            allow_loopback=value("ALLOW_LOOPBACK") == "true",
+        )

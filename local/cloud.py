@@ -1,0 +1,148 @@
+"""The embedded cloud: MiniStack with its mends, on loopback, with plain paths for the deployed APIs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+HTTP_API = "5be11ca5"  # the ids that template.yaml gives its APIs by the tag ms-custom-id
+WEBSOCKET_API = "5be11ca6"
+REGION = "us-east-1"
+HTTP_PREFIX = f"/_aws/execute-api/{HTTP_API}/$default"
+WEBSOCKET_PREFIX = f"/_aws/execute-api/{WEBSOCKET_API}/live"
+PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json")
+AUTOSAVE_SECONDS = 5
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def configure(port: int, directory: Path) -> None:
+    """Give this process an environment of its own: the host's would reach MiniStack and every Lambda."""
+    scratch = directory / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)  # left behind where the last run was killed
+    scratch.mkdir(parents=True)
+    kept = {name: value for name, value in os.environ.items() if name.startswith("SPELLCAST_WORKERS")}
+    kept |= {name: os.environ[name] for name in ("PATH", "SPELLCAST_MENDS") if name in os.environ}
+    os.environ.clear()
+    os.environ.update(
+        kept,
+        LANG="C.UTF-8",
+        TMPDIR=str(scratch),
+        GATEWAY_PORT=str(port),
+        MINISTACK_HOST="localhost",
+        MINISTACK_REGION=REGION,
+        PERSIST_STATE="1",
+        STATE_DIR=str(directory / "state"),
+        S3_PERSIST="1",
+        S3_DATA_DIR=str(directory / "state" / "s3"),
+        IOT_MTLS_ENABLED="0",
+        SFTP_ENABLED="0",
+        DOCKER_HOST=f"unix://{scratch}/no-docker",  # it would otherwise look for containers to remove
+        LOG_LEVEL="WARNING",
+    )
+
+
+def gateway(cloud: Application, counts: Any) -> Application:
+    """Lead the plain paths to the deployed APIs and answer for the counters; the rest is MiniStack's."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http":
+            if path.startswith("/_spellcast/counts"):
+                if path.endswith("/reset") and scope["method"] == "POST":
+                    counts.reset()
+                return await answer(send, counts.report())
+            if path == "/_spellcast/save" and scope["method"] == "POST":
+                save_everything()
+                return await answer(send, {})
+            if any(path == plain or path.startswith(f"{plain}/") for plain in PLAIN_PATHS):
+                raw = HTTP_PREFIX.encode() + scope["raw_path"]
+                scope = {**scope, "path": HTTP_PREFIX + path, "raw_path": raw}
+        elif scope["type"] == "websocket" and path == "/realtime":
+            scope = {**scope, "path": WEBSOCKET_PREFIX, "raw_path": WEBSOCKET_PREFIX.encode()}
+        await cloud(scope, receive, send)
+
+    return application
+
+
+async def answer(send: Send, content: Any) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(content).encode()})
+
+
+def save_everything() -> None:
+    """Called after a deployment: what a kill must not take is then the rows and executions alone."""
+    from ministack import app
+
+    app.save_all(app._build_persistence_save_dict())
+
+
+async def autosave(counts: Any, stop: asyncio.Event) -> None:
+    """Keep rows and executions on disk, so that a kill loses seconds; the rest is saved on a clean stop."""
+    from ministack.core.persistence import save_state
+    from ministack.services import dynamodb, stepfunctions
+
+    saved = 0
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), AUTOSAVE_SECONDS)
+        if counts.writes != saved:
+            saved = counts.writes
+            rows = dynamodb.get_state()  # on the loop, where the writes happen: a consistent copy
+            await asyncio.to_thread(save_state, "dynamodb", rows)
+            await asyncio.to_thread(save_state, "stepfunctions", stepfunctions.get_state())
+
+
+async def serve(port: int) -> None:
+    from hypercorn.asyncio import serve as hypercorn
+    from hypercorn.config import Config
+    from ministack import app
+    from ministack.core import lambda_runtime
+
+    from local import counts as counting
+    from local import mends
+
+    counts = counting.Counts()
+    mends.entered, mends.payload = counting.state_hooks(counts)
+    mends.apply()
+    counting.install(counts)
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.loglevel = "WARNING"
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    saving = asyncio.create_task(autosave(counts, stop))
+    try:
+        await hypercorn(gateway(app.app, counts), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    finally:
+        stop.set()
+        await saving
+        lambda_runtime.reset()  # ends every worker
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--directory", type=Path, required=True, help="state and scratch files of this cloud")
+    arguments = parser.parse_args()
+    configure(arguments.port, arguments.directory.resolve())
+    asyncio.run(serve(arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,475 @@
+"""The project's rules for its infrastructure, asserted on the transformed template."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
+Resources = dict[str, dict[str, Any]]
+Properties = dict[str, Any]
+
+BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+LOG_DELIVERY = {  # the only actions on every resource: AWS offers no narrower one for them
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+}
+HOLDERS = {  # who alone may do what has effects outside the table
+    "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction"},
+    "states:SendTaskSuccess": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "events:PutEvents": {"NotifyFunction"},
+    "execute-api:ManageConnections": {"NotifyFunction", "CompleteJobFunction", "WebSocketFunction"},
+    "sqs:ReceiveMessage": {"SendWebhookFunction"},
+    "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
+}
+SECRET_READERS = {
+    "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
+    "InternalKeySecret": {"CastApiFunction"},
+    "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+}
+LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets
+    "requestId",
+    "requestTimeEpoch",
+    "identity.sourceIp",
+    "routeKey",
+    "eventType",
+    "connectionId",
+    "status",
+    "responseLength",
+    "responseLatency",
+    "integrationErrorMessage",
+    "error.message",
+}
+GATEWAY_LIMIT = 29  # seconds that API Gateway waits for a function
+HANDLER_LINES = 50
+
+
+def of_type(resources: Resources, kind: str) -> dict[str, Properties]:
+    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def functions(resources: Resources) -> dict[str, Properties]:
+    return of_type(resources, "AWS::Lambda::Function")
+
+
+def machines(resources: Resources) -> dict[str, Properties]:
+    return of_type(resources, "AWS::StepFunctions::StateMachine")
+
+
+def referred(value: Any) -> str:
+    """The logical name behind a Ref or a GetAtt."""
+    match value:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
+            return name
+    raise AssertionError(f"refers to no resource: {value}")
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def documents(node: Any) -> Iterator[Properties]:
+    """Every policy document below a node, trust policies apart."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "PolicyDocument":
+                yield value
+            else:
+                yield from documents(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from documents(item)
+
+
+def allowed(node: Any) -> Iterator[Properties]:
+    for document in documents(node):
+        yield from (statement for statement in document["Statement"] if statement["Effect"] == "Allow")
+
+
+def grants(resources: Resources) -> dict[str, list[Properties]]:
+    """The statements that each function and machine gets by its role, shared policies included."""
+    roles = {name: referred(spec["Role"]) for name, spec in functions(resources).items()}
+    roles |= {name: referred(spec["RoleArn"]) for name, spec in machines(resources).items()}
+    found = {}
+    for name, role in roles.items():
+        shared = resources[role]["Properties"].get("ManagedPolicyArns", [])
+        policies = [resources[referred(arn)] for arn in shared if arn != BASIC_EXECUTION]
+        found[name] = list(allowed([resources[role], *policies]))
+    return found
+
+
+def holders(resources: Resources, action: str) -> set[str]:
+    return {
+        name
+        for name, statements in grants(resources).items()
+        if any(action in as_list(statement["Action"]) for statement in statements)
+    }
+
+
+# Parameters
+
+
+def test_every_parameter_has_a_description_and_a_default(template: Properties) -> None:
+    for name, spec in template["Parameters"].items():
+        assert spec.get("Description"), name
+        assert "Default" in spec, name
+
+
+# Permissions
+
+
+def test_every_function_and_machine_has_a_role_of_its_own(prod: Resources) -> None:
+    roles = [referred(spec["Role"]) for spec in functions(prod).values()]
+    roles += [referred(spec["RoleArn"]) for spec in machines(prod).values()]
+    assert len(roles) == 12
+    assert sorted(set(roles)) == sorted(roles)
+    assert set(roles) == set(of_type(prod, "AWS::IAM::Role"))
+
+
+def test_a_role_is_assumed_by_one_service(prod: Resources) -> None:
+    for name, spec in of_type(prod, "AWS::IAM::Role").items():
+        [statement] = spec["AssumeRolePolicyDocument"]["Statement"]
+        service = "states.amazonaws.com" if "Machine" in name else "lambda.amazonaws.com"
+        assert statement["Principal"] == {"Service": [service]}, name
+
+
+def test_policies_of_aws_are_the_basic_one_only(prod: Resources) -> None:
+    for name, spec in of_type(prod, "AWS::IAM::Role").items():
+        for arn in spec.get("ManagedPolicyArns", []):
+            assert arn == BASIC_EXECUTION or referred(arn) in of_type(prod, "AWS::IAM::ManagedPolicy"), name
+
+
+def test_no_permission_is_for_a_pattern_of_actions(prod: Resources) -> None:
+    for statement in allowed(prod):
+        assert not {"NotAction", "NotResource"} & set(statement), statement
+        assert not [action for action in as_list(statement["Action"]) if "*" in action], statement
+
+
+def test_only_log_delivery_is_for_every_resource(prod: Resources) -> None:
+    wide = [statement for statement in allowed(prod) if "*" in as_list(statement["Resource"])]
+    assert len(wide) == 2
+    for statement in wide:
+        assert set(statement["Action"]) <= LOG_DELIVERY
+
+
+def test_every_wide_resource_is_followed_by_its_reason() -> None:
+    wide = re.findall(r"^ *(?:- )?Resource: '\*'(.*)$", (ROOT / "template.yaml").read_text(), re.MULTILINE)
+    assert len(wide) == 2
+    assert all(re.fullmatch(r"  # .{20,}", reason) for reason in wide)
+
+
+@pytest.mark.parametrize("action", HOLDERS)
+def test_who_may_act_outside_the_table(prod: Resources, action: str) -> None:
+    assert holders(prod, action) == HOLDERS[action]
+
+
+def test_who_may_read_which_secret(prod: Resources) -> None:
+    readers: dict[str, set[str]] = {name: set() for name in of_type(prod, "AWS::SecretsManager::Secret")}
+    for name, statements in grants(prod).items():
+        for statement in statements:
+            if "secretsmanager:GetSecretValue" in as_list(statement["Action"]):
+                for secret in as_list(statement["Resource"]):
+                    readers[referred(secret)].add(name)
+    assert readers == SECRET_READERS
+
+
+def test_authorize_may_only_spend_tickets(prod: Resources) -> None:
+    [statement] = grants(prod)["AuthorizeFunction"]
+    assert as_list(statement["Action"]) == ["dynamodb:DeleteItem"]
+
+
+def test_every_service_that_invokes_a_function_does_so_for_one_source(prod: Resources) -> None:
+    for name, spec in of_type(prod, "AWS::Lambda::Permission").items():
+        assert spec["Action"] == "lambda:InvokeFunction", name
+        assert spec.get("SourceArn"), name
+
+
+# Names that are built in two places
+
+
+def test_machines_are_where_the_functions_look_for_them(prod: Resources) -> None:
+    names = {name: spec["StateMachineName"] for name, spec in machines(prod).items()}
+    for spec in functions(prod).values():
+        variables = spec["Environment"]["Variables"]
+        assert variables["SPELLCAST_CAST_MACHINE"]["Fn::Sub"].endswith(
+            f":stateMachine:{names['CastMachine']}"
+        )
+        assert variables["SPELLCAST_POLL_MACHINE"]["Fn::Sub"].endswith(
+            f":stateMachine:{names['PollMachine']}"
+        )
+    mentioned = re.findall(r":stateMachine:([\w-]+)", str(list(allowed(prod))))
+    assert set(mentioned) == set(names.values())
+
+
+def test_secrets_are_below_the_prefix_that_functions_know(prod: Resources) -> None:
+    [prefix] = {spec["Environment"]["Variables"]["SPELLCAST_SECRETS"] for spec in functions(prod).values()}
+    for name, spec in of_type(prod, "AWS::SecretsManager::Secret").items():
+        assert spec["Name"].startswith(prefix), name
+
+
+# Functions
+
+
+def test_folders_functions_and_handlers_correspond(template: Properties, prod: Resources) -> None:
+    folders = {app.parent.name for app in HANDLERS}
+    declared = {
+        name: resource["Properties"]["CodeUri"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    assert sorted(declared.values()) == sorted(f"functions/{folder}" for folder in folders)
+    for name, uri in declared.items():
+        folder = uri.removeprefix("functions/")
+        assert name.lower() == f"{folder.replace('_', '')}function"
+        assert prod[name]["Properties"]["FunctionName"] == f"spellcast-prod-{folder}"
+        assert prod[name]["Properties"]["Handler"] == "app.lambda_handler"
+
+
+@pytest.mark.parametrize("app", HANDLERS, ids=lambda app: app.parent.name)
+def test_a_handler_is_thin(app: Path) -> None:
+    source = app.read_text()
+    assert len(source.splitlines()) <= HANDLER_LINES
+    defined = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    assert "lambda_handler" in defined
+
+
+def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources) -> None:
+    for name in {*route_targets(prod).values(), "AuthorizeFunction"}:
+        assert prod[name]["Properties"]["Timeout"] <= GATEWAY_LIMIT, name
+
+
+# Logs
+
+
+def test_every_log_group_is_kept_for_a_limited_time(resources: Callable[..., Resources]) -> None:
+    groups = of_type(
+        resources("dev", LogRetentionDays="3", WebSocketAccessLogs="true"), "AWS::Logs::LogGroup"
+    )
+    assert len(groups) == 14
+    assert {str(spec.get("RetentionInDays")) for spec in groups.values()} == {"3"}
+
+
+def test_every_function_has_a_log_group_of_its_own(prod: Resources) -> None:
+    for name, spec in functions(prod).items():
+        group = referred(spec["LoggingConfig"]["LogGroup"])
+        assert prod[group]["Properties"]["LogGroupName"] == f"/aws/lambda/{spec['FunctionName']}", name
+
+
+def test_machines_log_every_state_without_its_data(prod: Resources) -> None:
+    assert len(machines(prod)) == 2
+    for name, spec in machines(prod).items():
+        logging = spec["LoggingConfiguration"]
+        assert logging["Level"] == "ALL", name
+        assert logging["IncludeExecutionData"] is False, name
+        [destination] = logging["Destinations"]
+        group = referred(destination["CloudWatchLogsLogGroup"]["LogGroupArn"])
+        assert prod[group]["Type"] == "AWS::Logs::LogGroup"
+
+
+def test_machines_are_durable(prod: Resources) -> None:
+    assert {spec["StateMachineType"] for spec in machines(prod).values()} == {"STANDARD"}
+
+
+def test_access_logs_hold_neither_path_nor_query(prod: Resources) -> None:
+    stages = of_type(prod, "AWS::ApiGatewayV2::Stage")
+    assert len(stages) == 2
+    for name, spec in stages.items():
+        form = spec["AccessLogSettings"]["Format"]
+        variables = re.findall(r"\$([\w.]+)", form)
+        assert {"context.routeKey", "context.requestId"} <= set(variables), name
+        assert {variable.removeprefix("context.") for variable in variables} <= LOGGABLE, name
+        assert form.count("$") == len(variables), name
+        assert "\n" not in form, name
+        assert not spec.get("DefaultRouteSettings", {}).get("DataTraceEnabled"), name
+
+
+def test_websocket_access_logs_are_optional(resources: Callable[..., Resources]) -> None:
+    dev = resources("dev")
+    assert "AccessLogSettings" in dev["HttpStage"]["Properties"]
+    assert "AccessLogSettings" not in dev["WebSocketStage"]["Properties"]
+    assert "WebSocketAccessLogGroup" not in dev
+
+
+# Routes
+
+
+def route_targets(resources: Resources) -> dict[tuple[str, str], str]:
+    """The function behind each route: (protocol, route key) → logical name."""
+    found = {}
+    for spec in of_type(resources, "AWS::ApiGatewayV2::Route").values():
+        integration = re.fullmatch(r"integrations/\$\{(\w+)\}", spec["Target"]["Fn::Sub"])
+        assert integration
+        behind = resources[integration[1]]["Properties"]
+        assert behind["ApiId"] == spec["ApiId"], "an integration of the other API"
+        [function] = re.findall(r"\w+Function\b", str(behind["IntegrationUri"]))
+        protocol = resources[referred(spec["ApiId"])]["Properties"]["ProtocolType"]
+        found[protocol, spec["RouteKey"]] = function
+    return found
+
+
+def test_only_completions_bypass_cast_api(prod: Resources) -> None:
+    assert route_targets(prod) == {
+        ("HTTP", "$default"): "CastApiFunction",
+        ("HTTP", "POST /v1/completions/{token}"): "CompleteJobFunction",
+        ("WEBSOCKET", "$connect"): "WebSocketFunction",
+        ("WEBSOCKET", "$disconnect"): "WebSocketFunction",
+        ("WEBSOCKET", "$default"): "WebSocketFunction",
+    }
+
+
+def test_a_websocket_opens_with_a_ticket_only(prod: Resources) -> None:
+    routes = of_type(prod, "AWS::ApiGatewayV2::Route").values()
+    [connect] = [spec for spec in routes if spec["RouteKey"] == "$connect"]
+    assert connect["AuthorizationType"] == "CUSTOM"
+    authorizer = prod[referred(connect["AuthorizerId"])]["Properties"]
+    assert authorizer["AuthorizerType"] == "REQUEST"
+    assert authorizer["IdentitySource"] == ["route.request.querystring.ticket"]
+    assert "${AuthorizeFunction.Arn}" in authorizer["AuthorizerUri"]["Fn::Sub"]
+
+
+def test_both_apis_are_throttled_and_deployed(prod: Resources) -> None:
+    for name, spec in of_type(prod, "AWS::ApiGatewayV2::Stage").items():
+        assert spec["AutoDeploy"] is True, name
+        assert spec["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0, name
+        assert spec["DefaultRouteSettings"]["ThrottlingBurstLimit"] > 0, name
+
+
+# Events, queues and their dead letters
+
+
+def sources_allowed_to_send(resources: Resources, queue: str) -> set[str]:
+    """The rules that may send to a queue: each queue has one policy of one statement."""
+    policies = of_type(resources, "AWS::SQS::QueuePolicy").values()
+    [policy] = [spec for spec in policies if spec["Queues"] == [{"Ref": queue}]]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "sqs:SendMessage"
+    assert referred(statement["Resource"]) == queue
+    return set(map(referred, as_list(statement["Condition"]["ArnEquals"]["aws:SourceArn"])))
+
+
+def test_every_rule_keeps_what_its_target_did_not_take(prod: Resources) -> None:
+    rules = of_type(prod, "AWS::Events::Rule")
+    assert len(rules) == 3
+    for name, spec in rules.items():
+        for target in spec["Targets"]:
+            assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
+            assert name in sources_allowed_to_send(prod, referred(target["DeadLetterConfig"]["Arn"]))
+
+
+def test_every_target_of_a_rule_admits_it(prod: Resources) -> None:
+    permissions = of_type(prod, "AWS::Lambda::Permission").values()
+    for name, spec in of_type(prod, "AWS::Events::Rule").items():
+        for target in map(referred, (target["Arn"] for target in spec["Targets"])):
+            if prod[target]["Type"] == "AWS::SQS::Queue":
+                assert name in sources_allowed_to_send(prod, target)
+            else:
+                invoker = {"FunctionName": {"Ref": target}, "SourceArn": {"Fn::GetAtt": [name, "Arn"]}}
+                assert any(invoker.items() <= spec.items() for spec in permissions), name
+
+
+def test_every_function_that_a_rule_invokes_keeps_what_it_failed_on(prod: Resources) -> None:
+    rules = of_type(prod, "AWS::Events::Rule").values()
+    targets = {referred(target["Arn"]) for spec in rules for target in spec["Targets"]}
+    invoked = of_type(prod, "AWS::Lambda::EventInvokeConfig").values()
+    configured = {referred(spec["FunctionName"]): spec for spec in invoked}
+    assert (
+        set(configured) == targets & set(functions(prod)) == {"CompleteJobFunction", "FinalizeCostFunction"}
+    )
+    for name, spec in configured.items():
+        assert spec["MaximumRetryAttempts"] == 2
+        assert_may_send(prod, name, spec["DestinationConfig"]["OnFailure"]["Destination"])
+
+
+def assert_may_send(resources: Resources, function: str, queue_arn: Any) -> None:
+    assert resources[referred(queue_arn)]["Type"] == "AWS::SQS::Queue"
+    assert any(
+        "sqs:SendMessage" in as_list(statement["Action"]) and queue_arn in as_list(statement["Resource"])
+        for statement in grants(resources)[function]
+    ), f"{function} may not send to its dead letter queue"
+
+
+def test_the_streams_consumer_gives_up_in_the_end_and_loses_nothing(prod: Resources) -> None:
+    spec = prod["NotifyStream"]["Properties"]
+    assert referred(spec["FunctionName"]) == "NotifyFunction"
+    assert spec["EventSourceArn"] == {"Fn::GetAtt": ["Table", "StreamArn"]}
+    assert spec["StartingPosition"] == "TRIM_HORIZON"
+    assert spec["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert spec["BisectBatchOnFunctionError"] is True
+    assert 0 < spec["MaximumRetryAttempts"] <= 100
+    assert_may_send(prod, "NotifyFunction", spec["DestinationConfig"]["OnFailure"]["Destination"])
+
+
+def test_the_webhook_queue_redrives_to_a_queue_that_keeps_longer(prod: Resources) -> None:
+    spec = prod["SendWebhookQueue"]["Properties"]
+    queue = prod[referred(spec["EventSourceArn"])]["Properties"]
+    dead = prod[referred(queue["RedrivePolicy"]["deadLetterTargetArn"])]["Properties"]
+    function = prod[referred(spec["FunctionName"])]["Properties"]
+    assert spec["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert dead["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+def test_every_mapping_is_one_of_those_above(prod: Resources) -> None:
+    assert set(of_type(prod, "AWS::Lambda::EventSourceMapping")) == {"NotifyStream", "SendWebhookQueue"}
+
+
+def test_every_queue_is_encrypted(prod: Resources) -> None:
+    for name, spec in of_type(prod, "AWS::SQS::Queue").items():
+        assert spec["SqsManagedSseEnabled"] is True, name
+
+
+# The store
+
+
+def test_the_table_streams_expires_and_encrypts(prod: Resources) -> None:
+    [table] = of_type(prod, "AWS::DynamoDB::Table").values()
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+
+
+@pytest.mark.parametrize(("stage", "protected"), [("prod", True), ("dev", False), ("local", False)])
+def test_the_table_of_prod_is_protected(
+    resources: Callable[..., Resources], stage: str, protected: bool
+) -> None:
+    table = resources(stage)["Table"]["Properties"]
+    assert table["DeletionProtectionEnabled"] is protected
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": protected}
+
+
+def test_the_store_outlives_its_replacement(prod: Resources) -> None:
+    assert prod["Table"]["UpdateReplacePolicy"] == "Retain"
+    assert prod["Bucket"]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_bucket_is_closed_encrypted_and_swept(prod: Resources) -> None:
+    [bucket] = of_type(prod, "AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    [rule] = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
+
+
+def test_the_bucket_is_reached_over_tls_only(prod: Resources) -> None:
+    [policy] = of_type(prod, "AWS::S3::BucketPolicy").values()
+    assert referred(policy["Bucket"]) == "Bucket"
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Resource"] == [{"Fn::GetAtt": ["Bucket", "Arn"]}, {"Fn::Sub": "${Bucket.Arn}/*"}]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

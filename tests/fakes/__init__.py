@@ -1,0 +1,1 @@
+"""Fakes of the ports: they keep what the real ones promise, and nothing more."""

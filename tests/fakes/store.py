@@ -1,0 +1,151 @@
+"""The store's ports in memory. The contract suite holds it and DynamoDB to the same promises."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
+from spellcast.domain.generations import Generation
+from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.times import to_text
+from spellcast.domain.tools import Tool
+from spellcast.ports.store import Connection, Page, Ticket
+
+
+class FakeStore:
+    """Implements CastStore, SpellStore, ToolStore and AccessStore. `writes` lists every record written, in order."""
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self.writes: list[Cast | Generation] = []
+        self.keys: dict[str, str] = {}
+        self._catalog = {tool.tool_id: tool for tool in tools}
+        self._casts: dict[str, Cast] = {}
+        self._generations: dict[str, Generation] = {}
+        self._spells: dict[str, Spell] = {}
+        self._versions: dict[tuple[str, int], SpellVersion] = {}
+        self._slugs: dict[str, str] = {}
+        self._tools: dict[tuple[str, str], Tool] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self._connections: dict[tuple[str, str], Connection] = {}
+
+    # --- casts ---
+
+    def create_cast(self, cast: Cast) -> None:
+        if cast.cast_id in self._casts:
+            raise WriteConflict(cast.cast_id)
+        self._casts[cast.cast_id] = cast
+        self.writes.append(cast)
+
+    def get_cast(self, cast_id: str) -> Cast | None:
+        return self._casts.get(cast_id)
+
+    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
+        cast = self._casts.get(cast_id)
+        if cast is None:
+            return None
+        own = [generation for generation in self._generations.values() if generation.cast_id == cast_id]
+        return cast, sorted(own, key=lambda generation: (generation.step_index, generation.attempt))
+
+    def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
+        own = {
+            f"{to_text(cast.started_at)}#{cast.cast_id}": cast
+            for cast in self._casts.values()
+            if cast.account_id == account_id and status in (None, cast.status)
+        }
+        return _page(own, limit, cursor)
+
+    def save_cast(self, cast: Cast, previous: Cast) -> None:
+        known = self._casts.get(cast.cast_id)
+        if known is None or known.revision != previous.revision:
+            raise WriteConflict(cast.cast_id)
+        self._casts[cast.cast_id] = cast
+        self.writes.append(cast)
+
+    def get_generation(self, generation_id: str) -> Generation | None:
+        return self._generations.get(generation_id)
+
+    def save_generation(self, generation: Generation, previous: Generation | None) -> None:
+        known = self._generations.get(generation.generation_id)
+        if (known.revision if known else None) != (previous.revision if previous else None):
+            raise WriteConflict(generation.generation_id)
+        self._generations[generation.generation_id] = generation
+        self.writes.append(generation)
+
+    # --- spells ---
+
+    def create_spell(self, spell: Spell, version: SpellVersion) -> None:
+        if spell.slug in self._slugs or spell.spell_id in self._spells:
+            raise WriteConflict(spell.slug)
+        self._slugs[spell.slug] = spell.spell_id
+        self._spells[spell.spell_id] = spell
+        self._versions[version.spell_id, version.version] = version
+
+    def get_spell(self, spell_id: str) -> Spell | None:
+        return self._spells.get(spell_id)
+
+    def get_spell_by_slug(self, slug: str) -> Spell | None:
+        return self._spells.get(self._slugs.get(slug, ""))
+
+    def list_spells(self, account_id: str, *, limit: int, cursor: str | None) -> Page[Spell]:
+        own = {
+            f"{to_text(spell.created_at)}#{spell.spell_id}": spell
+            for spell in self._spells.values()
+            if spell.account_id == account_id
+        }
+        return _page(own, limit, cursor)
+
+    def get_version(self, spell_id: str, version: int) -> SpellVersion | None:
+        return self._versions.get((spell_id, version))
+
+    # --- tools ---
+
+    def get_tool(self, account_id: str, identifier: str) -> Tool | None:
+        candidates = self.list_tools(account_id)
+        return next((tool for tool in candidates if identifier in (tool.tool_id, tool.display_name)), None)
+
+    def list_tools(self, account_id: str) -> list[Tool]:
+        own = sorted((key, tool) for key, tool in self._tools.items() if key[0] == account_id)
+        return [*self._catalog.values(), *(tool for _, tool in own)]
+
+    def create_tool(self, account_id: str, tool: Tool) -> None:
+        if (account_id, tool.tool_id) in self._tools:
+            raise WriteConflict(tool.tool_id)
+        self._tools[account_id, tool.tool_id] = tool
+
+    # --- access ---
+
+    def find_account(self, key_fingerprint: str) -> str | None:
+        return self.keys.get(key_fingerprint)
+
+    def put_ticket(self, ticket: Ticket) -> None:
+        self._tickets[ticket.secret] = ticket
+
+    def take_ticket(self, secret: str, now: datetime) -> str | None:
+        ticket = self._tickets.pop(secret, None)
+        return ticket.account_id if ticket and ticket.expires_at > now else None
+
+    def put_connection(self, connection: Connection) -> None:
+        self._connections[connection.account_id, connection.connection_id] = connection
+
+    def delete_connection(self, account_id: str, connection_id: str) -> None:
+        self._connections.pop((account_id, connection_id), None)
+
+    def list_connections(self, account_id: str) -> list[Connection]:
+        return [connection for (owner, _), connection in sorted(self._connections.items()) if owner == account_id]
+
+
+def _page(items: dict[str, Any], limit: int, cursor: str | None) -> Page[Any]:
+    keys: Sequence[str] = sorted(items, reverse=True)
+    if cursor is not None:
+        try:
+            start = base64.urlsafe_b64decode(cursor).decode()
+        except (binascii.Error, ValueError) as error:
+            raise InvalidInput([Fault("cursor", "is not a cursor of this list")]) from error
+        keys = [key for key in keys if key < start]
+    following = base64.urlsafe_b64encode(keys[limit - 1].encode()).decode() if len(keys) > limit else None
+    return Page([items[key] for key in keys[:limit]], following)

@@ -1,0 +1,136 @@
+"""Every use case over the fakes, and a caster who drives the state machine by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spellcast.application.cast_spell import CastOrder, CastSpell
+from spellcast.application.complete_job import CompleteJob, ReceiveCallback
+from spellcast.application.create_spell import CreateSpell
+from spellcast.application.execute_step import ExecuteStep
+from spellcast.application.finalize_cost import FinalizeCost
+from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_spells import FindSpells
+from spellcast.application.find_tools import FindTools
+from spellcast.application.poll_job import PollJob
+from spellcast.application.process_output import ProcessOutput, StepEndedInFailure
+from spellcast.domain.casts import Cast
+from spellcast.domain.cost import PointsPolicy
+from spellcast.domain.documents import Document
+from spellcast.domain.generations import Generation
+from spellcast.domain.results import Failure
+from spellcast.domain.segments import Segment
+from spellcast.domain.tools import Tool, parse_tool
+from tests.fakes.adapters import FakeAdapter, FakeAdapters
+from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.clock import FakeClock
+from tests.fakes.machine import FakeMachine
+from tests.fakes.store import FakeStore
+
+ACCOUNT = "alice"
+SIGNING_KEY = "a signing key for tests"
+
+
+def make_tool(tool_id: str, mode: str = "immediate", amount: str = "0", unit: str = "run", **more: Any) -> Tool:
+    """A tool of the service `fake` that takes an optional `prompt` and `text`."""
+    definition: Document = {
+        "toolId": tool_id,
+        "service": "fake",
+        "displayName": tool_id.title(),
+        "deliveryMode": mode,
+        "inputSchema": {
+            "prompt": {"type": "string", "required": False},
+            "text": {"type": "string", "required": False},
+        },
+        "costingModel": {"rateSource": "static", "staticCost": {"amount": amount, "unit": unit}},
+        **more,
+    }
+    return parse_tool(definition)
+
+
+class FakeSecrets:
+    """Implements `ports.secrets.Secrets`."""
+
+    def callback_signing_key(self) -> str:
+        return SIGNING_KEY
+
+
+class World:
+    """One account, one provider (`adapter`), and the tools free, paid, polled and called."""
+
+    def __init__(self, *more_tools: Tool) -> None:
+        tools = [
+            make_tool("free"),
+            make_tool("paid", amount="0.01"),
+            make_tool("polled", mode="async", amount="0.02"),
+            make_tool("called", mode="webhook", amount="0.03"),
+            *more_tools,
+        ]
+        self.store = FakeStore(tools)
+        self.clock = FakeClock()
+        self.machine = FakeMachine()
+        self.announcer = FakeAnnouncer()
+        self.adapter = FakeAdapter()
+        adapters = FakeAdapters({"fake": self.adapter})
+        self.find_tools = FindTools(self.store)
+        self.find_spells = FindSpells(self.store)
+        self.find_casts = FindCasts(self.store, self.store)
+        self.create_spell = CreateSpell(self.store, self.find_tools, self.clock)
+        self.cast_spell = CastSpell(
+            self.store, self.find_spells, self.find_tools, self.machine, self.clock, lambda url: None
+        )
+        self.process_output = ProcessOutput(self.store, self.store, PointsPolicy(), self.clock)
+        self.finalize_cost = FinalizeCost(self.store, self.process_output, self.clock)
+        self.complete_job = CompleteJob(self.store, self.machine, self.finalize_cost, self.clock)
+        self.execute_step = ExecuteStep(
+            casts=self.store,
+            spells=self.store,
+            tools=self.store,
+            adapters=adapters,
+            machine=self.machine,
+            secrets=FakeSecrets(),
+            process_output=self.process_output,
+            complete_job=self.complete_job,
+            clock=self.clock,
+            callback_base_url="https://api.example",
+        )
+        self.poll_job = PollJob(self.store, self.store, adapters, self.announcer, self.complete_job, self.clock)
+        self.receive_callback = ReceiveCallback(
+            self.store, self.store, adapters, self.announcer, self.complete_job, FakeSecrets(), self.clock
+        )
+
+    def cast(self, *tool_ids: str, inputs: Document | None = None) -> Cast:
+        """A cast of a spell whose steps `n0`, `n1`, … use these tools; its machine has been started."""
+        steps = [{"id": f"n{position}", "toolIdentifier": tool_id} for position, tool_id in enumerate(tool_ids)]
+        spell, _, _ = self.create_spell(ACCOUNT, "-".join(tool_ids), "private", {"steps": steps})
+        order = CastOrder(spell=spell.spell_id, fingerprint="f", inputs=inputs or {})
+        return self.cast_spell(ACCOUNT, order)[0]
+
+    def segments(self, cast: Cast) -> list[Segment]:
+        return self.machine.casts[cast.cast_id]
+
+    def execute(self, cast: Cast, number: int = 0, token: str = "token") -> None:
+        """Enters *Execute the step* for one of the cast's segments."""
+        self.execute_step(cast.cast_id, self.segments(cast)[number], token)
+
+    def process(self, cast: Cast, number: int = 0) -> Cast:
+        """Enters *Process the output*, and what follows a failure there."""
+        try:
+            self.process_output(cast.cast_id, self.segments(cast)[number:])
+        except StepEndedInFailure:
+            self.finalize_cost(cast.cast_id)
+        return self.cast_of(cast)
+
+    def settle(self, cast: Cast, failure: Failure | None = None) -> Cast:
+        """Enters *Finalize the cost*, or *Settle the failed cast*."""
+        return self.finalize_cost(cast.cast_id, failure)
+
+    def cast_of(self, cast: Cast) -> Cast:
+        found = self.store.get_cast(cast.cast_id)
+        assert found is not None
+        return found
+
+    def generation(self, cast: Cast, position: int, attempt: int = 1) -> Generation:
+        found = self.store.get_generation(f"{cast.cast_id}.{position}.{attempt}")
+        assert found is not None
+        return found

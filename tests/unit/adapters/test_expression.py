@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spellcast.adapters import expression
+from spellcast.adapters.expression import ExpressionAdapter
+from spellcast.domain.errors import ExpressionFailed, InvalidStepInput
+from spellcast.domain.tools import Tool
+from spellcast.ports.adapter import Adapter, Request
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(ask: Callable[..., Request], tool: Callable[..., Tool]) -> Run:
+    def evaluate(text: str, **inputs: Any) -> Any:
+        adapter: Adapter = ExpressionAdapter()
+        request = ask(tool("expression"), expression=text, **inputs)
+        assert adapter.is_repeatable(request)
+        (element,) = adapter.execute(request).payload
+        assert element["type"] == "text"
+        return element["data"]
+
+    return evaluate
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "result", "shown"),
+    [
+        ("input & '!'", "a", "a!", "a!"),
+        ("$input & '!'", "a", "a!", "a!"),
+        ("1 + 2", None, 3, "3"),
+        ("input.a[1]", {"a": [1, 2]}, 2, "2"),
+        ("input.{'x': a}", {"a": "é"}, {"x": "é"}, '{"x":"é"}'),
+        ("[1..3]", None, [1, 2, 3], "[1,2,3]"),
+        ("null", None, None, "null"),
+        ("input.b", {"b": None}, None, "null"),
+        ("input = ''", "", True, "true"),
+        ("# a comment\n\n  $split(input, ',')  \n$count(input)", "a,b", 2, "2"),
+        ("'a'\r\ninput & 'b'\n$input & 'c'", None, "abc", "abc"),
+        ("$map(input, function($v) { $v * 2 })", [1, 2], [2, 4], "[2,4]"),
+        ("$max([1, 2])", None, 2, "2"),
+        ("$replace(input, 'a', 'b')", "aAa", "bAb", "bAb"),
+    ],
+)
+def test_values(run: Run, text: str, value: Any, result: Any, shown: str) -> None:
+    assert run(text, input=value) == {"text": shown, "result": result}
+
+
+def test_an_input_that_is_absent_has_no_value(run: Run) -> None:
+    assert run("$exists(input)")["result"] is False
+    with pytest.raises(ExpressionFailed, match="Expression error: it has no value"):
+        run("input")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "^expression is required$"),
+        ("  \n# nothing", "^No expression to evaluate$"),
+        ("x" * 20_001, "longer than"),
+    ],
+)
+def test_what_is_no_expression(run: Run, text: str, message: str) -> None:
+    with pytest.raises(InvalidStepInput, match=message):
+        run(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("missing", "it has no value"),
+        ("1\n(", "line 2: "),
+        ("# c\n1\n\n'a' + 1", "line 4: The left side"),
+        ("1/0", "division by zero"),
+        ("1e308 * 10", "out of range"),
+        ("$error('told you')", "told you"),
+        ("function($x) { $x }", "a function, not a value"),
+        ("$sum", "a function, not a value"),
+        ("/a/", "a function, not a value"),
+        ("$number('x')", "it cannot be evaluated"),
+        ("'\\ud800'", "that JSON cannot hold"),
+    ],
+)
+def test_failures_are_told_in_one_short_line(run: Run, text: str, message: str) -> None:
+    with pytest.raises(ExpressionFailed, match=message) as caught:
+        run(text)
+    assert caught.value.message.startswith("Expression error: ")
+    assert len(caught.value.message) < 400
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1..10000000]", "1 s|memory"),
+        ("$match('" + "a" * 40 + "!', /^(a+)+$/)", "longer than 1 s"),
+        ("($f := function($n) { $f($n + 1) }; $f(0))", "longer than 1 s"),
+        ("($f := function($n) { $f($n + 1) + 1 }; $f(0))", "too deeply"),
+        ("(" * 5000 + "1" + ")" * 5000, "too deeply|depth"),
+        ("[" * 100 + "1" + "]" * 100, "nested deeper than"),
+        ("$pad('x', 1000000000)", "memory"),
+        ("$reduce([1..60], function($a, $v) { $a & $a }, 'xx')", "memory"),
+        ("[1..100].([1..1000].([1..1000]))", "memory|1 s"),
+        ("$pad('x', 300000)", "larger than"),
+        ("'a'\n$pad(input, 300000)\n'b' & input", "larger than"),
+        ("$power(9, 999999)", "cannot be evaluated|1 s"),
+        ("$eval('(' & $pad('', 9000, '(') & ')')", "Expression error"),
+        ("$join($map([1..1000000], $string), ',')", "1 s|memory|larger"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_hostile_expressions_are_bounded(run: Run, text: str, message: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(ExpressionFailed, match=message):
+        run(text)
+    assert time.monotonic() - start < expression.MAX_SECONDS + 1
+
+
+def test_nothing_is_left_behind(run: Run) -> None:
+    run("1")
+    limit, files = sys.getrecursionlimit(), len(os.listdir("/proc/self/fd"))
+    for text in ("1 + 1", "1/0", "($f := function($n) { $f($n + 1) }; $f(0))"):
+        with pytest.raises(ExpressionFailed):
+            run(f"{text}\nnothing")
+    assert sys.getrecursionlimit() == limit < expression.MAX_DEPTH
+    assert len(os.listdir("/proc/self/fd")) == files
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_other_threads_do_not_matter(run: Run) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert run("1 + 1")["result"] == 2
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_fork_costs_little(run: Run) -> None:
+    run("1")
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        run("input & '!'", input="a")
+        times.append(time.perf_counter() - start)
+    assert sorted(times)[len(times) // 2] < 0.05, "a few milliseconds on an idle machine"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from spellcast.adapters.registry import Registry
+from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.ports.adapter import Adapters, ProviderConfig
+
+
+def registry(**configured: ProviderConfig) -> Registry:
+    def no_client() -> httpx.Client:
+        raise AssertionError("nobody asked for a client")
+
+    return Registry(lambda service: configured.get(service, ProviderConfig()), no_client, False)
+
+
+def test_it_is_the_port_and_caches_each_adapter() -> None:
+    adapters: Adapters = registry(comfyui=ProviderConfig("http://127.0.0.1:8188"))
+    assert adapters.get("string") is adapters.get("string")
+    assert adapters.get("comfyui") is adapters.get("comfyui")
+
+
+def test_a_rotated_key_makes_a_new_adapter() -> None:
+    configured = {"replicate": ProviderConfig(key="old")}
+    adapters = registry(**configured)
+    adapters._configuration = lambda service: configured[service]
+    before = adapters.get("replicate")
+    configured["replicate"] = ProviderConfig(key="new")
+    assert adapters.get("replicate") is not before
+
+
+@pytest.mark.parametrize(
+    ("service", "hint"),
+    [("comfyui", "SPELLCAST_COMFYUI_URL"), ("replicate", "SPELLCAST_REPLICATE_KEY"), ("nothing", "no adapter")],
+)
+def test_what_is_missing_is_named(service: str, hint: str) -> None:
+    with pytest.raises(ProviderNotConfigured, match=hint):
+        registry().get(service)
+
+
+def test_importing_the_registry_imports_no_provider_and_no_client() -> None:
+    code = (
+        "import sys, spellcast.adapters.registry\n"
+        "print([name for name in sys.modules if name == 'httpx' or name == 'jsonata'"
+        " or name.startswith('spellcast.adapters.') and name != 'spellcast.adapters.registry'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
+    assert run.stdout.decode().strip() == "[]", run.stderr.decode()
+
+
+def test_the_clients_are_shared_and_made_late() -> None:
+    made: list[httpx.Client] = []
+
+    def client() -> httpx.Client:
+        made.append(httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(404))))
+        return made[-1]
+
+    adapters = Registry(lambda _: ProviderConfig("http://127.0.0.1:1", "key"), client, True)
+    comfyui, replicate = adapters.get("comfyui"), adapters.get("replicate")
+    assert made == []
+    comfyui.cancel_job("a")
+    replicate.cancel_job("b")
+    assert len(made) == 1
