@@ -59,7 +59,7 @@ def run() -> int:
     port, directory = stack.chosen(os.environ)
     already = stack.running(port, directory)
     try:
-        return demo(stack.start(port, directory))
+        return demo(stack.start(port, directory), directory / "demo")
     finally:
         if not already:
             stack.stop(port, directory)

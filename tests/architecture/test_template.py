@@ -29,13 +29,13 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "states:SendTaskSuccess": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "events:PutEvents": {"NotifyFunction"},
-    "execute-api:ManageConnections": {"NotifyFunction", "CompleteJobFunction", "WebSocketFunction"},
+    "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
 }
-SECRET_READERS = {
+SECRET_READERS: dict[str, set[str]] = {
     "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
-    "InternalKeySecret": {"CastApiFunction"},
+    "InternalKeySecret": set(),  # the routes that it opens come with the original's internal API
     "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
 }

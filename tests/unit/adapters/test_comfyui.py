@@ -383,10 +383,13 @@ def test_cancelling_at_an_older_server(adapter: Adapter, provider: Any, status: 
 
 
 def test_cancelling_at_a_server_that_is_down(adapter: Adapter, provider: Any) -> None:
-    for answer in (httpx.ConnectError("x"), httpx.Response(503), httpx.Response(400)):
+    for answer in (httpx.ConnectError("x"), httpx.Response(503)):
         provider.answers(answer)
         with pytest.raises(ProviderUnavailable):
             adapter.cancel_job(RUN_ID)
+    provider.answers(httpx.Response(401))
+    with pytest.raises(ProviderRefused):
+        adapter.cancel_job(RUN_ID)
 
 
 def test_what_it_cannot_do(adapter: Adapter, request_: Request) -> None:

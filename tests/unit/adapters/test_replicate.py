@@ -351,7 +351,10 @@ def test_cancelling(adapter: Adapter, provider: Any, status: int) -> None:
 
 
 def test_cancelling_that_fails(adapter: Adapter, provider: Any) -> None:
-    for answer in (httpx.ConnectError("x"), httpx.Response(500), httpx.Response(401)):
+    for answer in (httpx.ConnectError("x"), httpx.Response(500)):
         provider.answers(answer)
         with pytest.raises(ProviderUnavailable):
             adapter.cancel_job("p1")
+    provider.answers(httpx.Response(401))
+    with pytest.raises(ProviderRefused):
+        adapter.cancel_job("p1")

@@ -26,7 +26,7 @@ from spellcast.domain.errors import (
     OutcomeUnknown,
     ProviderAnswerInvalid,
     ProviderNotConfigured,
-    ProviderUnavailable,
+    ProviderRefused,
 )
 from spellcast.domain.identifiers import job_uuid
 from spellcast.domain.results import Job, ToolResult, failed
@@ -95,7 +95,7 @@ class ComfyUIAdapter(JobsOnly):
             # Without the id this would stop whatever runs.
             self._provider.ask("POST", "/interrupt", {"prompt_id": run_id})
         elif not answer.is_success:
-            raise ProviderUnavailable(f"ComfyUI did not cancel the job ({answer.status})")
+            raise ProviderRefused(f"ComfyUI did not cancel the job ({answer.status})")
 
     def _finished(self, run_id: str) -> Document | None:
         history = self._provider.look_up(f"/history/{run_id}", explain=_explain) or {}

@@ -22,7 +22,7 @@ from spellcast.domain.errors import (
     OutcomeUnknown,
     ProviderAnswerInvalid,
     ProviderNotConfigured,
-    ProviderUnavailable,
+    ProviderRefused,
     StepFailed,
 )
 from spellcast.domain.results import Job, ToolResult, failed
@@ -88,7 +88,7 @@ class ReplicateAdapter(JobsOnly):
         """A prediction that is over, or unknown, is left as it is."""
         answer = self._provider.ask("POST", f"/v1/predictions/{quote(run_id, safe='')}/cancel")
         if not answer.is_success and answer.status not in (404, 409, 422):
-            raise ProviderUnavailable(f"Replicate did not cancel the prediction ({answer.status})")
+            raise ProviderRefused(f"Replicate did not cancel the prediction ({answer.status})")
 
 
 def _target(tool: Tool) -> tuple[str, Document]:

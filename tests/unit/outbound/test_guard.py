@@ -1,0 +1,365 @@
+"""The guard against addresses that a user must not make us call."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from spellcast.domain.errors import AddressRefused
+from spellcast.outbound.guard import check_url, guarded_client, is_loopback
+
+PUBLIC = "93.184.216.34"
+
+# Refused by what is written in the URL alone, without a look-up.
+REFUSED_URLS = """
+http://example.com/
+HTTP://example.com/
+ftp://example.com/
+file:///etc/passwd
+file://example.com/etc/passwd
+gopher://example.com/
+data:text/plain,x
+javascript:alert(1)
+//example.com/
+example.com
+https://
+https:///path
+https://user@example.com/
+https://user:password@example.com/
+https://example.com:password@127.0.0.1/
+https://example.com:80/
+https://example.com:22/
+https://example.com:9001/
+https://example.com:0/
+https://example.com:99999/
+https://127.0.0.1/
+https://127.0.0.1:9001/2018-06-01/runtime/invocation/next
+https://127.1/
+https://127.0.1/
+https://2130706433/
+https://0x7f000001/
+https://0x7f.0.0.1/
+https://0177.0.0.1/
+https://017700000001/
+https://127.0.0.1./
+https://127.255.255.254/
+https://0.0.0.0/
+https://0/
+https://10.0.0.1/
+https://172.16.0.1/
+https://172.31.255.255/
+https://192.168.1.1/
+https://169.254.169.254/latest/meta-data/
+https://169.254.170.2/v2/credentials
+https://0xa9fea9fe/
+https://2852039166/
+https://100.64.0.1/
+https://100.100.100.200/
+https://168.63.129.16/
+https://192.0.0.1/
+https://192.0.2.1/
+https://192.88.99.1/
+https://198.18.0.1/
+https://198.51.100.1/
+https://203.0.113.1/
+https://224.0.0.1/
+https://240.0.0.1/
+https://255.255.255.255/
+https://[::1]/
+https://[::]/
+https://[::ffff:127.0.0.1]/
+https://[::ffff:7f00:1]/
+https://[::ffff:169.254.169.254]/
+https://[::ffff:93.184.216.34]/
+https://[::127.0.0.1]/
+https://[fe80::1]/
+https://[fe80::1%25eth0]/
+https://[fc00::1]/
+https://[fd00:ec2::254]/
+https://[ff02::1]/
+https://[2001:db8::1]/
+https://[2001::1]/
+https://[2002:7f00:1::]/
+https://[64:ff9b::7f00:1]/
+https://[64:ff9b::a9fe:a9fe]/
+https://[64:ff9b:1::1]/
+https://[3fff::1]/
+https://localhost/
+https://LOCALHOST/
+https://localhost./
+https://a.localhost/
+https://printer.local/
+https://metadata.google.internal/
+https://ip-10-0-0-1.ec2.internal/
+https://router.lan/
+https://intranet/
+https://example.com\\@127.0.0.1/
+https://exa mple.com/
+https://example.com/\r\nHost:%20localhost
+https://①②⑦.⓪.⓪.①/
+https://127。0。0。1/
+""".strip("\n").split("\n")
+REFUSED_URLS += ["", " ", "https://example.com/\x00", "https://example.com/" + "a" * 2048, "https://example.com/\r\nX: y"]
+
+ALLOWED_URLS = [
+    "https://example.com/",
+    "https://EXAMPLE.com./a?b=c#d",
+    "https://example.com:443/hook",
+    "https://example.com:8443/hook",
+    f"https://{PUBLIC}/",
+    "https://[2606:4700::1111]/",
+    "https://bücher.example/",
+    "https://sub.domain.example.co.uk/%2e%2e/",
+]
+
+REFUSED_ANSWERS = [
+    ["127.0.0.1"],
+    ["10.1.2.3"],
+    ["169.254.169.254"],
+    ["100.64.1.1"],
+    ["0.0.0.0"],
+    ["::1"],
+    ["::ffff:10.0.0.1"],
+    ["fe80::1%eth0"],
+    ["fd00:ec2::254"],
+    ["64:ff9b::a00:1"],
+    ["2002:a00:1::"],
+    [PUBLIC, "10.0.0.1"],
+    ["2606:4700::1111", "::1"],
+]
+
+
+class Network:
+    """A resolver with fixed answers, and a transport that notes where it was sent."""
+
+    def __init__(self, *answers: list[str] | Exception) -> None:
+        self._answers = list(answers)
+        self.lookups: list[str] = []
+        self.requests: list[httpx.Request] = []
+        self.handler: Callable[[httpx.Request], httpx.Response] = lambda _: httpx.Response(200, text="fine")
+
+    def resolve(self, host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        self.lookups.append(host)
+        try:
+            answer: Any = [str(ipaddress.ip_address(host))]
+        except ValueError:
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return self.handler(request)
+
+    def client(self, allow_loopback: bool = False) -> httpx.Client:
+        return guarded_client(allow_loopback, self.resolve, httpx.MockTransport(self.handle))
+
+    @property
+    def destinations(self) -> list[str]:
+        return [request.url.host for request in self.requests]
+
+
+@pytest.mark.parametrize("url", REFUSED_URLS, ids=lambda url: ascii(url)[:60])
+def test_refused_urls(url: str) -> None:
+    assert check_url(url, False) is not None
+    network = Network([PUBLIC])
+    with network.client() as client, pytest.raises((AddressRefused, httpx.HTTPError, httpx.InvalidURL, ValueError)):
+        # A client that is not told beforehand refuses by itself, or cannot even build the request;
+        # what it may send goes to a public address, and never to what the URL pretends.
+        client.get(url)
+        assert network.destinations == [PUBLIC]
+        raise ValueError
+    assert len(network.destinations) <= 1
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(set(REFUSED_URLS)) >= 60
+
+
+@pytest.mark.parametrize("url", ALLOWED_URLS)
+def test_allowed_urls(url: str) -> None:
+    assert check_url(url, False) is None
+    network = Network([PUBLIC])
+    with network.client() as client:
+        assert client.get(url).text == "fine"
+
+
+@pytest.mark.parametrize("answer", REFUSED_ANSWERS, ids=str)
+def test_a_name_that_leads_to_a_private_address(answer: list[str]) -> None:
+    network = Network(answer)
+    with network.client() as client, pytest.raises(AddressRefused, match="not on the public internet"):
+        client.get("https://example.com/")
+    assert network.requests == []
+
+
+def test_the_connection_goes_to_the_address_that_was_checked() -> None:
+    network = Network([PUBLIC], ["169.254.169.254"])
+    with network.client() as client:
+        client.post("https://example.com/hook?a=1", content=b"body", headers={"X-Own": "1"})
+    assert network.lookups == ["example.com"], "resolved once: a second answer cannot be another"
+    (sent,) = network.requests
+    assert str(sent.url) == f"https://{PUBLIC}/hook?a=1"
+    assert sent.headers["host"] == "example.com"
+    assert sent.headers["x-own"] == "1"
+    assert sent.extensions["sni_hostname"] == "example.com"
+    assert sent.read() == b"body"
+
+
+def test_rebinding_between_two_requests_is_caught() -> None:
+    network = Network([PUBLIC], ["169.254.169.254"])
+    with network.client() as client:
+        client.get("https://example.com/")
+        with pytest.raises(AddressRefused):
+            client.get("https://example.com/")
+    assert network.destinations == [PUBLIC]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://example.com/",
+        "https://127.0.0.1/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[::1]/",
+        "https://internal.example/",
+        "file:///etc/passwd",
+        "https://2130706433/",
+    ],
+)
+def test_a_redirect_is_checked_as_any_request(target: str) -> None:
+    network = Network([PUBLIC], ["10.0.0.1"])
+    network.handler = lambda _: httpx.Response(302, headers={"location": target})
+    with network.client() as client:
+        assert client.get("https://example.com/").status_code == 302, "it does not follow by itself"
+        network.requests.clear()
+    network = Network([PUBLIC], ["10.0.0.1"])
+    network.handler = lambda _: httpx.Response(302, headers={"location": target})
+    with network.client() as client, pytest.raises((AddressRefused, httpx.UnsupportedProtocol)):
+        client.get("https://example.com/", follow_redirects=True)
+    assert network.destinations == [PUBLIC]
+
+
+def test_addresses_are_tried_in_turn_as_long_as_nothing_was_sent() -> None:
+    network = Network(["2606:4700::1111", PUBLIC, "8.8.8.8", "9.9.9.9"])
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host != PUBLIC:
+            raise httpx.ConnectError("no route")
+        return httpx.Response(200)
+
+    network.handler = handler
+    with network.client() as client:
+        assert client.get("https://example.com/").is_success
+    assert network.destinations == ["2606:4700::1111", PUBLIC]
+
+    def never(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route")
+
+    network.handler = never
+    network.requests.clear()
+    with network.client() as client, pytest.raises(httpx.ConnectError):
+        client.get("https://example.com/")
+    assert len(network.requests) == 3
+
+    def reset(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("reset")
+
+    network.handler = reset
+    network.requests.clear()
+    with network.client() as client, pytest.raises(httpx.ReadError):
+        client.post("https://example.com/")
+    assert len(network.requests) == 1, "what was sent is not sent again"
+
+
+def test_names_that_do_not_resolve() -> None:
+    for error in (socket.gaierror(socket.EAI_NONAME, "x"), UnicodeError("label too long"), OSError("x")):
+        with Network(error).client() as client, pytest.raises(AddressRefused, match="does not resolve"):
+            client.get("https://example.com/")
+    with Network(socket.gaierror(socket.EAI_AGAIN, "x")).client() as client, pytest.raises(httpx.ConnectError):
+        client.get("https://example.com/")
+    with Network([]).client() as client, pytest.raises(AddressRefused):
+        client.get("https://example.com/")
+
+
+# --- A local stage ---
+
+LOOPBACK = ["http://127.0.0.1:4599/x", "http://localhost:80/", "https://[::1]:8443/", "http://127.0.0.2/"]
+
+
+@pytest.mark.parametrize("url", LOOPBACK)
+def test_a_local_stage_may_allow_loopback(url: str) -> None:
+    assert check_url(url, True) is None
+    assert check_url(url, False) is not None
+    network = Network(["127.0.0.1"])
+    with network.client(allow_loopback=True) as client:
+        assert client.get(url).is_success
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/",
+        "http://10.0.0.1/",
+        "https://169.254.169.254/",
+        "http://0.0.0.0/",
+        "http://127.1/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://user@localhost/",
+        "ftp://localhost/",
+        "https://example.com:9001/",
+    ],
+)
+def test_and_nothing_but_loopback(url: str) -> None:
+    assert check_url(url, True) is not None
+    network = Network(["127.0.0.1"])
+    with network.client(allow_loopback=True) as client, pytest.raises((AddressRefused, httpx.UnsupportedProtocol)):
+        client.get(url)
+    assert network.requests == []
+
+
+def test_other_names_do_not_lead_to_loopback_even_there() -> None:
+    with Network(["127.0.0.1"]).client(True) as client, pytest.raises(AddressRefused):
+        client.get("https://example.com/")
+    with Network(["10.0.0.1"]).client(True) as client, pytest.raises(AddressRefused):
+        client.get("http://localhost/")
+
+
+def test_what_is_loopback() -> None:
+    assert all(is_loopback(host) for host in ("localhost", "LOCALHOST.", "a.localhost", "127.9.9.9", "::1", "[::1]"))
+    assert not any(is_loopback(host) for host in ("", "localhost.example.com", "127.1", "0.0.0.0", "example.com"))
+
+
+# --- One client for all accounts ---
+
+
+def test_the_client_keeps_no_cookie_and_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    network = Network([PUBLIC])
+    network.handler = lambda _: httpx.Response(200, headers={"set-cookie": "session=secret; Path=/"})
+    with network.client() as client:
+        client.get("https://example.com/")
+        client.get("https://example.com/")
+    assert "cookie" not in network.requests[1].headers
+
+
+@pytest.fixture
+def certificate_free_server() -> Iterator[int]:
+    """A TCP server that hangs up at once: enough to see that a real connection is made to where it was pinned."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_the_real_transport_connects_to_the_pinned_address(certificate_free_server: int) -> None:
+    def resolve(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    with guarded_client(True, resolve) as client:
+        request = client.build_request("GET", f"http://localhost:{certificate_free_server}/", timeout=0.2)
+        with pytest.raises(httpx.ReadTimeout):
+            client.send(request)
