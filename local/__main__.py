@@ -8,7 +8,7 @@ import sys
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036, it is what says so
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.13 …")
         return 1
     commands = {"up": up, "down": down, "run": run}

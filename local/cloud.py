@@ -20,6 +20,8 @@ HTTP_PREFIX = f"/_aws/execute-api/{HTTP_API}/$default"
 WEBSOCKET_PREFIX = f"/_aws/execute-api/{WEBSOCKET_API}/live"
 PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json")
 AUTOSAVE_SECONDS = 5
+REMEMBERED = 200  # invocations of each function whose log is kept, events of the bus, histories
+STREAM_SECONDS = 600  # after which a change is forgotten by the table's stream
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -89,6 +91,21 @@ def save_everything() -> None:
     app.save_all(app._build_persistence_save_dict())
 
 
+def forget() -> None:
+    """MiniStack keeps every log, event, history and change of a row in memory."""
+    from ministack.services import cloudwatch_logs, dynamodb, eventbridge, stepfunctions
+
+    dynamodb._STREAM_RETENTION_SECONDS = STREAM_SECONDS
+    for group in list(cloudwatch_logs._log_groups._data.values()):
+        for stream in list(group["streams"])[:-REMEMBERED]:
+            del group["streams"][stream]
+    for events in list(eventbridge._events_log._data.values()):
+        del events[:-REMEMBERED]
+    for execution in list(stepfunctions._executions._data.values())[:-REMEMBERED]:
+        if execution["status"] != "RUNNING":
+            execution["events"] = []  # its name stays taken, its end stays known
+
+
 async def autosave(counts: Any, stop: asyncio.Event) -> None:
     """Keep rows and executions on disk, so that a kill loses seconds; the rest is saved on a clean stop."""
     from ministack.core.persistence import save_state
@@ -98,6 +115,7 @@ async def autosave(counts: Any, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), AUTOSAVE_SECONDS)
+        forget()
         if counts.writes != saved:
             saved = counts.writes
             rows = dynamodb.get_state()  # on the loop, where the writes happen: a consistent copy
@@ -115,8 +133,7 @@ async def serve(port: int) -> None:
     from local import mends
 
     counts = counting.Counts()
-    mends.entered, mends.payload = counting.state_hooks(counts)
-    mends.apply()
+    mends.apply(*counting.state_hooks(counts))
     counting.install(counts)
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]

@@ -77,16 +77,18 @@ def caller_of(event: Any) -> str:
 
 
 def install(counts: Counts) -> None:
-    """Hook the counters into the embedded cloud; `mends.apply` has placed the hooks for states."""
-    from ministack.services import apigateway, dynamodb, eventbridge, lambda_svc
+    """Hook the counters into the embedded cloud; the hooks for states are placed by the mends."""
+    _count_writes(counts)
+    _count_reads(counts)
+    _count_invocations(counts)
+    _count_messages(counts)
 
-    execute, emit, refused = (
-        lambda_svc._execute_function_warm,
-        dynamodb._emit_stream_event,
-        dynamodb._conditional_check_failed,
-    )
-    consumed, transact = dynamodb._add_consumed_capacity, dynamodb._transact_write_items
-    put_events, connections = eventbridge._put_events, apigateway.handle_connections_api
+
+def _count_writes(counts: Counts) -> None:
+    from ministack.services import dynamodb
+
+    emit, refused = dynamodb._emit_stream_event, dynamodb._conditional_check_failed
+    transact = dynamodb._transact_write_items
     factor = threading.local()  # 2 inside a transaction, which AWS bills twice
 
     def written(name: str, old: Any, new: Any) -> None:
@@ -101,17 +103,12 @@ def install(counts: Counts) -> None:
             counts.add(group, row, "requests")
             counts.add(group, row, "units", units)
 
-    def count_invocation(func: Any, event: Any, request_id: Any) -> Any:
-        config = func.get("config") or func
-        counts.add("invocations", config.get("FunctionName", "-"), caller_of(event))
-        return execute(func, event, request_id)
-
     def count_write(name: str, event_name: str, old: Any, new: Any, *rest: Any, **named: Any) -> Any:
         written(name, old, new)
         return emit(name, event_name, old, new, *rest, **named)
 
     def count_refused(data: Any, old_item: Any, *rest: Any) -> Any:
-        # A refused condition is billed like the write that it stopped.
+        # A refused condition is billed by the row that it found.
         written(data.get("TableName", ""), old_item, None if old_item else data.get("Key") or data.get("Item"))
         return refused(data, old_item, *rest)
 
@@ -122,6 +119,16 @@ def install(counts: Counts) -> None:
         finally:
             factor.value = 1
 
+    dynamodb._emit_stream_event = count_write
+    dynamodb._conditional_check_failed = count_refused
+    dynamodb._transact_write_items = count_transaction
+
+
+def _count_reads(counts: Counts) -> None:
+    from ministack.services import dynamodb
+
+    consumed = dynamodb._add_consumed_capacity
+
     def count_read(result: Any, data: Any, name: str, write: bool = False, **named: Any) -> Any:
         if not write:
             found = result["Items"] if "Items" in result else [result["Item"]] if "Item" in result else []
@@ -130,6 +137,27 @@ def install(counts: Counts) -> None:
             counts.total("readUnits", steps if data.get("ConsistentRead") else steps / 2)
             counts.total("readRequests")
         return consumed(result, data, name, write=write, **named)
+
+    dynamodb._add_consumed_capacity = count_read
+
+
+def _count_invocations(counts: Counts) -> None:
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_warm
+
+    def count_invocation(func: Any, event: Any, request_id: Any) -> Any:
+        config = func.get("config") or func
+        counts.add("invocations", config.get("FunctionName", "-"), caller_of(event))
+        return execute(func, event, request_id)
+
+    lambda_svc._execute_function_warm = count_invocation
+
+
+def _count_messages(counts: Counts) -> None:
+    from ministack.services import apigateway, eventbridge
+
+    put_events, connections = eventbridge._put_events, apigateway.handle_connections_api
 
     def count_events(data: Any, allow_aws_source: bool = False) -> Any:
         if not allow_aws_source:  # what AWS itself emits is not billed
@@ -141,23 +169,14 @@ def install(counts: Counts) -> None:
             counts.total("webSocketPosts")
         return await connections(method, *rest)
 
-    replaced: list[tuple[Any, str, Callable[..., Any]]] = [
-        (lambda_svc, "_execute_function_warm", count_invocation),
-        (dynamodb, "_emit_stream_event", count_write),
-        (dynamodb, "_conditional_check_failed", count_refused),
-        (dynamodb, "_add_consumed_capacity", count_read),
-        (dynamodb, "_transact_write_items", count_transaction),
-        (eventbridge, "_put_events", count_events),
-        (apigateway, "handle_connections_api", count_post),
-    ]
-    for module, name, function in replaced:
-        setattr(module, name, function)
+    eventbridge._put_events = count_events
+    apigateway.handle_connections_api = count_post
 
 
-def state_hooks(counts: Counts) -> tuple[Callable[[Any, Any], None], Callable[[Any, str, Any], int]]:
+def state_hooks(counts: Counts) -> tuple[Callable[[Any], None], Callable[[Any, str, Any], int]]:
     """The two calls that the mended interpreter makes: a state was entered; a payload went in or out."""
 
-    def entered(context: Any, _state: Any) -> None:
+    def entered(context: Any) -> None:
         counts.add("states", context["StateMachine"]["Name"], context["State"]["Name"])
 
     def payload(context: Any, direction: str, value: Any) -> int:

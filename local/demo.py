@@ -21,8 +21,10 @@ SPELL = {
             "id": "words",
             "toolIdentifier": "expression",
             "parameterMappings": {
-                "expression": {"type": "static", "value": "$uppercase($substring(input, 0, 1)) & $substring(input, 1)\n"
-                               "input & ', oil on canvas'"},
+                "expression": {
+                    "type": "static",
+                    "value": "$uppercase($substring(input, 0, 1)) & $substring(input, 1)\ninput & ', oil on canvas'",
+                },
             },
         },
         {

@@ -39,11 +39,8 @@ NEVER = 99_999_999.0  # seconds; AWS's own default of a task
 
 Mend = Callable[[], None]
 _mends: dict[str, Mend] = {}
+_hooks: dict[str, Callable[..., Any]] = {}
 _running: contextvars.ContextVar[Any] = contextvars.ContextVar("spellcast_execution", default=None)
-
-# The launcher puts its counters here; without them nothing is counted.
-entered: Callable[[Any, Any], None] = lambda context, state: None  # noqa: E731
-payload: Callable[[Any, str, Any], int] = lambda context, direction, value: len(json.dumps(value))  # noqa: E731
 
 
 class MendMismatch(AssertionError):
@@ -58,8 +55,12 @@ def mend(name: str) -> Callable[[Mend], Mend]:
     return register
 
 
-def apply() -> None:
-    """Apply every mend that SPELLCAST_MENDS does not leave out."""
+def apply(entered: Callable[[Any], None], payload: Callable[[Any, str, Any], int]) -> None:
+    """Apply every mend that SPELLCAST_MENDS does not leave out.
+
+    `entered` is told of every state and retry; `payload` of what goes in and out, and answers with its bytes.
+    """
+    _hooks.update(entered=entered, payload=payload)
     left_out = {word[1:] for word in os.environ.get("SPELLCAST_MENDS", "").split(",") if word.startswith("-")}
     if unknown := left_out - set(_mends):
         raise MendMismatch(f"SPELLCAST_MENDS names no mend: {', '.join(sorted(unknown))}")
@@ -109,7 +110,7 @@ def _rewrite(module: ModuleType, path: str, digest: str, *changes: tuple[str, st
     holder, name = _place(module, path)
     module.__dict__["_spellcast"] = sys.modules[__name__]
     namespace: dict[str, Any] = {}
-    exec(compile(source, f"<{path}, mended>", "exec"), module.__dict__, namespace)  # noqa: S102
+    exec(compile(source, f"<{path}, mended>", "exec"), module.__dict__, namespace)
     setattr(holder, name, namespace[name])
 
 
@@ -325,7 +326,7 @@ def _each() -> int:
 
 
 def _surplus() -> int:
-    return sum(map(len, lambda_runtime._workers.values())) - int(os.environ.get("SPELLCAST_WORKERS_TOTAL", "10"))
+    return sum(map(len, lambda_runtime._workers.values())) - int(os.environ.get("SPELLCAST_WORKERS_TOTAL", "8"))
 
 
 def _take_unneeded() -> list[Any]:
@@ -513,7 +514,8 @@ def _task_deadlines() -> None:
         "53c818d247db",
         (
             '_add_event(execution, "TaskScheduled", {',
-            'state_def = _spellcast.deadlines(state_def, raw_input, ctx)\n            _add_event(execution, "TaskScheduled", {',
+            "state_def = _spellcast.deadlines(state_def, raw_input, ctx)\n"
+            '            _add_event(execution, "TaskScheduled", {',
         ),
     )
 
@@ -610,7 +612,7 @@ def _state_hooks() -> None:
         line = 'ctx["State"] = {"Name": current_name, "EnteredTime": now_iso(), "RetryCount": 0}\n'
         _rewrite(
             states, name, digest, (line, f"{line}{' ' * (12 if name == '_run_execution' else 8)}"
-                                         "_spellcast.enter(ctx, state_def, current_input)\n")
+                                         "_spellcast.enter(ctx, current_input)\n")
         )  # fmt: skip
     _rewrite(
         states,
@@ -620,7 +622,7 @@ def _state_hooks() -> None:
             'ctx["State"]["RetryCount"] = sum(retry_counts.values())\n',
             'ctx["State"]["RetryCount"] = sum(retry_counts.values())\n'
             '        if ctx["State"]["RetryCount"]:\n'
-            "            _spellcast.entered(ctx, state_def)\n",
+            "            _spellcast.entered(ctx)\n",
         ),
         (
             '_add_event(execution, "TaskSucceeded", {',
@@ -632,13 +634,17 @@ def _state_hooks() -> None:
         setattr(states, name, _measured(getattr(states, name)))
 
 
-def enter(context: Any, state: Any, value: Any) -> None:
-    entered(context, state)
+def entered(context: Any) -> None:
+    _hooks["entered"](context)
+
+
+def enter(context: Any, value: Any) -> None:
+    entered(context)
     limit(context, "input", value)
 
 
 def limit(context: Any, direction: str, value: Any) -> None:
-    size = payload(context, direction, value)
+    size: int = _hooks["payload"](context, direction, value)
     if size > PAYLOAD_LIMIT:
         raise states._ExecutionError(
             "States.DataLimitExceeded",
@@ -655,53 +661,59 @@ def _measured(execute: Callable[..., Any]) -> Callable[..., Any]:
     return measured
 
 
-@mend("execution-end")
-def _execution_end() -> None:
-    """A machine's TimeoutSeconds was ignored, and a stopped execution left its tasks waiting and could fail later."""
+@mend("machine-timeout")
+def _machine_timeout() -> None:
+    """A machine's TimeoutSeconds was ignored."""
 
     def run(arn: str) -> None:
         execution = states._executions.get(arn)
         if not execution:
-            return original_run(arn)
+            return
         _running.set(execution)
         machine = states._state_machines.get(execution["stateMachineArn"]) or {"definition": "{}"}
         seconds = json.loads(machine["definition"]).get("TimeoutSeconds")
-        timer = None
-        if seconds is not None:
-            timer = threading.Timer(float(seconds), contextvars.copy_context().run, (expire, execution))
-            timer.daemon = True
-            timer.start()
-        try:
-            original_run(arn)
-        finally:
-            if timer:
-                timer.cancel()
+        if seconds is None:
+            original(arn)
+            return
+        timer = threading.Timer(float(seconds), contextvars.copy_context().run, (expire, execution))
+        timer.daemon = True
+        timer.start()
+        original(arn)
+        timer.cancel()
 
     def expire(execution: Any) -> None:
         if execution["status"] == "RUNNING":
             execution.update(status="TIMED_OUT", stopDate=states.now_iso(), error="States.Timeout", cause="")
             states._add_event(execution, "ExecutionTimedOut")
             states._emit_execution_status_event(execution)
-            release(execution)
+            _release_tasks(execution)
+
+    original = states._run_execution  # execution-start-delay has checked its digest
+    states._run_execution = run
+
+
+def _release_tasks(execution: Any) -> None:
+    """Wake the tasks of an execution that has ended: their tokens die with it."""
+    for task in list(states._task_tokens.values()):
+        if task.get("execution") is execution and not task["event"].is_set():
+            task["error"] = {"Error": "States.Runtime", "Cause": "The execution has ended."}
+            task["event"].set()
+
+
+@mend("execution-end")
+def _execution_end() -> None:
+    """A stopped execution kept its task tokens alive, and became FAILED when one of its tasks failed later."""
 
     def stop(data: Any) -> Any:
         answer = original_stop(data)
         if execution := states._executions.get(data.get("executionArn")):
-            release(execution)
+            _release_tasks(execution)
         return answer
-
-    def release(execution: Any) -> None:
-        for task in list(states._task_tokens.values()):
-            if task.get("execution") is execution and not task["event"].is_set():
-                task["error"] = {"Error": "States.Runtime", "Cause": "The execution has ended."}
-                task["event"].set()
 
     def fail(execution: Any, error: str, cause: str) -> None:
         if execution["status"] == "RUNNING":
             original_fail(execution, error, cause)
 
-    original_run = states._run_execution  # its digest is checked by execution-start-delay
-    states._run_execution = run
     original_stop = _replace(states, "_stop_execution", "44d2d84ccd5c", stop)
     original_fail = _replace(states, "_fail_execution", "e6da895fa0b7", fail)
 

@@ -74,9 +74,9 @@ class Forked:
         self.pid: int = nursery.ask(request, theirs)
         for file in theirs:
             os.close(file)
-        self.stdin: IO[str] = open(ours[0], "w", buffering=1, encoding="utf-8")  # noqa: SIM115
-        self.stdout: IO[str] = open(ours[1], encoding="utf-8")  # noqa: SIM115
-        self.stderr: IO[str] = open(ours[2], encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.stdin: IO[str] = os.fdopen(ours[0], "w", 1, encoding="utf-8")
+        self.stdout: IO[str] = os.fdopen(ours[1], encoding="utf-8")
+        self.stderr: IO[str] = os.fdopen(ours[2], encoding="utf-8", errors="replace")
 
     def poll(self) -> int | None:
         status: int | None = self._nursery.ask({"poll": self.pid})
@@ -135,15 +135,15 @@ def live(request: Mapping[str, Any], files: list[int]) -> None:
         for place, file in enumerate(files):
             os.dup2(file, place)
             os.close(file)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
         script = request["script"]
-        sys.argv, sys.path[0] = [script], os.path.dirname(script)
-        exec(compile(Path(script).read_text(), script, "exec"), {"__name__": "__main__", "__file__": script})  # noqa: S102
+        sys.argv, sys.path[0] = [script], str(Path(script).parent)
+        exec(compile(Path(script).read_text(), script, "exec"), {"__name__": "__main__", "__file__": script})
         code = 0
     finally:
         os._exit(code)
@@ -151,17 +151,14 @@ def live(request: Mapping[str, Any], files: list[int]) -> None:
 
 def main() -> None:
     number, layers = int(sys.argv[1]), sys.argv[2]
-    here = os.getcwd()
-    for folder in filter(None, layers.split(os.pathsep)):
-        sys.path.insert(1, os.path.join(folder, "python"))
+    own = list(sys.path)
+    sys.path[1:1] = [str(Path(folder) / "python") for folder in layers.split(os.pathsep) if folder]
     for name in IMPORTED:
         try:
             importlib.import_module(name)
         except ImportError:
             continue
-    sys.path[:] = [place for place in sys.path if place not in ("", here) and not place.startswith(tuple(
-        filter(None, layers.split(os.pathsep))))]  # fmt: skip
-    sys.path.insert(0, "")
+    sys.path[:] = own  # a worker puts the layers there itself, before its code
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, what all workers share
     serve(socket.socket(fileno=number))

@@ -19,6 +19,9 @@ class FakeAnnouncer:
     def push(self, account_id: str, message: Document) -> None:
         self.pushed.append((account_id, message))
 
+    def greet(self, connection_id: str, message: Document) -> None:
+        self.sent.append((connection_id, message))
+
     def send(self, connection_id: str, message: Document) -> None:
         self.sent.append((connection_id, message))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,10 +19,14 @@ from spellcast.ports.store import Connection, Page, Ticket
 
 
 class FakeStore:
-    """Implements CastStore, SpellStore, ToolStore and AccessStore. `writes` lists every record written, in order."""
+    """Implements CastStore, SpellStore, ToolStore and AccessStore. `writes` lists every record written, in order.
+
+    `meanwhile` holds what somebody else does just before the next writes: one entry before each of them.
+    """
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self.writes: list[Cast | Generation] = []
+        self.meanwhile: deque[Callable[[], object]] = deque()
         self.keys: dict[str, str] = {}
         self._catalog = {tool.tool_id: tool for tool in tools}
         self._casts: dict[str, Cast] = {}
@@ -36,6 +41,7 @@ class FakeStore:
     # --- casts ---
 
     def create_cast(self, cast: Cast) -> None:
+        self._let_others_write()
         if cast.cast_id in self._casts:
             raise WriteConflict(cast.cast_id)
         self._casts[cast.cast_id] = cast
@@ -60,6 +66,7 @@ class FakeStore:
         return _page(own, limit, cursor)
 
     def save_cast(self, cast: Cast, previous: Cast) -> None:
+        self._let_others_write()
         known = self._casts.get(cast.cast_id)
         if known is None or known.revision != previous.revision:
             raise WriteConflict(cast.cast_id)
@@ -70,11 +77,16 @@ class FakeStore:
         return self._generations.get(generation_id)
 
     def save_generation(self, generation: Generation, previous: Generation | None) -> None:
+        self._let_others_write()
         known = self._generations.get(generation.generation_id)
         if (known.revision if known else None) != (previous.revision if previous else None):
             raise WriteConflict(generation.generation_id)
         self._generations[generation.generation_id] = generation
         self.writes.append(generation)
+
+    def _let_others_write(self) -> None:
+        if self.meanwhile:
+            self.meanwhile.popleft()()
 
     # --- spells ---
 

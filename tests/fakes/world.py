@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from spellcast.application.cast_spell import CastOrder, CastSpell
@@ -56,9 +57,12 @@ class FakeSecrets:
 
 
 class World:
-    """One account, one provider (`adapter`), and the tools free, paid, polled and called."""
+    """One account, one provider (`adapter`), and the tools free, paid, polled and called.
 
-    def __init__(self, *more_tools: Tool) -> None:
+    `through` is given every port before the use cases are, so that a test can stand in between.
+    """
+
+    def __init__(self, *more_tools: Tool, through: Callable[[Any], Any] = lambda port: port) -> None:
         tools = [
             make_tool("free"),
             make_tool("paid", amount="0.01"),
@@ -71,32 +75,32 @@ class World:
         self.machine = FakeMachine()
         self.announcer = FakeAnnouncer()
         self.adapter = FakeAdapter()
-        adapters = FakeAdapters({"fake": self.adapter})
-        self.find_tools = FindTools(self.store)
-        self.find_spells = FindSpells(self.store)
-        self.find_casts = FindCasts(self.store, self.store)
-        self.create_spell = CreateSpell(self.store, self.find_tools, self.clock)
-        self.cast_spell = CastSpell(
-            self.store, self.find_spells, self.find_tools, self.machine, self.clock, lambda url: None
-        )
-        self.process_output = ProcessOutput(self.store, self.store, PointsPolicy(), self.clock)
-        self.finalize_cost = FinalizeCost(self.store, self.process_output, self.clock)
-        self.complete_job = CompleteJob(self.store, self.machine, self.finalize_cost, self.clock)
+        store, machine, announcer = through(self.store), through(self.machine), through(self.announcer)
+        secrets = through(FakeSecrets())
+        adapters = FakeAdapters({"fake": through(self.adapter)})
+        self.find_tools = FindTools(store)
+        self.find_spells = FindSpells(store)
+        self.find_casts = FindCasts(store, store)
+        self.create_spell = CreateSpell(store, self.find_tools, self.clock)
+        self.cast_spell = CastSpell(store, self.find_spells, self.find_tools, machine, self.clock, lambda url: None)
+        self.process_output = ProcessOutput(store, store, PointsPolicy(), self.clock)
+        self.finalize_cost = FinalizeCost(store, self.process_output, self.clock)
+        self.complete_job = CompleteJob(store, machine, self.finalize_cost, self.clock)
         self.execute_step = ExecuteStep(
-            casts=self.store,
-            spells=self.store,
-            tools=self.store,
+            casts=store,
+            spells=store,
+            tools=store,
             adapters=adapters,
-            machine=self.machine,
-            secrets=FakeSecrets(),
+            machine=machine,
+            secrets=secrets,
             process_output=self.process_output,
             complete_job=self.complete_job,
             clock=self.clock,
             callback_base_url="https://api.example",
         )
-        self.poll_job = PollJob(self.store, self.store, adapters, self.announcer, self.complete_job, self.clock)
+        self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, self.clock)
         self.receive_callback = ReceiveCallback(
-            self.store, self.store, adapters, self.announcer, self.complete_job, FakeSecrets(), self.clock
+            store, store, adapters, announcer, self.complete_job, secrets, self.clock
         )
 
     def cast(self, *tool_ids: str, inputs: Document | None = None) -> Cast:

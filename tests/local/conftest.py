@@ -51,9 +51,7 @@ class Cloud:
         given = {"PATH": os.environ["PATH"], "SPELLCAST_WORKERS": "2", **environment}
         if not self.mended:
             given["SPELLCAST_MENDS"] = ",".join(f"-{name}" for name in MENDS)
-        self.outputs = stack.start(
-            self.port, self.directory, template=TEMPLATE, provider=False, environment=given
-        )
+        self.outputs = stack.start(self.port, self.directory, template=TEMPLATE, provider=False, environment=given)
         return self.outputs
 
     def stop(self) -> bool:
@@ -125,7 +123,8 @@ class Cloud:
 @cache
 def _client(service: str, url: str) -> Any:
     config = Config(max_pool_connections=30, retries={"max_attempts": 0}, read_timeout=30)
-    return boto3.client(
+    connect: Any = boto3.client  # its stubs know the services by literal names only
+    return connect(
         service,
         endpoint_url=url,
         region_name="us-east-1",

@@ -91,7 +91,7 @@ class Parts:
     @cached_property
     def announcer(self) -> AwsAnnouncer:
         connections = self._client("apigatewaymanagementapi", endpoint_url=self.settings.websocket_endpoint)
-        return AwsAnnouncer(connections, self._client("events"), self.settings.bus, self.access)
+        return AwsAnnouncer(connections, self._client("events"), self.settings.bus, self.access, self.clock)
 
     @cached_property
     def adapters(self) -> Registry:

@@ -27,7 +27,7 @@ from spellcast.ports.adapter import Adapter, ProviderConfig, Request
 GENERATION = "c4573.1.1"
 RUN_ID = job_uuid(GENERATION)
 ACCEPTED = {"prompt_id": RUN_ID, "number": 1, "node_errors": {}}
-QUEUE = {"queue_running": [], "queue_pending": []}
+QUEUE: dict[str, list[Any]] = {"queue_running": [], "queue_pending": []}
 
 Ask = Callable[..., Request]
 CatalogTool = Callable[..., Tool]
@@ -122,12 +122,20 @@ def test_node_errors_beside_an_accepted_job_are_no_failure(adapter: Adapter, pro
 
 def test_a_refusal_names_the_nodes_and_leaks_nothing(adapter: Adapter, provider: Any, request_: Request) -> None:
     refusal = {
-        "error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", "details": "d"},
+        "error": {
+            "type": "prompt_outputs_failed_validation",
+            "message": "Prompt outputs failed validation",
+            "details": "d",
+        },
         "node_errors": {
             "4": {
                 "class_type": "CheckpointLoaderSimple",
                 "errors": [
-                    {"message": "Value not in list", "details": "x: /opt/models", "extra_info": {"input_name": "ckpt_name"}},
+                    {
+                        "message": "Value not in list",
+                        "details": "x: /opt/models",
+                        "extra_info": {"input_name": "ckpt_name"},
+                    },
                     {"message": "File\nmissing: /opt/comfy/models/x.bin", "details": ""},
                 ],
             }
@@ -200,7 +208,11 @@ def test_what_proves_that_nothing_was_started(
 
 
 def entry(outputs: Any, *messages: Any, status: str = "success") -> httpx.Response:
-    state = {"status_str": status, "completed": status == "success", "messages": [list(message) for message in messages]}
+    state = {
+        "status_str": status,
+        "completed": status == "success",
+        "messages": [list(message) for message in messages],
+    }
     return httpx.Response(200, json={RUN_ID: {"prompt": [], "outputs": outputs, "status": state}})
 
 
@@ -219,7 +231,9 @@ def test_a_finished_job(adapter: Adapter, provider: Any, tool: CatalogTool) -> N
                         {"filename": "preview.png", "subfolder": "", "type": "temp"},
                     ]
                 },
-                "11": {"gifs": [{"filename": "v.MP4", "subfolder": "", "type": "output", "fullpath": "/srv/out/v.mp4"}]},
+                "11": {
+                    "gifs": [{"filename": "v.MP4", "subfolder": "", "type": "output", "fullpath": "/srv/out/v.mp4"}]
+                },
                 "12": {"audio": [{"filename": "s.flac", "subfolder": "", "type": "output"}]},
                 "13": {"text": ["one", "two"]},
                 "14": {"files": [{"filename": "mesh.glb", "subfolder": "3d", "type": "output"}, "stray", 7]},

@@ -163,9 +163,7 @@ OUTCOMES: dict[str, tuple[Any, type[StepFailed], type[StepFailed]]] = {
 
 
 @pytest.mark.parametrize(("answer", "of_get", "of_post"), OUTCOMES.values(), ids=OUTCOMES.keys())
-def test_outcomes(
-    run: Run, provider: Any, answer: Any, of_get: type[StepFailed], of_post: type[StepFailed]
-) -> None:
+def test_outcomes(run: Run, provider: Any, answer: Any, of_get: type[StepFailed], of_post: type[StepFailed]) -> None:
     for method, error in (("GET", of_get), ("POST", of_post), ("DELETE", of_post)):
         provider.answers(answer)
         with pytest.raises(error) as caught:

@@ -21,8 +21,8 @@ from spellcast.domain.errors import (
     ProviderUnavailable,
     StepFailed,
 )
+from spellcast.domain.standard_webhooks import sign
 from spellcast.domain.tools import Tool
-from spellcast.outbound.standard_webhooks import sign
 from spellcast.ports.adapter import Adapter, ProviderConfig, Request
 
 SECRET = "whsec_" + base64.b64encode(b"a shared secret of some length").decode()
@@ -211,9 +211,7 @@ def test_outputs(
     adapter: Adapter, provider: Any, tool: CatalogTool, output: Any, output_type: str | None, payload: Any
 ) -> None:
     definition = tool("replicate-flux-schnell", **({"outputType": output_type} if output_type else {}))
-    result = poll(
-        adapter, provider, definition, status="succeeded", output=output, metrics={"predict_time": 1.2345}
-    )
+    result = poll(adapter, provider, definition, status="succeeded", output=output, metrics={"predict_time": 1.2345})
     assert result.status == "succeeded"
     assert [(element["type"], element["data"]) for element in result.payload] == payload
     assert result.duration_ms == 1235
@@ -258,9 +256,7 @@ def test_predictions_that_end_badly(
         (httpx.Response(200, json={"id": "p1"}), ProviderAnswerInvalid),
     ],
 )
-def test_polls_that_fail(
-    adapter: Adapter, provider: Any, flux: Request, answer: Any, error: type[StepFailed]
-) -> None:
+def test_polls_that_fail(adapter: Adapter, provider: Any, flux: Request, answer: Any, error: type[StepFailed]) -> None:
     provider.answers(answer)
     with pytest.raises(error):
         adapter.poll_job("p1", flux.tool)

@@ -70,7 +70,7 @@ class ComfyUIAdapter(JobsOnly):
         accepted_id = answer.get("prompt_id")
         if not isinstance(accepted_id, str):
             raise OutcomeUnknown("ComfyUI took the job, but its answer names none", run_id)
-        return Job(accepted_id)
+        return Job(calls_back=False, run_id=accepted_id)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """History has the finished jobs and the queue the others. In neither, the job is lost."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from spellcast.domain.documents import Document
 
 _SUBTYPES = {
-    "image": ("png", "jpeg", "webp", "gif", "avif", "bmp", "tiff", "svg+xml"),
-    "video": ("mp4", "webm", "quicktime", "x-matroska"),
-    "audio": ("wav", "mpeg", "flac", "ogg", "opus", "mp4"),
+    "image": ("png", "jpeg", "webp", "gif", "avif", "bmp", "tiff"),
+    "video": ("mp4", "webm"),
+    "audio": ("wav", "flac", "ogg", "opus"),
 }
 _ALIASES = {
     "jpg": "image/jpeg",
@@ -17,6 +17,8 @@ _ALIASES = {
     "svg": "image/svg+xml",
     "mov": "video/quicktime",
     "mkv": "video/x-matroska",
+    "avi": "video/x-msvideo",
+    "m4v": "video/mp4",
     "mp3": "audio/mpeg",
     "m4a": "audio/mp4",
 }
@@ -24,7 +26,9 @@ _ALIASES = {
 
 def media_type(name: str) -> str | None:
     """The media type of a file name or path, where its extension is a known one."""
-    extension = name.rpartition(".")[2].lower()
+    stem, _, extension = name.lower().rpartition(".")
+    if not stem:
+        return None
     if extension in _ALIASES:
         return _ALIASES[extension]
     for kind, subtypes in _SUBTYPES.items():

@@ -26,9 +26,9 @@ from spellcast.domain.errors import (
     StepFailed,
 )
 from spellcast.domain.results import Job, ToolResult, failed
+from spellcast.domain.standard_webhooks import verify
 from spellcast.domain.tools import Tool
 from spellcast.outbound.guard import is_loopback
-from spellcast.outbound.standard_webhooks import verify
 from spellcast.ports.adapter import ProviderConfig, Request
 
 DEFAULT_URL = "https://api.replicate.com"
@@ -57,14 +57,15 @@ class ReplicateAdapter(JobsOnly):
         path, body = _target(request.tool)
         body["input"] = {key: value for key, value in request.inputs.items() if value is not None}
         # Replicate refuses a callback that is not https; the job is then found by polling.
-        if request.callback_url.startswith("https://") or (request.callback_url and self._is_local):
+        calls_back = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        if calls_back:
             body["webhook"] = request.callback_url
             body["webhook_events_filter"] = _WEBHOOK_EVENTS
         prediction = self._provider.submit(path, body, explain=_explain)
         run_id = prediction.get("id")
         if not isinstance(run_id, str) or not run_id:
             raise OutcomeUnknown("Replicate took the job, but its answer names none")
-        return Job(run_id)
+        return Job(run_id, calls_back)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the prediction."""

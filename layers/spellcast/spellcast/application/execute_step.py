@@ -167,34 +167,30 @@ class ExecuteStep:
         self._save(run, reserved, None)
         request = Request(reserved.generation_id, tool, reserved.request_payload, self._callback_url(reserved))
         try:
-            run_id: str | None = _started(adapter, request).run_id
+            self._submitted(reserved, _started(adapter, request))
         except OutcomeUnknown as error:
-            run_id = error.run_id
-            if run_id is None and tool.delivery_mode != "webhook":
+            if error.run_id is not None:
+                self._submitted(reserved, Job(error.run_id, calls_back=False))
+            elif tool.delivery_mode != "webhook":
                 self._fail(run, reserved, reserved, error)
+            # Otherwise the job may run all the same: its callback tells, or the step's deadline.
         except StepFailed as error:
             self._fail(run, reserved, reserved, error)
-        if run_id is not None:
-            self._submitted(reserved, run_id)
-        # Otherwise the job may run all the same: its callback tells, or the step's deadline.
 
-    def _submitted(self, generation: Generation, run_id: str) -> None:
+    def _submitted(self, generation: Generation, job: Job) -> None:
         while generation.status == "pending":
-            submitted = generation.submitted(run_id)
+            submitted = generation.submitted(job.run_id)
             try:
                 self.casts.save_generation(submitted, generation)
             except WriteConflict:
                 # The callback, or another invocation, was faster than the submit's answer.
                 generation = self.casts.get_generation(generation.generation_id) or generation
                 continue
-            self._await(submitted)
+            if not job.calls_back:
+                self.machine.start_polling(submitted.generation_id)
             return
         if generation.result is not None and generation.task_token:
             self.machine.answer(generation.task_token, generation.generation_id)
-
-    def _await(self, submitted: Generation) -> None:
-        if submitted.delivery_mode == "async":
-            self.machine.start_polling(submitted.generation_id)
 
     def _take_up(self, run: _Run, generation: Generation) -> None:
         """A job that an earlier invocation left: never submitted again, only looked for."""
@@ -217,9 +213,10 @@ class ExecuteStep:
         elif overdue:
             self._give_up(adapter, waiting, run_id)
         elif waiting.run_id is None and run_id is not None:
-            self._submitted(waiting, run_id)
-        else:
-            self._await(waiting)
+            self._submitted(waiting, Job(run_id, calls_back=False))
+        elif run_id is not None:
+            # The earlier invocation may have ended before it saw to this; starting twice is harmless.
+            self.machine.start_polling(waiting.generation_id)
 
     def _give_up(self, adapter: Adapter, waiting: Generation, run_id: str | None) -> None:
         if run_id is None:

@@ -30,7 +30,7 @@ class Notify:
         now = self.clock.now()
         match written:
             case Connection():
-                self.announcer.send(written.connection_id, connection_ack(now))
+                self.announcer.greet(written.connection_id, connection_ack(now))
             case Cast():
                 self.announcer.push(written.account_id, cast_update(written, now))
                 self.announcer.publish([Event("Cast Updated", _cast_detail(written))])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spellcast.domain import documents, messages
 from spellcast.domain.documents import Document
 from spellcast.ports.announcer import Event
+from spellcast.ports.clock import Clock
 from spellcast.ports.store import AccessStore
 
 if TYPE_CHECKING:
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
 
 SOURCE = "spellcast"
 _ENTRIES_PER_CALL = 10
+
+
+# A row is written inside `$connect`, before the connection is open; one that is older than this and gone, is gone.
+OPENING = timedelta(seconds=10)
+_GREETING_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 
 
 class EventsRefused(Exception):
@@ -31,13 +39,23 @@ class AwsAnnouncer:
     events: EventBridgeClient
     bus: str
     access: AccessStore
+    clock: Clock
 
     def push(self, account_id: str, message: Document) -> None:
         """Posts to every open connection of the account, and forgets those that are gone."""
         data = documents.to_text(messages.fitted(message)).encode()
         for connection in self.access.list_connections(account_id):
-            if not self._post(connection.connection_id, data):
+            is_open = self._post(connection.connection_id, data)
+            if not is_open and self.clock.now() - connection.connected_at > OPENING:
                 self.access.delete_connection(account_id, connection.connection_id)
+
+    def greet(self, connection_id: str, message: Document) -> None:
+        """Tries for half a second: until `$connect` has been answered, API Gateway calls the connection gone."""
+        data = documents.to_text(message).encode()
+        for pause in _GREETING_PAUSES:
+            if self._post(connection_id, data):
+                return
+            time.sleep(pause)
 
     def send(self, connection_id: str, message: Document) -> None:
         """Posts to one connection; one that is gone is not an error."""

@@ -90,5 +90,6 @@ def _media_input(name: str, items: Any, wanted: Any) -> Document:
 
 
 def _is_video(item: Document) -> bool:
-    url = str(item["url"]).split("?")[0].lower()
-    return str(item.get("format", "")).startswith("video") or url.endswith(_VIDEO_SUFFIXES)
+    if any(str(item.get(key, "")).startswith("video") for key in ("mediaType", "format")):
+        return True
+    return str(item["url"]).split("?")[0].lower().endswith(_VIDEO_SUFFIXES)

@@ -47,9 +47,10 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that a provider has accepted, under the provider's id."""
+    """A job that a provider has accepted, under the provider's id; without a callback it has to be polled."""
 
     run_id: str
+    calls_back: bool
 
 
 def succeeded(

@@ -12,7 +12,7 @@ from datetime import datetime
 from spellcast.domain.errors import InvalidSignature
 
 TOLERANCE_SECONDS = 300
-_SECRET_PREFIX = "whsec_"
+_PREFIX = "whsec_"
 
 
 def sign(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
@@ -55,9 +55,9 @@ def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
 
 def _key(secret: str) -> bytes:
     """A `whsec_` secret is base64; any other is taken as it stands, as casters choose theirs freely."""
-    if not secret.startswith(_SECRET_PREFIX):
+    if not secret.startswith(_PREFIX):
         return secret.encode()
-    encoded = secret.removeprefix(_SECRET_PREFIX)
+    encoded = secret.removeprefix(_PREFIX)
     try:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError) as error:

@@ -36,6 +36,9 @@ def read_bounded(
                     body += chunk
                     if len(body) > max_bytes:
                         raise AnswerTooLarge
+                # A body without a length ends where its connection does, at the deadline, too.
+                if deadline.has_passed:
+                    raise httpx.ReadTimeout("The answer took too long", request=request)
                 return response, bytes(body)
             finally:
                 response.close()

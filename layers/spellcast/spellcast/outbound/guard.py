@@ -129,7 +129,7 @@ class GuardedTransport(httpx.BaseTransport):
         loopback_expected = self._allow_loopback and is_loopback(host)
         for address in addresses:
             # One bad address is enough: the next answer of the same server could begin with it.
-            if not (address.is_loopback if loopback_expected else _is_public(address)):
+            if not (is_loopback(str(address)) if loopback_expected else _is_public(address)):
                 raise AddressRefused("The address is refused: its host is not on the public internet")
         return addresses[:MAX_ADDRESSES_TRIED]
 
@@ -140,9 +140,11 @@ def is_loopback(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    # `::ffff:127.0.0.1` counts in some Python versions; it is no plain way to say it.
+    return str(address) == "::1" if address.version == 6 else address.is_loopback
 
 
 def _check(url: httpx.URL, allow_loopback: bool) -> str | None:
@@ -155,7 +157,7 @@ def _check(url: httpx.URL, allow_loopback: bool) -> str | None:
         return None if url.scheme in ("http", "https") else "it is neither http nor https"
     if url.scheme != "https":
         return "it is not https"
-    if (url.port or 443) not in ALLOWED_PORTS:
+    if url.port is not None and url.port not in ALLOWED_PORTS:
         return "its port is neither 443 nor 8443"
     return _check_host(host)
 

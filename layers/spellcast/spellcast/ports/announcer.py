@@ -23,6 +23,9 @@ class Announcer(Protocol):
     def push(self, account_id: str, message: Document) -> None:
         """Posts a message to every open connection of the account, and forgets the connections that are gone."""
 
+    def greet(self, connection_id: str, message: Document) -> None:
+        """Posts the first message of a connection, which may open a moment later than its row is announced."""
+
     def send(self, connection_id: str, message: Document) -> None:
         """Posts a message to one connection; one that is gone is not an error."""
 

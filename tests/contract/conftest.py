@@ -1,0 +1,52 @@
+"""The two stores that keep the same promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from spellcast.aws.access_store import DynamoAccessStore
+from spellcast.aws.cast_store import DynamoCastStore
+from spellcast.aws.documents import DocumentStore
+from spellcast.aws.spell_store import DynamoSpellStore
+from spellcast.aws.table import Table
+from spellcast.aws.tool_store import DynamoToolStore
+from spellcast.domain.identifiers import fingerprint
+from tests.contract.deployment import BUCKET, TABLE, deployed
+from tests.contract.stores import CATALOG, Cloud, Stores
+from tests.fakes.store import FakeStore
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    with deployed() as (dynamodb, s3):
+        table = Table(dynamodb, TABLE)
+        documents = DocumentStore(lambda: s3, BUCKET)
+        yield Cloud(
+            dynamodb,
+            s3,
+            table,
+            DynamoCastStore(table, documents),
+            DynamoSpellStore(table, documents),
+            DynamoToolStore(table, documents, CATALOG),
+            DynamoAccessStore(table),
+        )
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    if request.param == "fake":
+        fake = FakeStore(CATALOG.values())
+
+        def add_fake_key(key: str, account_id: str) -> None:
+            fake.keys[fingerprint(key)] = account_id
+
+        return Stores("fake", fake, fake, fake, fake, add_fake_key, CATALOG)
+    cloud: Cloud = request.getfixturevalue("cloud")
+
+    def add_key(key: str, account_id: str) -> None:
+        row = {"pk": f"KEY#{fingerprint(key)}", "sk": "KEY", "entity": "KEY", "accountId": account_id}
+        cloud.table.put(row)
+
+    return Stores("dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.access, add_key, CATALOG)

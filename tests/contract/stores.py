@@ -1,0 +1,48 @@
+"""What the contract's tests are given: the ports of one store, and moto's cloud for what only DynamoDB promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spellcast.aws.access_store import DynamoAccessStore
+from spellcast.aws.cast_store import DynamoCastStore
+from spellcast.aws.spell_store import DynamoSpellStore
+from spellcast.aws.table import Table
+from spellcast.aws.tool_store import DynamoToolStore
+from spellcast.domain.tools import Tool
+from spellcast.ports.store import AccessStore, CastStore, SpellStore, ToolStore
+from tests.contract.records import make_own_tool
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+CATALOG = {tool.tool_id: tool for tool in (make_own_tool("built-in", "Built In"), make_own_tool("other", "Other"))}
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The four ports of one store, and the one thing that only an operator writes: API keys."""
+
+    kind: str
+    casts: CastStore
+    spells: SpellStore
+    tools: ToolStore
+    access: AccessStore
+    add_key: Callable[[str, str], None]
+    catalog: dict[str, Tool]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """moto's table and bucket, with the stores on them."""
+
+    dynamodb: DynamoDBClient
+    s3: S3Client
+    table: Table
+    casts: DynamoCastStore
+    spells: DynamoSpellStore
+    tools: DynamoToolStore
+    access: DynamoAccessStore

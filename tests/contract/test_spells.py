@@ -1,0 +1,113 @@
+"""ports.store.SpellStore: heads, versions and slugs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+
+from spellcast.domain.errors import InvalidInput, WriteConflict
+from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.ports.store import Page
+from tests.contract import records
+from tests.contract.records import NOW, drawn, make_spell, new_id
+from tests.contract.stores import Stores
+
+
+@drawn
+@given(spell=records.spells, version=records.versions)
+def test_a_spell_and_its_version_come_back_as_they_were_written(
+    stores: Stores, spell: Spell, version: SpellVersion
+) -> None:
+    spell = replace(spell, spell_id=new_id(), slug=new_id())
+    version = replace(version, spell_id=spell.spell_id)
+    stores.spells.create_spell(spell, version)
+    assert stores.spells.get_spell(spell.spell_id) == spell
+    assert stores.spells.get_spell_by_slug(spell.slug) == spell
+    assert stores.spells.get_version(spell.spell_id, version.version) == version
+    # The second answer may come from memory.
+    assert stores.spells.get_version(spell.spell_id, version.version) == version
+
+
+def test_what_is_unknown_is_none(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    assert stores.spells.get_spell("nothing") is None
+    assert stores.spells.get_spell(spell.slug) is None
+    assert stores.spells.get_spell_by_slug("nothing") is None
+    assert stores.spells.get_spell_by_slug(spell.spell_id) is None
+    assert stores.spells.get_version(spell.spell_id, 2) is None
+    assert stores.spells.get_version("nothing", 1) is None
+
+
+def test_a_version_that_was_missed_is_found_once_it_is_there(stores: Stores) -> None:
+    spell, version = make_spell()
+    assert stores.spells.get_version(spell.spell_id, 1) is None
+    stores.spells.create_spell(spell, version)
+    assert stores.spells.get_version(spell.spell_id, 1) == version
+
+
+def test_a_slug_belongs_to_one_spell_and_the_second_is_not_written_at_all(stores: Stores) -> None:
+    first, first_version = make_spell("a-cat")
+    stores.spells.create_spell(first, first_version)
+    second, second_version = make_spell("a-cat", account_id="bob")
+    with pytest.raises(WriteConflict):
+        stores.spells.create_spell(second, second_version)
+    assert stores.spells.get_spell_by_slug("a-cat") == first
+    assert stores.spells.get_spell(second.spell_id) is None
+    assert stores.spells.get_version(second.spell_id, 1) is None
+    assert stores.spells.list_spells("bob", limit=5, cursor=None) == Page([], None)
+
+
+def test_an_id_belongs_to_one_spell_and_the_second_takes_no_slug(stores: Stores) -> None:
+    first, version = make_spell("a-cat")
+    stores.spells.create_spell(first, version)
+    with pytest.raises(WriteConflict):
+        stores.spells.create_spell(replace(first, slug="a-dog", name="A dog"), version)
+    assert stores.spells.get_spell_by_slug("a-dog") is None
+    assert stores.spells.get_spell(first.spell_id) == first
+
+
+def test_a_refused_spell_can_be_written_under_another_slug(stores: Stores) -> None:
+    stores.spells.create_spell(*make_spell("a-cat"))
+    second, version = make_spell("a-cat")
+    with pytest.raises(WriteConflict):
+        stores.spells.create_spell(second, version)
+    stores.spells.create_spell(second.with_slug("a-cat-2"), version)
+    assert stores.spells.get_spell_by_slug("a-cat-2") == second.with_slug("a-cat-2")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
+def test_pages_hold_every_spell_once_latest_first_and_no_others(stores: Stores, limit: int) -> None:
+    made = []
+    for number in range(5):
+        spell, version = make_spell(f"own-{number}", created_at=NOW + timedelta(milliseconds=number))
+        stores.spells.create_spell(spell, version)
+        made.append(spell)
+    stores.spells.create_spell(*make_spell("theirs", account_id="bob"))
+    found: list[Spell] = []
+    cursor = None
+    for _ in range(20):
+        page: Page[Spell] = stores.spells.list_spells("alice", limit=limit, cursor=cursor)
+        found += page.items
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert found == made[::-1]
+
+
+def test_a_cursor_of_the_casts_leads_to_no_cast(stores: Stores) -> None:
+    spell, version = make_spell(created_at=NOW)
+    stores.spells.create_spell(spell, version)
+    for number in range(2):
+        stores.casts.create_cast(records.make_cast(started_at=NOW + timedelta(seconds=number + 1)))
+    cursor = stores.casts.list_casts("alice", status=None, limit=1, cursor=None).cursor
+    assert cursor is not None
+    assert list(stores.spells.list_spells("alice", limit=5, cursor=cursor).items) == [spell]
+
+
+def test_what_is_no_cursor_is_refused(stores: Stores) -> None:
+    with pytest.raises(InvalidInput):
+        stores.spells.list_spells("alice", limit=5, cursor="ünï")

@@ -1,0 +1,241 @@
+"""The launcher: addresses, events, counters, what survives a stop and a kill, and how it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from local import stack
+from tests.local.conftest import Cloud, free_port, until
+
+
+def get(cloud: Cloud, path: str, **headers: str) -> Any:
+    with urlopen(Request(f"{cloud.url}{path}", headers=headers), timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/casts", "/docs", "/openapi.json", "/internal/v1/data/events"])
+def test_plain_paths_reach_the_http_api(cloud: Cloud, path: str) -> None:
+    assert get(cloud, f"{path}?limit=1")["rawPath"] == path
+
+
+def test_a_bearer_token_is_not_taken_for_an_aws_signature(cloud: Cloud) -> None:
+    assert get(cloud, "/v1/casts", authorization="Bearer x.y.z")["headers"]["authorization"] == "Bearer x.y.z"
+
+
+def test_the_websocket_is_at_its_plain_path_and_asks_the_authorizer(cloud: Cloud) -> None:
+    with connect(f"{cloud.outputs['webSocketUrl']}?ticket=good") as line:
+        line.send('{"action": "ping"}')
+        assert json.loads(line.recv(timeout=5)) == {"account": "local", "echo": '{"action": "ping"}'}
+    with pytest.raises(InvalidStatus, match="403"), connect(f"{cloud.outputs['webSocketUrl']}?ticket=bad"):
+        pass
+
+
+def test_it_listens_on_loopback_only(cloud: Cloud) -> None:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{cloud.port:04X}")}
+    assert listening == {f"0100007F:{cloud.port:04X}"}
+
+
+def test_the_api_key_is_known_by_its_hash(cloud: Cloud) -> None:
+    digest = hashlib.sha256(cloud.outputs["apiKey"].encode()).hexdigest()
+    assert cloud.rows(f"KEY#{digest}") == [{"pk": f"KEY#{digest}", "sk": "KEY", "entity": "KEY", "accountId": "local"}]
+
+
+def test_providers_come_from_the_environment_or_are_the_demo(cloud: Cloud) -> None:
+    secret = cloud.client("secretsmanager").get_secret_value(SecretId="spellcast/local/comfyui")
+    assert json.loads(secret["SecretString"])["url"] == f"http://127.0.0.1:{cloud.port + 1}/comfyui"
+
+
+def test_the_templates_time_to_live_is_applied(cloud: Cloud) -> None:
+    found = cloud.client("dynamodb").describe_time_to_live(TableName=cloud.outputs["tableName"])
+    assert found["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expiresAt"}
+
+
+def test_a_change_of_a_row_reaches_the_stream_at_once(cloud: Cloud) -> None:
+    cloud.put(pk="LIVE", sk="warm", entity="CAST", body="warm")
+    until(lambda: any(row.get("body") == "warm" for row in cloud.rows("SEEN")))
+    time.sleep(0.3)
+    begun = time.time()
+    cloud.put(pk="LIVE", sk="1", entity="CAST", body="live")
+    cloud.put(pk="LIVE", sk="2", entity="OTHER", body="filtered")
+    seen = until(lambda: [row for row in cloud.rows("SEEN") if row.get("body") == "live"])
+    assert float(seen[0]["at"]) - begun < 0.15
+    assert not any(row.get("body") == "filtered" for row in cloud.rows("SEEN"))
+
+
+def test_an_event_passes_rule_queue_and_function_and_a_bad_one_ends_in_the_dead_letters(cloud: Cloud) -> None:
+    events, queues = cloud.client("events"), cloud.client("sqs")
+    for status in ("completed", "running", "failed"):
+        detail = json.dumps({"status": status, "note": "poison" if status == "failed" else "fine"})
+        events.put_events(
+            Entries=[{"Source": "toys", "DetailType": "Cast Updated", "Detail": detail, "EventBusName": "toys"}]
+        )
+    bodies = until(lambda: [row["body"] for row in cloud.rows("SEEN") if '"fine"' in row.get("body", "")])
+    assert len(bodies) == 1
+    assert json.loads(bodies[0])["detail"]["status"] == "completed"
+    dead = until(lambda: queues.receive_message(QueueUrl=cloud.url_of("DeadLettersUrl")).get("Messages"), 6)
+    assert json.loads(dead[0]["Body"])["detail"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("end", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_the_end_of_an_execution_is_announced_on_the_default_bus(cloud: Cloud, end: str) -> None:
+    states, machine = cloud.client("stepfunctions"), cloud.outputs["castStateMachineArn"]
+    definition = json.loads(states.describe_state_machine(stateMachineArn=machine)["definition"])
+    if end == "TIMED_OUT":
+        shorter = json.dumps(definition | {"TimeoutSeconds": 0.2})
+        states.update_state_machine(stateMachineArn=machine, definition=shorter)
+    arn = cloud.begin(machine, run=end)
+    if end == "FAILED":
+        token = until(lambda: [row["token"] for row in cloud.rows("TOKEN") if row["run"] == end])[0]
+        states.send_task_success(taskToken=token, output='{"caught": "fail"}')
+    elif end == "ABORTED":
+        states.stop_execution(executionArn=arn)
+
+    def announced() -> list[str]:
+        seen = [json.loads(row["event"])["detail"] for row in cloud.rows("SEEN") if "event" in row]
+        return [detail["status"] for detail in seen if detail["executionArn"] == arn]
+
+    assert until(announced) == [end]
+    states.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+
+
+def test_counters_price_a_write_as_aws_does(cloud: Cloud) -> None:
+    rows, table = cloud.client("dynamodb"), cloud.outputs["tableName"]
+    time.sleep(0.2)  # what earlier tests set off
+    cloud.reset_counts()
+    key = {"pk": {"S": "COUNT"}, "sk": {"S": "1"}, "entity": {"S": "PLAIN"}}
+    indexed = {**key, "pk": {"S": "INDEX"}, "entity": {"S": "INDEXED"}, "gsi1pk": {"S": "a"}, "gsi1sk": {"S": "b"}}
+    rows.put_item(TableName=table, Item={**key, "body": {"S": "x" * 1500}})
+    rows.put_item(TableName=table, Item=key)  # the larger of before and after counts
+    rows.put_item(TableName=table, Item=indexed)
+    rows.put_item(TableName=table, Item={**indexed, "body": {"S": "not projected"}})
+    with pytest.raises(rows.exceptions.ConditionalCheckFailedException):
+        rows.put_item(TableName=table, Item=key, ConditionExpression="attribute_not_exists(pk)")
+    rows.transact_write_items(
+        TransactItems=[{"Put": {"TableName": table, "Item": {**key, "entity": {"S": "TRANSACTION"}, "sk": {"S": "2"}}}}]
+    )
+    rows.get_item(TableName=table, Key={"pk": {"S": "COUNT"}, "sk": {"S": "1"}}, ConsistentRead=True)
+    found = cloud.counts()
+    assert found["writesByEntity"] == {
+        "PLAIN": {"requests": 3, "units": 5},
+        "INDEXED": {"requests": 2, "units": 3},
+        "TRANSACTION": {"requests": 1, "units": 2},
+    }
+    assert (found["readUnits"], found["readRequests"]) == (1, 1)
+
+
+def test_counters_know_states_payloads_invocations_and_callers(cloud: Cloud) -> None:
+    cloud.reset_counts()
+    cloud.run("arn:aws:states:us-east-1:000000000000:stateMachine:call", note="counted")
+    get(cloud, "/v1/health")
+    found = cloud.counts()
+    assert found["statesEntered"] == {"call": 2}
+    assert found["payloadBytes"]["call.Call the toy"]["input"] == len('{"note":"counted"}')
+    assert found["invocations"]["toy"] == {"machine": 1, "http": 1}
+
+
+def test_rows_and_keys_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+    try:
+        before = cloud.start()
+        cloud.put(pk="KEPT", sk="stop", entity="CAST", body="x")
+        cloud.invoke()
+        pid = stack.running(cloud.port, cloud.directory)
+        assert pid
+        assert cloud.stop()
+        assert not _group(pid), "a worker outlived its cloud"
+        assert not cloud.stop()
+        assert cloud.start() == before
+        assert [row["sk"] for row in cloud.rows("KEPT")] == ["stop"]
+        assert cloud.invoke()["pid"]
+
+        cloud.put(pk="KEPT", sk="kill", entity="CAST", body="x")
+        saved = tmp_path / str(cloud.port) / "state" / "dynamodb.json"
+        assert until(lambda: "kill" in saved.read_text(), 8)
+        pid = stack.running(cloud.port, cloud.directory)
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        assert until(lambda: not _group(pid)), "a worker outlived its cloud"
+        assert cloud.start() == before
+        assert [row["sk"] for row in cloud.rows("KEPT")] == ["kill", "stop"]
+    finally:
+        cloud.stop()
+    assert not (tmp_path / "outputs.json").exists()
+
+
+def _group(leader: int) -> list[int]:
+    """What is alive of a process group."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if folder.name.isdigit() and int(group) == leader and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_second_start_finds_the_first_and_deploys_nothing(cloud: Cloud) -> None:
+    pid = stack.running(cloud.port, cloud.directory)
+    updated = cloud.client("cloudformation").describe_stacks()["Stacks"][0].get("LastUpdatedTime")
+    begun = time.monotonic()
+    assert cloud.start(SPELLCAST_WORKERS="2") == cloud.outputs
+    assert time.monotonic() - begun < 3
+    assert stack.running(cloud.port, cloud.directory) == pid
+    assert cloud.client("cloudformation").describe_stacks()["Stacks"][0].get("LastUpdatedTime") == updated
+
+
+def test_another_programs_process_is_never_taken_for_the_cloud(tmp_path: Path) -> None:
+    other = subprocess.Popen(["sleep", "30"])
+    try:
+        (tmp_path / "5000").mkdir()
+        (tmp_path / "5000" / "cloud.pid").write_text(str(other.pid))
+        assert stack.running(5000, tmp_path) is None
+        assert not stack.stop(5000, tmp_path)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def run(command: str, **environment: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [str(stack.PYTHON), "-m", "local", command],
+        cwd=stack.ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("clouds")
+def test_the_command_line_refuses_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, said = run("up", SPELLCAST_PORT=port, SPELLCAST_LOCAL_DIR=str(tmp_path))
+    assert code == 1
+    assert said == f"Port {port} is in use by another program; choose others with SPELLCAST_PORT.\n"
+    assert run("down", SPELLCAST_PORT=port, SPELLCAST_LOCAL_DIR=str(tmp_path)) == (
+        0,
+        f"No cloud runs on port {port}.\n",
+    )
+    code, said = run("up", SPELLCAST_PORT="http")
+    assert (code, said.count("\n")) == (1, 1)

@@ -1,0 +1,157 @@
+"""The whole HTTP API over the fakes, called as API Gateway calls it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
+
+from spellcast.api.bearer import JwtVerifier
+from spellcast.api.resolver import CastApi, build_cast_api
+from spellcast.api.routes import UseCases
+from spellcast.application.authenticate import Authenticate, TokenVerifier
+from spellcast.application.cast_spell import CastSpell
+from spellcast.application.create_tool import CreateTool
+from spellcast.application.issue_ticket import IssueTicket
+from spellcast.domain.identifiers import fingerprint
+from spellcast.outbound.guard import check_url
+from tests.fakes.world import ACCOUNT, World
+
+KEY, OTHERS_KEY = "a key of alice", "a key of bob"
+OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json"), ("GET", "/docs")}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, as a client reads it."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body, which must be strict JSON that can be sent as UTF-8."""
+        return json.loads(self.text.encode().decode(), parse_constant=lambda name: _refuse(name))
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """The messages of a refusal by their paths."""
+        return {fault["path"]: fault["message"] for fault in self.json["error"]["details"]}
+
+    @property
+    def code(self) -> str:
+        """The code of a refusal."""
+        return str(self.json["error"]["code"])
+
+
+class Caller:
+    """Alice, unless another key is given."""
+
+    def __init__(self, world: World, tokens: TokenVerifier | None = None) -> None:
+        self.world = world
+        world.store.keys = {fingerprint(KEY): ACCOUNT, fingerprint(OTHERS_KEY): "bob"}
+        cast_spell = CastSpell(
+            world.store,
+            world.find_spells,
+            world.find_tools,
+            world.machine,
+            world.clock,
+            lambda url: check_url(url, False),
+        )
+        use = UseCases(
+            create_spell=world.create_spell,
+            find_spells=world.find_spells,
+            cast_spell=cast_spell,
+            find_casts=world.find_casts,
+            create_tool=CreateTool(world.store),
+            find_tools=world.find_tools,
+            issue_ticket=IssueTicket(world.store, world.clock),
+            websocket_url="wss://socket.example/live",
+        )
+        self.api: CastApi = build_cast_api(Authenticate(world.store, tokens or JwtVerifier("", "")), use)
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        text: str | None = None,
+        data: bytes | None = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        key: str | None = KEY,
+    ) -> Reply:
+        """One request. `body` is sent as JSON, `text` as it stands, `data` in base64."""
+        event = request(method, path, query=query, headers={**({"x-api-key": key} if key else {}), **(headers or {})})
+        if body is not None:
+            event["body"] = json.dumps(body)
+        if text is not None:
+            event["body"] = text
+        if data is not None:
+            event |= {"body": base64.b64encode(data).decode(), "isBase64Encoded": True}
+        return self.send(event)
+
+    def send(self, event: dict[str, Any]) -> Reply:
+        """One event."""
+        answer = self.api(event, Context())
+        headers = {name.lower(): str(value) for name, value in (answer.get("headers") or {}).items()}
+        return Reply(answer["statusCode"], headers, answer.get("body") or "")
+
+    @property
+    def has_written(self) -> bool:
+        """Whether anything of alice's or bob's is stored, or was started."""
+        store = self.world.store
+        spells = [store.list_spells(account, limit=1, cursor=None).items for account in (ACCOUNT, "bob")]
+        own_tools = len(store.list_tools(ACCOUNT)) - len(store.list_tools("nobody"))
+        return bool(store.writes or any(spells) or own_tools or self.world.machine.casts)
+
+
+class Context:
+    """What Lambda passes beside the event."""
+
+    function_name = "cast_api"
+    memory_limit_in_mb = 512
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:spellcast-test-cast_api"
+    aws_request_id = "00000000-0000-4000-8000-000000000000"
+
+
+def request(
+    method: str, path: str, *, query: dict[str, str] | None = None, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """An HTTP API's event in payload format 2.0, without a body; names of headers come in lower case."""
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": urlencode(query or {}),
+        "headers": {"host": "api.example", "content-type": "application/json", **(headers or {})},
+        "requestContext": {
+            "http": {"method": method, "path": path, "sourceIp": "203.0.113.1"},
+            "requestId": "r",
+            "stage": "$default",
+        },
+        "isBase64Encoded": False,
+    }
+    return event | {"queryStringParameters": query} if query else event
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The API's own description."""
+    document: dict[str, Any] = Caller(World())("GET", "/openapi.json", key=None).json
+    return document
+
+
+def documented_routes() -> list[tuple[str, str]]:
+    """Method and path of every route, and of the two that describe them."""
+    found = [(method.upper(), path) for path, item in openapi()["paths"].items() for method in item]
+    return sorted({*found, *OPEN})
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,117 @@
+"""A three-step cast, killed at every call to the outside: before it, and after it took effect."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection
+from decimal import Decimal
+
+import pytest
+
+from spellcast.application.cast_spell import CastOrder
+from spellcast.domain.casts import Cast
+from spellcast.domain.generations import Generation
+from tests.fakes.crashes import Chokepoint, Provider, StepFunctions, When
+from tests.fakes.world import ACCOUNT, World
+
+SPELLS = [
+    pytest.param(("free", "polled", "called"), False, id="free, polled, called"),
+    pytest.param(("free", "polled", "called"), True, id="free, polled by a derived id, called"),
+    pytest.param(("paid", "called", "free"), False, id="paid, called, free"),
+    pytest.param(("paid", "paid", "free"), False, id="paid, paid, free"),
+]
+RATES = {"free": Decimal(0), "paid": Decimal("0.01"), "polled": Decimal("0.02"), "called": Decimal("0.03")}
+# What may end a cast after a crash: an answer that was lost, or a request of which nobody knows whether it was sent.
+UNAVOIDABLE = {"OUTCOME_UNKNOWN", "JOB_LOST"}
+
+
+class Run:
+    """One cast under the given kills, with what is left of it."""
+
+    def __init__(self, tools: tuple[str, ...], derived: bool, kills: Collection[tuple[int, When]] = ()) -> None:
+        self.chokepoint = Chokepoint()
+        self.world = World(through=self.chokepoint)
+        self.world.adapter.derives_run_ids = derived
+        self.provider = Provider(self.world)
+        steps = [{"id": f"n{position}", "toolIdentifier": tool} for position, tool in enumerate(tools)]
+        # The spell exists before the first crash.
+        spell, _, _ = self.world.create_spell(ACCOUNT, "spell", "private", {"steps": steps})
+        self.chokepoint.arm(kills)
+        step_functions = StepFunctions(self.world, self.provider)
+        order = CastOrder(spell=spell.spell_id, fingerprint="f", inputs={"prompt": "a cat"}, idempotency_key="k")
+        cast, _ = step_functions.again(lambda: self.world.cast_spell(ACCOUNT, order))
+        self.cast = step_functions.run(cast.cast_id)
+        loaded = self.world.store.load_cast(cast.cast_id)
+        assert loaded is not None
+        self.generations = loaded[1]
+        self.told = f"killed: {self.chokepoint.killed}"
+
+    def check(self, tools: tuple[str, ...]) -> None:
+        """The invariants that no crash may break (contract §7)."""
+        writes = self.world.store.writes
+        assert self.cast.is_terminal, self.told
+        assert self.cast == self.world.store.get_cast(self.cast.cast_id), self.told
+        assert [item.is_terminal for item in writes if isinstance(item, Cast)].count(True) == 1, self.told
+        # I1: asked at most once an attempt, but for what is free to be asked again.
+        asked = Counter(id for id in self.provider.asked if tools[int(id.split(".")[1])] != "free")
+        assert all(count == 1 for count in asked.values()), self.told
+        for generation in self.generations:
+            revisions = [
+                item for item in writes if isinstance(item, Generation) and item.generation_id == generation.generation_id
+            ]
+            assert [item.is_terminal for item in revisions].count(True) == 1, self.told
+            assert [item.revision for item in revisions] == sorted({item.revision for item in revisions}), self.told
+        # I5: each completed step at its rate, and the cast as their sum.
+        for generation in self.generations:
+            rate = RATES[generation.tool_id] if generation.status == "completed" else Decimal(0)
+            assert generation.cost_usd == rate, self.told
+        assert self.cast.cost_usd == sum((item.cost_usd for item in self.generations), Decimal(0)), self.told
+        if self.cast.status == "completed":
+            assert self.cast.cost_usd == sum(RATES[tool] for tool in tools), self.told
+            assert self.cast.outputs, self.told
+        else:
+            assert self.cast.failure is not None
+            assert self.cast.failure.code in UNAVOIDABLE, (self.told, self.cast.failure)
+
+
+def calls_of(tools: tuple[str, ...], derived: bool) -> list[str]:
+    return Run(tools, derived).chokepoint.calls
+
+
+@pytest.mark.parametrize(("tools", "derived"), SPELLS)
+def test_without_a_crash_the_cast_is_completed(tools: tuple[str, ...], derived: bool) -> None:
+    run = Run(tools, derived)
+    run.check(tools)
+    assert run.cast.status == "completed"
+    assert len(run.chokepoint.calls) > 20
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("tools", "derived"), SPELLS)
+def test_a_crash_at_any_call_leaves_a_cast_that_ends_once_and_pays_once(
+    tools: tuple[str, ...], derived: bool, when: When
+) -> None:
+    calls = calls_of(tools, derived)
+    failed = []
+    for number, name in enumerate(calls, 1):
+        run = Run(tools, derived, [(number, when)])
+        run.check(tools)
+        if run.cast.status == "failed":
+            failed.append(name)
+    # Only where the provider may or may not have been asked does a crash cost the cast its success.
+    assert all(
+        name in ("FakeAdapter.execute", "FakeAdapter.start_job", "FakeStore.save_generation", "FakeSecrets.callback_signing_key")
+        for name in failed
+    ), failed
+
+
+@pytest.mark.parametrize(("tools", "derived"), SPELLS)
+def test_two_crashes_are_no_worse(tools: tuple[str, ...], derived: bool) -> None:
+    calls = calls_of(tools, derived)
+    chance = random.Random(20260131)
+    moments: list[When] = ["before", "after"]
+    for _ in range(150):
+        first, second = sorted(chance.sample(range(1, len(calls) + 8), 2))
+        run = Run(tools, derived, [(first, chance.choice(moments)), (second, chance.choice(moments))])
+        run.check(tools)

@@ -1,0 +1,145 @@
+"""WebSockets and the bus: a connection that is gone is forgotten, everything else is raised to be tried again."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from spellcast.aws.announcer import AwsAnnouncer, EventsRefused
+from spellcast.ports.announcer import Event
+from spellcast.ports.store import Connection
+from tests.fakes.store import FakeStore
+from tests.unit.aws.stubs import client_of, stubbed
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+MESSAGE = {"type": "pong", "payload": {"text": "ü"}, "at": "2026-01-31T00:00:00.000Z"}
+DATA = '{"type":"pong","payload":{"text":"ü"},"at":"2026-01-31T00:00:00.000Z"}'.encode()
+
+
+@pytest.fixture
+def posts() -> Stubber:
+    return stubbed("apigatewaymanagementapi", endpoint_url="https://socket.example/live")
+
+
+@pytest.fixture
+def events() -> Stubber:
+    return stubbed("events")
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    store = FakeStore()
+    for account_id, connection_id in (("alice", "a="), ("alice", "b="), ("bob", "c=")):
+        store.put_connection(Connection(connection_id, account_id, NOW, NOW))
+    return store
+
+
+@pytest.fixture
+def announcer(posts: Stubber, events: Stubber, store: FakeStore) -> AwsAnnouncer:
+    return AwsAnnouncer(client_of(posts), client_of(events), "spellcast-test", store)
+
+
+def entries(first: int, last: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "Source": "spellcast",
+            "DetailType": "Cast Updated",
+            "Detail": f'{{"castId":"c{number}"}}',
+            "EventBusName": "spellcast-test",
+        }
+        for number in range(first, last)
+    ]
+
+
+def updates(count: int) -> list[Event]:
+    return [Event("Cast Updated", {"castId": f"c{number}"}) for number in range(count)]
+
+
+def taken(count: int) -> dict[str, Any]:
+    return {"FailedEntryCount": 0, "Entries": [{"EventId": str(number)} for number in range(count)]}
+
+
+def test_a_push_reaches_each_connection_of_the_account(announcer: AwsAnnouncer, posts: Stubber) -> None:
+    for connection_id in ("a=", "b="):
+        posts.add_response("post_to_connection", {}, {"ConnectionId": connection_id, "Data": DATA})
+    announcer.push("alice", MESSAGE)
+    posts.assert_no_pending_responses()
+
+
+def test_a_connection_that_is_gone_is_forgotten_and_the_others_are_told(
+    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore
+) -> None:
+    posts.add_client_error("post_to_connection", "GoneException", http_status_code=410)
+    posts.add_response("post_to_connection", {}, {"ConnectionId": "b=", "Data": DATA})
+    announcer.push("alice", MESSAGE)
+    posts.assert_no_pending_responses()
+    assert [connection.connection_id for connection in store.list_connections("alice")] == ["b="]
+    assert [connection.connection_id for connection in store.list_connections("bob")] == ["c="]
+
+
+@pytest.mark.parametrize("code", ["LimitExceededException", "ForbiddenException", "InternalServerError"])
+def test_a_push_that_failed_is_raised_and_forgets_nothing(
+    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, code: str
+) -> None:
+    posts.add_client_error("post_to_connection", code)
+    with pytest.raises(ClientError, match=code):
+        announcer.push("alice", MESSAGE)
+    assert len(store.list_connections("alice")) == 2
+
+
+def test_sending_to_a_connection_that_is_gone_is_no_error(announcer: AwsAnnouncer, posts: Stubber) -> None:
+    posts.add_client_error("post_to_connection", "GoneException", http_status_code=410)
+    announcer.send("z=", MESSAGE)
+    posts.assert_no_pending_responses()
+
+
+def test_a_send_that_failed_is_raised(announcer: AwsAnnouncer, posts: Stubber) -> None:
+    posts.add_client_error("post_to_connection", "LimitExceededException")
+    with pytest.raises(ClientError, match="LimitExceededException"):
+        announcer.send("a=", MESSAGE)
+
+
+@pytest.mark.parametrize("told", ["push", "send"])
+def test_a_message_over_the_limit_goes_without_its_outputs(
+    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, told: str
+) -> None:
+    message = {"type": "castUpdate", "payload": {"castId": "c1", "outputs": {"text": "x" * 200_000}}, "at": "now"}
+    smaller = {"type": "castUpdate", "payload": {"castId": "c1"}, "at": "now", "truncated": True}
+    data = json.dumps(smaller, separators=(",", ":")).encode()
+    posts.add_response("post_to_connection", {}, {"ConnectionId": "c=", "Data": data})
+    if told == "push":
+        announcer.push("bob", message)
+    else:
+        announcer.send("c=", message)
+    posts.assert_no_pending_responses()
+
+
+def test_events_are_put_in_batches_of_ten(announcer: AwsAnnouncer, events: Stubber) -> None:
+    events.add_response("put_events", taken(10), {"Entries": entries(0, 10)})
+    events.add_response("put_events", taken(10), {"Entries": entries(10, 20)})
+    events.add_response("put_events", taken(3), {"Entries": entries(20, 23)})
+    announcer.publish(updates(23))
+    events.assert_no_pending_responses()
+
+
+def test_nothing_to_publish_is_no_call(announcer: AwsAnnouncer, events: Stubber) -> None:
+    announcer.publish([])
+    events.assert_no_pending_responses()
+
+
+def test_an_entry_that_was_not_taken_is_raised(announcer: AwsAnnouncer, events: Stubber) -> None:
+    refusal = {"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "ThrottlingException"}]}
+    events.add_response("put_events", refusal, {"Entries": entries(0, 2)})
+    with pytest.raises(EventsRefused, match="1 events"):
+        announcer.publish(updates(2))
+
+
+def test_a_put_that_failed_is_raised(announcer: AwsAnnouncer, events: Stubber) -> None:
+    events.add_client_error("put_events", "InternalException")
+    with pytest.raises(ClientError, match="InternalException"):
+        announcer.publish(updates(1))

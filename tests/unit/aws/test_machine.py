@@ -1,0 +1,115 @@
+"""Step Functions: starting twice is harmless, an answered token stays answered, other errors are raised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from spellcast.aws.machine import StepFunctionsMachine
+from spellcast.domain.results import Failure
+from spellcast.domain.segments import Segment
+from tests.unit.aws.stubs import client_of, stubbed
+
+CAST_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test"
+POLL_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test"
+STARTED = {"executionArn": f"{CAST_MACHINE}:x", "startDate": 0}
+FAILURE = Failure("STEP_FAILED", "why")
+
+ANSWERS: list[tuple[str, Callable[[StepFunctionsMachine], None]]] = [
+    ("send_task_success", lambda machine: machine.answer("token", "c1.0.1")),
+    ("send_task_failure", lambda machine: machine.refuse("token", FAILURE)),
+]
+STARTS: list[Callable[[StepFunctionsMachine], None]] = [
+    lambda machine: machine.start_cast("c1", [Segment(0, 0, 1, 75)]),
+    lambda machine: machine.start_polling("c1.0.1"),
+]
+
+
+@pytest.fixture
+def stub() -> Stubber:
+    return stubbed("stepfunctions")
+
+
+@pytest.fixture
+def machine(stub: Stubber) -> StepFunctionsMachine:
+    return StepFunctionsMachine(client_of(stub), CAST_MACHINE, POLL_MACHINE)
+
+
+def test_a_cast_is_started_under_its_id_with_its_segments(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    content = '{"castId":"c1","segments":[[0,2,1,915],[3,3,1,75]]}'
+    stub.add_response("start_execution", STARTED, {"stateMachineArn": CAST_MACHINE, "name": "c1", "input": content})
+    machine.start_cast("c1", [Segment(0, 2, 1, 915), Segment(3, 3, 1, 75)])
+    stub.assert_no_pending_responses()
+
+
+def test_polling_is_started_under_the_generations_id_without_dots(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    content = {"generationId": "c1.0.1", "polls": 0, "misses": 0, "waitSeconds": 2, "finished": False}
+    text = json.dumps(content, separators=(",", ":"))
+    stub.add_response("start_execution", STARTED, {"stateMachineArn": POLL_MACHINE, "name": "c1-0-1", "input": text})
+    machine.start_polling("c1.0.1")
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_was_started_before_is_started(
+    machine: StepFunctionsMachine, stub: Stubber, start: Callable[[StepFunctionsMachine], None]
+) -> None:
+    stub.add_client_error("start_execution", "ExecutionAlreadyExists")
+    start(machine)
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("code", ["ExecutionLimitExceeded", "StateMachineDoesNotExist", "ThrottlingException"])
+def test_a_start_that_failed_is_raised(
+    machine: StepFunctionsMachine, stub: Stubber, start: Callable[[StepFunctionsMachine], None], code: str
+) -> None:
+    stub.add_client_error("start_execution", code)
+    with pytest.raises(ClientError, match=code):
+        start(machine)
+
+
+def test_a_token_is_answered_with_the_generations_id(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    stub.add_response("send_task_success", {}, {"taskToken": "token", "output": '{"generationId":"c1.0.1"}'})
+    machine.answer("token", "c1.0.1")
+    stub.assert_no_pending_responses()
+
+
+def test_a_token_is_refused_with_code_and_bounded_message(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    stub.add_response("send_task_failure", {}, {"taskToken": "token", "error": "MISSING_INPUTS", "cause": "x" * 1000})
+    machine.refuse("token", Failure("MISSING_INPUTS", "x" * 40_000))
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("operation", "tell"), ANSWERS)
+@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+def test_a_token_that_nobody_waits_for_is_answered(
+    machine: StepFunctionsMachine,
+    stub: Stubber,
+    operation: str,
+    tell: Callable[[StepFunctionsMachine], None],
+    code: str,
+) -> None:
+    stub.add_client_error(operation, code)
+    tell(machine)
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("operation", "tell"), ANSWERS)
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InvalidOutput", "AccessDeniedException", "KmsThrottlingException"]
+)
+def test_an_answer_that_failed_is_raised(
+    machine: StepFunctionsMachine,
+    stub: Stubber,
+    operation: str,
+    tell: Callable[[StepFunctionsMachine], None],
+    code: str,
+) -> None:
+    stub.add_client_error(operation, code)
+    with pytest.raises(ClientError, match=code):
+        tell(machine)

@@ -1,0 +1,42 @@
+"""The settings, and that the template gives every one of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from spellcast.settings import Settings
+from tests.contract.deployment import template
+
+ALL = {f"SPELLCAST_{item.name.upper()}": f"the {item.name}" for item in fields(Settings)}
+
+
+def test_each_setting_is_read_from_its_variable() -> None:
+    settings = Settings.read({**ALL, "SPELLCAST_ALLOW_LOOPBACK": "true"})
+    assert settings.allow_loopback is True
+    for item in fields(Settings):
+        if item.name != "allow_loopback":
+            assert getattr(settings, item.name) == f"the {item.name}"
+
+
+def test_what_a_function_is_not_given_is_empty() -> None:
+    settings = Settings.read({})
+    assert {getattr(settings, item.name) for item in fields(Settings)} == {"", False}
+
+
+@pytest.mark.parametrize("value", ["false", "", "True", "1", "yes", " true"])
+def test_loopback_is_allowed_by_the_word_true_alone(value: str) -> None:
+    assert Settings.read({"SPELLCAST_ALLOW_LOOPBACK": value}).allow_loopback is False
+
+
+def test_the_environment_is_the_source_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPELLCAST_TABLE", "the table")
+    assert Settings.read().table == "the table"
+    monkeypatch.delenv("SPELLCAST_TABLE")
+    assert Settings.read().table == ""
+
+
+def test_the_template_sets_exactly_what_is_read() -> None:
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    assert {name for name in variables if name.startswith("SPELLCAST_")} == ALL.keys()

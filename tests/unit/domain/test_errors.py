@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+
+from spellcast.application.process_output import StepEndedInFailure
+from spellcast.domain import errors
+from spellcast.domain.errors import Fault, InvalidInput, OutcomeUnknown, SpellcastError, StepFailed
+
+
+def family(root: type[SpellcastError]) -> Iterator[type[SpellcastError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from family(child)
+
+
+CLOSED_LIST = [kind for kind in family(SpellcastError) if kind.__module__ == errors.__name__]
+
+
+@pytest.mark.parametrize("kind", CLOSED_LIST)
+def test_every_class_has_a_code_of_its_own(kind: type[SpellcastError]) -> None:
+    assert "code" in vars(kind)
+    assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*", kind.code)
+    assert kind.__doc__
+
+
+def test_no_code_stands_twice_but_the_two_of_an_unknown_tool() -> None:
+    by_code: dict[str, set[str]] = defaultdict(set)
+    for kind in CLOSED_LIST:
+        by_code[kind.code].add(kind.__name__)
+    twice = {code: names for code, names in by_code.items() if len(names) > 1}
+    # A caller who asks for the tool, and a step that cannot find it any more.
+    assert twice == {"TOOL_NOT_FOUND": {"ToolNotFound", "StepToolNotFound"}}
+
+
+def test_the_list_is_closed() -> None:
+    beyond = {kind for kind in family(SpellcastError) if kind.__module__ != errors.__name__}
+    # What the machine is told of a step whose own code stands in its record.
+    assert {kind for kind in beyond if kind.__module__.startswith("spellcast.")} <= {StepEndedInFailure}
+    assert StepEndedInFailure.code == StepFailed.code
+
+
+def test_these_may_be_asked_again() -> None:
+    assert {kind.code for kind in CLOSED_LIST if kind.retryable} == {
+        "PROVIDER_UNAVAILABLE",
+        "TIMED_OUT",
+        "CAST_INTERRUPTED",
+        "WRITE_CONFLICT",
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in CLOSED_LIST if issubclass(kind, StepFailed) and kind is not StepFailed]
+)
+def test_a_steps_code_is_recognised_when_the_machine_brings_it_back(kind: type[StepFailed]) -> None:
+    # `interruption_of` tells our codes from Step Functions' own by their form.
+    assert re.fullmatch(r"[A-Z]+(_[A-Z]+)+", kind.code)
+
+
+def test_an_invalid_input_names_every_fault() -> None:
+    error = InvalidInput([Fault("a", "is bad"), Fault("b[0]", "is worse")])
+    assert error.faults == (Fault("a", "is bad"), Fault("b[0]", "is worse"))
+    assert error.message == str(error) == "a: is bad; b[0]: is worse"
+
+
+def test_an_unknown_outcome_may_name_the_job() -> None:
+    assert OutcomeUnknown("lost").run_id is None
+    assert OutcomeUnknown("lost", "r1").run_id == "r1"

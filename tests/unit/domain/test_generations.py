@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spellcast.domain import results
+from spellcast.domain.errors import IllegalTransition, JobFailed
+from spellcast.domain.generations import TERMINAL, Generation, latest_attempts
+from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.tools import parse_tool
+from tests.fakes.clock import START
+from tests.fakes.records import a_generation, a_step, in_seconds, text_result, tool_document
+
+FAILURE = Failure("JOB_FAILED", "No.")
+ONE_CENT = Decimal("0.01")
+
+TRANSITIONS: dict[str, Callable[[Generation], Generation]] = {
+    "submitted": lambda generation: generation.submitted("r2"),
+    "with_task_token": lambda generation: generation.with_task_token("t2"),
+    "received": lambda generation: generation.received(text_result(), in_seconds(5)),
+    "completed": lambda generation: generation.completed(cost_usd=ONE_CENT, points=3, now=in_seconds(6)),
+    "failed": lambda generation: generation.failed(FAILURE, now=in_seconds(6)),
+    "billed": lambda generation: generation.billed(ONE_CENT, 3),
+}
+STATES: dict[str, Generation] = {
+    "pending": a_generation(task_token="t1"),
+    "processing": a_generation(task_token="t1", run_id="r1", status="processing", revision=2),
+    "processing with result": a_generation(
+        task_token="t1", status="processing", result=text_result(), received_at=in_seconds(4), revision=3
+    ),
+    "completed": a_generation(status="completed", result=text_result(), revision=4),
+    "failed": a_generation(status="failed", failure=FAILURE, revision=4),
+    "failed with result": a_generation(
+        status="failed", failure=FAILURE, result=results.failed(JobFailed("No.")), revision=4
+    ),
+    "failed and billed": a_generation(status="failed", failure=FAILURE, billed_late=True, revision=5),
+    "cancelled": a_generation(status="cancelled", revision=4),
+    "skipped": a_generation(status="skipped", revision=4),
+}
+LEGAL: dict[tuple[str, str], str] = {
+    ("pending", "submitted"): "processing",
+    ("pending", "with_task_token"): "pending",
+    ("pending", "received"): "processing",
+    ("pending", "completed"): "completed",
+    ("pending", "failed"): "failed",
+    ("processing", "with_task_token"): "processing",
+    ("processing", "received"): "processing",
+    ("processing", "completed"): "completed",
+    ("processing", "failed"): "failed",
+    ("processing with result", "with_task_token"): "processing",
+    ("processing with result", "completed"): "completed",
+    ("processing with result", "failed"): "failed",
+    ("failed", "billed"): "failed",
+    ("cancelled", "billed"): "cancelled",
+}
+
+
+@pytest.mark.parametrize("transition", TRANSITIONS)
+@pytest.mark.parametrize("state", STATES)
+def test_a_generation_changes_only_as_its_life_allows(state: str, transition: str) -> None:
+    generation = STATES[state]
+    if (state, transition) in LEGAL:
+        after = TRANSITIONS[transition](generation)
+        assert after.status == LEGAL[state, transition]
+        assert after.revision == generation.revision + 1
+    else:
+        with pytest.raises(IllegalTransition):
+            TRANSITIONS[transition](generation)
+
+
+def test_a_reserved_generation_knows_its_step_its_tool_and_its_deadline() -> None:
+    tool = parse_tool(tool_document(deliveryMode="webhook", deadlineSeconds=90))
+    generation = Generation.reserve(
+        cast_id="c1",
+        account_id="alice",
+        spell_id="s1",
+        position=3,
+        attempt=2,
+        step=a_step(id="n7"),
+        tool=tool,
+        inputs={"prompt": "p"},
+        now=START,
+        task_token="t",
+        collection={"cookId": "k"},
+    )
+    assert generation == a_generation(
+        step_index=3,
+        step_id="n7",
+        attempt=2,
+        delivery_mode="webhook",
+        request_payload={"prompt": "p"},
+        deadline_at=in_seconds(90),
+        task_token="t",
+        collection={"cookId": "k"},
+    )
+    assert generation.generation_id == "c1.3.2"
+
+
+def test_submission_keeps_the_job_and_the_token() -> None:
+    submitted = a_generation(task_token="t").submitted("r1")
+    assert (submitted.run_id, submitted.task_token) == ("r1", "t")
+
+
+def test_a_new_token_takes_the_place_of_the_old_one() -> None:
+    assert a_generation(task_token="t1").with_task_token("t2").task_token == "t2"
+
+
+def test_a_result_is_kept_with_its_time_and_not_yet_processed() -> None:
+    received = a_generation(task_token="t").received(text_result(), in_seconds(5))
+    assert (received.result, received.received_at, received.task_token) == (text_result(), in_seconds(5), "t")
+    assert received.response_timestamp is None
+
+
+def test_a_state_on_the_way_is_no_result() -> None:
+    with pytest.raises(IllegalTransition):
+        a_generation().received(ToolResult("processing", progress=0.5), START)
+
+
+def test_the_terminal_revision_has_cost_duration_and_no_token() -> None:
+    received = a_generation(task_token="t").received(text_result(), in_seconds(5))
+    ended = received.completed(cost_usd=ONE_CENT, points=30, now=in_seconds(9))
+    assert (ended.cost_usd, ended.points_spent, ended.task_token, ended.failure) == (ONE_CENT, 30, None, None)
+    # The result's arrival counts, not the moment at which it was processed.
+    assert (ended.response_timestamp, ended.duration_ms) == (in_seconds(5), 5000)
+
+
+def test_the_providers_own_duration_wins() -> None:
+    received = a_generation().received(text_result(duration_ms=1234), in_seconds(5))
+    assert received.completed(cost_usd=ONE_CENT, points=3, now=in_seconds(9)).duration_ms == 1234
+
+
+def test_a_provider_may_say_that_it_took_no_time() -> None:
+    received = a_generation().received(text_result(duration_ms=0), in_seconds(5))
+    assert received.completed(cost_usd=ONE_CENT, points=3, now=in_seconds(9)).duration_ms == 0
+
+
+def test_a_failed_step_keeps_its_reason_and_its_bill() -> None:
+    failed = a_generation().failed(FAILURE, now=in_seconds(2), cost_usd=ONE_CENT, points=30)
+    assert (failed.failure, failed.cost_usd, failed.points_spent, failed.duration_ms) == (FAILURE, ONE_CENT, 30, 2000)
+
+
+def test_a_late_bill_adds_its_cost_and_nothing_else() -> None:
+    failed = a_generation(status="failed", failure=FAILURE, duration_ms=7)
+    billed = failed.billed(ONE_CENT, 30)
+    assert billed == a_generation(
+        status="failed",
+        failure=FAILURE,
+        duration_ms=7,
+        cost_usd=ONE_CENT,
+        points_spent=30,
+        billed_late=True,
+        revision=2,
+    )
+
+
+@pytest.mark.parametrize("code", ["TIMED_OUT", "OUTCOME_UNKNOWN", "JOB_LOST"])
+@pytest.mark.xfail(strict=True, reason="contract I3, I5: a step that we gave up has a result, so its late bill is lost")
+def test_a_step_that_was_given_up_takes_a_late_bill_too(code: str) -> None:
+    # What was stored is our own verdict, which says nothing of what the provider billed.
+    verdict = Failure(code, "Given up.")
+    given_up = a_generation().received(ToolResult("failed", failure=verdict), START).failed(verdict, now=START)
+    assert given_up.billed(ONE_CENT, 3).cost_usd == ONE_CENT
+
+
+@pytest.mark.parametrize(("seconds", "overdue"), [(899.999, False), (900, True), (901, True)])
+def test_a_generation_is_overdue_from_its_deadline_on(seconds: float, overdue: bool) -> None:
+    assert a_generation().is_overdue(START + timedelta(seconds=seconds)) is overdue
+
+
+@given(st.lists(st.sampled_from(sorted(TRANSITIONS)), max_size=20))
+def test_revisions_strictly_grow_and_nothing_leaves_a_terminal_state_but_one_late_bill(names: list[str]) -> None:
+    lives = [a_generation(task_token="t1")]
+    for name in names:
+        try:
+            lives.append(TRANSITIONS[name](lives[-1]))
+        except IllegalTransition:
+            continue
+    assert [life.revision for life in lives] == list(range(1, len(lives) + 1))
+    terminal = [life for life in lives if life.is_terminal]
+    assert lives[len(lives) - len(terminal) :] == terminal
+    assert len({life.status for life in terminal}) <= 1
+    assert len(terminal) <= (2 if terminal and terminal[0].result is None and terminal[0].status == "failed" else 1)
+    assert sum(life.received_at != before.received_at for before, life in itertools.pairwise(lives)) <= 1
+
+
+@given(st.permutations([(index, attempt) for index in range(3) for attempt in (1, 2, 3)]))
+def test_the_latest_attempt_counts_in_whatever_order_they_are_read(order: list[tuple[int, int]]) -> None:
+    latest = latest_attempts(a_generation(step_index=index, attempt=attempt) for index, attempt in order)
+    assert {index: generation.attempt for index, generation in latest.items()} == {0: 3, 1: 3, 2: 3}
+
+
+def test_the_terminal_states_are_those_of_the_contract() -> None:
+    assert {"completed", "failed", "cancelled", "skipped"} == TERMINAL

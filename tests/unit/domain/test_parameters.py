@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spellcast.domain.documents import Document
+from spellcast.domain.parameters import caster_inputs, missing_inputs, resolve, wired_value
+from spellcast.domain.tools import Tool, parse_tool
+from tests.fakes.records import a_step, tool_document
+
+
+def a_tool(primary: str | None = None, **schema: Document) -> Tool:
+    hints = {"platformHints": {"primaryInput": primary}} if primary else {}
+    return parse_tool(tool_document(schema, **hints))
+
+
+def field(kind: str, required: bool = False, **more: Any) -> Document:
+    return {"type": kind, "required": required, **more}
+
+
+def static(value: Any) -> Document:
+    return {"type": "static", "value": value}
+
+
+def wire(node: str, output: str, **more: Any) -> Document:
+    return {"type": "nodeOutput", "nodeId": node, "outputKey": output, **more}
+
+
+# The tool of original-system.md §2.5's table.
+OBSERVED = a_tool(prompt=field("text"), strength=field("number"), imageUrl=field("image"))
+
+
+@pytest.mark.parametrize(
+    ("step", "context", "resolved"),
+    [
+        pytest.param({}, {"prompt": "user", "junk": 1}, {"prompt": "user"}, id="what the schema lacks is pruned"),
+        pytest.param(
+            {"parameterMappings": {"prompt": static("S")}},
+            {"prompt": "user"},
+            {"prompt": "S"},
+            id="the author's static value beats the caster",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": static("  ")}},
+            {"prompt": "user"},
+            {"prompt": "user"},
+            id="a blank static value is none",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": static(None)}},
+            {"prompt": "user"},
+            {"prompt": "user"},
+            id="a null static value is none",
+        ),
+        pytest.param(
+            {"parameterMappings": {"strength": static(0)}},
+            {"strength": 5},
+            {"strength": 0},
+            id="a static zero is a value",
+        ),
+        pytest.param(
+            {"parameterMappings": {"strength": static(False)}},
+            {"strength": 5},
+            {"strength": False},
+            id="a static false is a value",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": static("S")}, "parameterOverrides": {"prompt": "O"}},
+            {"prompt": "user"},
+            {"prompt": "O"},
+            id="an override beats a mapping",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": wire("n1", "text")}},
+            {"n1_text": "ns", "text": "bare", "prompt": "user"},
+            {"prompt": "ns"},
+            id="a wire takes its node's own output first",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": wire("zz", "text")}},
+            {"text": "bare", "prompt": "user"},
+            {"prompt": "bare"},
+            id="a wire from an absent node takes the bare output",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": wire("zz", "caption", paramKey="prompt")}},
+            {"prompt": "user"},
+            {"prompt": "user"},
+            id="a wire takes the parameter's key last",
+        ),
+        pytest.param(
+            {"parameterMappings": {"strength": wire("n1", "v")}},
+            {"n1_v": 0, "v": 7},
+            {"strength": 0},
+            id="row 3: a node's zero wins over another step's value",
+        ),
+        pytest.param(
+            {"parameterMappings": {"strength": wire("n1", "v")}},
+            {"n1_v": False, "v": 7},
+            {"strength": False},
+            id="row 3: a node's false wins over another step's value",
+        ),
+        pytest.param(
+            {"parameterMappings": {"strength": wire("n1", "v")}},
+            {"n1_v": None, "v": 7},
+            {"strength": 7},
+            id="row 3: only absence falls through",
+        ),
+        pytest.param(
+            {"parameterMappings": {"prompt": wire("n1", "text")}},
+            {"n1_text": "", "prompt": "user"},
+            {},
+            id="row 3: a node's empty text does not fall through to the caster",
+        ),
+        pytest.param(
+            {"parameterOverrides": {"prompt": wire("n1", "text")}},
+            {"n1_text": "ns", "text": "bare"},
+            {"prompt": "ns"},
+            id="an override may be a wire, and looks in the same order",
+        ),
+        pytest.param(
+            {"parameterOverrides": {"prompt": wire("n1", "text")}},
+            {},
+            {},
+            id="a wire that leads nowhere is not sent to the tool as an object",
+        ),
+        pytest.param({"parameterMappings": {"prompt": "raw"}}, {}, {}, id="a mapping that is no object is ignored"),
+        pytest.param(
+            {"parameterMappings": {"prompt": {"type": "magic", "value": 1}}},
+            {},
+            {},
+            id="a mapping of another type is ignored",
+        ),
+    ],
+)
+def test_the_tools_inputs_are_resolved_in_order(step: Document, context: Document, resolved: Document) -> None:
+    assert resolve(a_step(**step), OBSERVED, context, {}, ()) == resolved
+
+
+EXPOSED = frozenset({("n1", "prompt")})
+
+
+@pytest.mark.parametrize(
+    ("step", "inputs", "exposed", "resolved"),
+    [
+        pytest.param({}, {"prompt": "mine"}, EXPOSED, "mine", id="under the parameter's own key"),
+        pytest.param({}, {"n1_prompt": "mine"}, EXPOSED, "mine", id="under the node's key"),
+        pytest.param({}, {"n1_prompt": "near", "prompt": "far"}, EXPOSED, "near", id="the node's key first"),
+        pytest.param({}, {"n1_prompt": " ", "prompt": "far"}, EXPOSED, "far", id="a blank one is none"),
+        pytest.param({}, {"prompt": ""}, EXPOSED, "S", id="nothing leaves the author's value"),
+        pytest.param({}, {"n2_prompt": "mine"}, EXPOSED, "S", id="another node's key leaves the author's value"),
+        pytest.param({}, {"prompt": "mine"}, frozenset({("n2", "prompt")}), "S", id="exposed on another node"),
+        pytest.param({}, {"prompt": "mine"}, frozenset({("n1", "other")}), "S", id="another parameter is exposed"),
+        pytest.param({}, {"prompt": "mine"}, frozenset(), "S", id="nothing is exposed"),
+        pytest.param(
+            {"parameterOverrides": {"prompt": "O"}}, {"prompt": "mine"}, EXPOSED, "mine", id="over an override too"
+        ),
+        pytest.param(
+            {"id": None, "stepId": 7}, {"prompt": "mine"}, frozenset({("7", "prompt")}), "mine", id="of a command step"
+        ),
+    ],
+)
+def test_row_1_the_caster_sets_what_is_exposed_and_nothing_else(
+    step: Document, inputs: Document, exposed: frozenset[tuple[str, str]], resolved: str
+) -> None:
+    used = a_step(parameterMappings={"prompt": static("S")}, **step)
+    assert resolve(used, OBSERVED, inputs, inputs, exposed)["prompt"] == resolved
+
+
+@pytest.mark.parametrize(
+    ("tool", "context", "resolved"),
+    [
+        pytest.param(
+            a_tool(caption=field("string", required=True)),
+            {"input_prompt": "a", "text": "b"},
+            {"caption": "a"},
+            id="a required text takes the first alias",
+        ),
+        pytest.param(
+            a_tool(caption=field("text", required=True)),
+            {"text": "b"},
+            {"caption": "b"},
+            id="a required text takes the last step's text",
+        ),
+        pytest.param(a_tool(caption=field("string")), {"text": "b"}, {}, id="row 2: an optional field takes none"),
+        pytest.param(
+            a_tool("caption", caption=field("string")),
+            {"text": "b"},
+            {"caption": "b"},
+            id="row 2: the primary input takes one",
+        ),
+        pytest.param(
+            a_tool("caption", caption=field("string", required=True, default="D")),
+            {"text": "b", "input_prompt": "a"},
+            {"caption": "D"},
+            id="row 2: a default is not filled over",
+        ),
+        pytest.param(
+            a_tool(caption=field("string", default="D")), {"caption": " "}, {"caption": "D"}, id="blank means default"
+        ),
+        pytest.param(
+            a_tool(strength=field("number", default=3)), {"strength": 0}, {"strength": 0}, id="zero is not blank"
+        ),
+        pytest.param(
+            a_tool(picture=field("image", required=True)),
+            {"input_image": "u1", "imageUrl": "u2"},
+            {"picture": "u1"},
+            id="an image takes the image aliases in their order",
+        ),
+        pytest.param(
+            a_tool(picture=field("image", required=True)), {"text": "b"}, {}, id="an image takes no text alias"
+        ),
+        pytest.param(
+            a_tool(clip=field("video", required=True)),
+            {"video_url": "v", "image": "u"},
+            {"clip": "v"},
+            id="a video takes the video aliases",
+        ),
+        pytest.param(
+            a_tool(seed_value=field("number", required=True)),
+            {"seedValue": 4},
+            {"seed_value": 4},
+            id="a snake case field takes its camel case form",
+        ),
+        pytest.param(
+            a_tool(seed_value=field("number", required=True)),
+            {"inputSeedValue": 4},
+            {"seed_value": 4},
+            id="and the form with input",
+        ),
+        pytest.param(
+            a_tool(seedValue=field("number", required=True)),
+            {"seed_value": 4, "input_seed_value": 5},
+            {"seedValue": 4},
+            id="a camel case field takes its snake case form first",
+        ),
+        pytest.param(
+            a_tool(seedValue=field("number", required=True)),
+            {"input_seed_value": 5},
+            {"seedValue": 5},
+            id="and then the one with input_",
+        ),
+        pytest.param(
+            a_tool(
+                inputText=field("string"),
+                appendText=field("string"),
+                replacementText=field("string"),
+                searchText=field("string"),
+                prompt=field("string"),
+                instructions=field("string"),
+            ),
+            {
+                "stringA": "a",
+                "stringB": "b",
+                "searchValue": "s",
+                "input_prompt": "p",
+                "input_instructions": "i",
+            },
+            {
+                "inputText": "a",
+                "appendText": "b",
+                "replacementText": "b",
+                "searchText": "s",
+                "prompt": "p",
+                "instructions": "i",
+            },
+            id="row 2: the legacy names of single tools stay, for optional fields too",
+        ),
+        pytest.param(
+            a_tool(inputText=field("string")),
+            {"inputText": "x", "stringA": "a"},
+            {"inputText": "x"},
+            id="own key first",
+        ),
+    ],
+)
+def test_aliases_fill_what_is_blank(tool: Tool, context: Document, resolved: Document) -> None:
+    assert resolve(a_step(), tool, context, {}, ()) == resolved
+
+
+NODE = {
+    "n1_images": [{"url": "u1"}, {"url": "u2"}],
+    "n1_files": [{"url": "f1"}],
+    "n1_text": "t",
+    "images": [{"url": "other"}],
+    "image": "other",
+    "text": "other",
+    "output": "other",
+}
+
+
+@pytest.mark.parametrize(
+    ("output", "context", "value"),
+    [
+        ("image", NODE, "u1"),
+        ("video", NODE, "f1"),
+        ("audio", NODE, "f1"),
+        ("file", NODE, "f1"),
+        ("text", NODE, "t"),
+        ("output", NODE, "u1"),
+        ("output", {"n1_files": [{"url": "f1"}], "n1_text": "t"}, "f1"),
+        ("output", {"n1_text": "t", "text": "other"}, "t"),
+        ("output", {"n1_result": 4, "output": "other"}, 4),
+        ("output", {"n1_output": "o", "n1_text": "t"}, "o"),
+        ("image", {"n1_image": "own", "n1_images": [{"url": "u1"}]}, "own"),
+        ("image", {"n1_images": ["u1"]}, "u1"),
+        ("image", {"n1_images": [], "image": "bare"}, "bare"),
+        ("image", {"n1_images": [{"b64_json": "…"}], "image": "bare"}, "bare"),
+        ("images", NODE, [{"url": "u1"}, {"url": "u2"}]),
+        ("image", {"imageUrl": "the parameter's own"}, "the parameter's own"),
+        ("image", {}, None),
+    ],
+)
+def test_row_4_a_wire_named_by_type_takes_that_nodes_output_of_the_type(
+    output: str, context: Document, value: Any
+) -> None:
+    assert wired_value(wire("n1", output), "imageUrl", context) == value
+
+
+def test_row_4_the_wired_nodes_image_wins_over_the_latest_one() -> None:
+    tool = a_tool(input_image=field("image", required=True))
+    context = {"n1_images": [{"url": "first"}], "n2_images": [{"url": "second"}], "input_image": "second"}
+    step = a_step(id="n3", parameterMappings={"input_image": wire("n1", "image")})
+    assert resolve(step, tool, context, {}, ()) == {"input_image": "first"}
+
+
+@pytest.mark.xfail(strict=True, reason="contract §3 row 3: an alias fills a wired input that its node left empty")
+def test_row_3_an_alias_does_not_fill_what_a_wire_left_empty() -> None:
+    tool = a_tool(caption=field("text", required=True))
+    context = {"n1_text": "", "n2_text": "another step's", "text": "another step's"}
+    step = a_step(id="n3", parameterMappings={"caption": wire("n1", "text")})
+    resolved = resolve(step, tool, context, {}, ())
+    assert resolved.get("caption", "") == ""
+    assert missing_inputs(tool, resolved) == ["caption"]
+
+
+def test_row_6_the_missing_inputs_are_those_required_without_a_value() -> None:
+    tool = a_tool(
+        prompt=field("text", required=True),
+        picture=field("image", required=True),
+        strength=field("number", required=True),
+        note=field("text"),
+    )
+    assert missing_inputs(tool, {"prompt": " ", "strength": 0}) == ["prompt", "picture"]
+
+
+def test_an_input_is_required_unless_its_definition_says_otherwise() -> None:
+    assert missing_inputs(parse_tool(tool_document({"prompt": {"type": "text"}})), {}) == ["prompt"]
+
+
+def test_a_tool_without_a_schema_gets_the_whole_context() -> None:
+    step = a_step(parameterOverrides={"extra": 1})
+    assert resolve(step, a_tool(), {"prompt": "p", "text": "t"}, {}, ()) == {"prompt": "p", "text": "t", "extra": 1}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "context"),
+    [
+        ({"prompt": "p"}, {"prompt": "p", "input_prompt": "p"}),
+        ({"prompt": "p", "input_prompt": "i"}, {"prompt": "p", "input_prompt": "i"}),
+        ({"prompt": "p", "input_prompt": ""}, {"prompt": "p", "input_prompt": "p"}),
+        ({"prompt": " "}, {"prompt": " "}),
+        ({}, {}),
+    ],
+)
+def test_the_casters_prompt_is_the_input_prompt_too(inputs: Document, context: Document) -> None:
+    before = dict(inputs)
+    assert caster_inputs(inputs) == context
+    assert inputs == before
+
+
+KEYS = st.sampled_from(
+    ["prompt", "input_prompt", "text", "image", "imageUrl", "input_image", "n1_text", "n1_images", "stringA", "seed"]
+)
+VALUES = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", " ", "a"]) | st.just([{"url": "u"}])
+DOCUMENTS = st.dictionaries(KEYS, VALUES)
+MAPPINGS = st.dictionaries(
+    KEYS,
+    st.builds(static, VALUES)
+    | st.builds(wire, st.sampled_from(["n1", "n2"]), st.sampled_from(["text", "image", "output"]))
+    | VALUES,
+)
+SCHEMAS = st.dictionaries(
+    KEYS,
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["text", "string", "image", "video", "number"])},
+        optional={"required": st.booleans(), "default": VALUES},
+    ),
+    min_size=1,
+)
+
+
+@given(SCHEMAS, MAPPINGS, MAPPINGS, DOCUMENTS, DOCUMENTS, st.sets(st.tuples(st.just("n1"), KEYS)), st.none() | KEYS)
+def test_no_key_is_sent_that_the_tools_schema_does_not_have(
+    schema: Document,
+    mappings: Document,
+    overrides: Document,
+    context: Document,
+    inputs: Document,
+    exposed: set[tuple[str, str]],
+    primary: str | None,
+) -> None:
+    before = repr((schema, mappings, overrides, context, inputs))
+    step = a_step(parameterMappings=mappings, parameterOverrides=overrides)
+    resolved = resolve(step, a_tool(primary, **schema), context, inputs, exposed)
+    assert resolved.keys() <= schema.keys()
+    assert None not in resolved.values()
+    assert not any(isinstance(value, dict) and value.get("type") == "nodeOutput" for value in resolved.values())
+    assert repr((schema, mappings, overrides, context, inputs)) == before

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from spellcast.domain import documents
+from spellcast.domain.casts import CastFailure
+from spellcast.domain.pipeline import assembled_metadata
+from spellcast.domain.resources import cast_resource, generation_resource, spell_resource
+from spellcast.domain.results import Failure
+from spellcast.domain.spells import Spell, SpellVersion
+from tests.fakes.clock import START
+from tests.fakes.records import a_cast, a_generation, in_seconds, text_result
+
+# Contract §4; `revision` stands beside them as in every message (contract §5).
+CAST = {
+    *("castId", "spellId", "spellSlug", "spellName", "version", "status", "inputs", "stepCount", "stepGenerationIds"),
+    *("costUsd", "pointsSpent", "startedAt", "updatedAt", "metadata", "revision"),
+}
+GENERATION = {
+    *("generationId", "castId", "spellId", "stepIndex", "stepId", "attempt", "toolId", "toolDisplayName"),
+    *("serviceName", "status", "requestPayload", "responsePayload", "outputs", "costUsd", "pointsSpent"),
+    *("requestTimestamp", "deliveryStrategy", "deliveryStatus", "metadata", "revision"),
+}
+FAILURE = CastFailure("JOB_FAILED", "No cats.", 1, "n1", "c1.1.1")
+VERSION = SpellVersion(
+    spell_id="s1",
+    version=2,
+    name="A spell",
+    content={"description": "", "steps": [{"id": "n1", "toolIdentifier": "tool"}], "tags": ["t"]},
+    created_at=START,
+)
+
+
+def a_spell(**changes: Any) -> Spell:
+    values: dict[str, Any] = {
+        "spell_id": "s1",
+        "account_id": "alice",
+        "slug": "a-spell",
+        "name": "A spell",
+        "visibility": "private",
+        "version": 2,
+        "created_at": START,
+        "updated_at": in_seconds(1),
+        **changes,
+    }
+    return Spell(**values)
+
+
+def test_a_running_casts_keys() -> None:
+    assert set(cast_resource(a_cast())) == CAST
+
+
+@pytest.mark.xfail(strict=True, reason="contract §4 marks neither outputs nor durationMs as optional; null is left out")
+def test_what_is_not_optional_is_always_there() -> None:
+    assert "outputs" in cast_resource(a_cast())
+    assert "durationMs" in generation_resource(a_generation())
+
+
+def test_a_completed_cast() -> None:
+    cast = a_cast(
+        status="completed",
+        revision=2,
+        cost_usd=Decimal("4E-7"),
+        points_spent=3,
+        step_generation_ids=("c1.0.1",),
+        outputs={"text": "t"},
+        completed_at=in_seconds(7),
+        updated_at=in_seconds(7),
+        budget_usd=Decimal("1.50"),
+        metadata={"cookId": "k"},
+    )
+    assert cast_resource(cast) == {
+        "castId": "c1",
+        "spellId": "s1",
+        "spellSlug": "a-spell",
+        "spellName": "A spell",
+        "version": 1,
+        "status": "completed",
+        "revision": 2,
+        "inputs": {"prompt": "a cat"},
+        "stepCount": 1,
+        "stepGenerationIds": ["c1.0.1"],
+        "costUsd": "0.0000004",
+        "pointsSpent": 3,
+        "outputs": {"text": "t"},
+        "startedAt": "2026-01-31T12:00:00.000Z",
+        "updatedAt": "2026-01-31T12:00:07.000Z",
+        "completedAt": "2026-01-31T12:00:07.000Z",
+        "budgetUsd": "1.5",
+        "metadata": {"cookId": "k"},
+    }
+
+
+def test_a_failed_cast_says_which_step_and_why() -> None:
+    resource = cast_resource(a_cast(status="failed", failure=FAILURE, failed_at=in_seconds(7)))
+    assert set(resource) == CAST | {"failedAt", "failureReason", "failure"}
+    assert resource["failureReason"] == "No cats."
+    assert resource["failure"] == {
+        "stepIndex": 1,
+        "stepId": "n1",
+        "generationId": "c1.1.1",
+        "code": "JOB_FAILED",
+        "message": "No cats.",
+    }
+
+
+def test_a_cast_that_failed_outside_of_a_step_names_none() -> None:
+    resource = cast_resource(a_cast(status="failed", failure=CastFailure("CAST_INTERRUPTED", "Stopped.")))
+    assert resource["failure"] == {"code": "CAST_INTERRUPTED", "message": "Stopped."}
+
+
+def test_one_cast_comes_with_its_generations_and_names_those_that_are_completed_so_far() -> None:
+    generations = [a_generation(status="completed", result=text_result()), a_generation(step_index=1)]
+    resource = cast_resource(a_cast(), iter(generations))
+    assert set(resource) == CAST | {"generations"}
+    assert resource["stepGenerationIds"] == ["c1.0.1"]
+    assert [item["generationId"] for item in resource["generations"]] == ["c1.0.1", "c1.1.1"]
+
+
+def test_a_cast_without_generations_has_an_empty_list_where_they_were_asked_for() -> None:
+    assert cast_resource(a_cast(), [])["generations"] == []
+
+
+def test_a_waiting_generations_keys() -> None:
+    resource = generation_resource(a_generation())
+    assert set(resource) == GENERATION
+    assert set(resource["metadata"]) == {"isSpell", "castId", "stepIndex"}
+    assert (resource["deliveryStatus"], resource["responsePayload"], resource["outputs"]) == ("pending", [], {})
+
+
+def test_a_failed_generation() -> None:
+    generation = a_generation(
+        status="failed",
+        run_id="r1",
+        failure=Failure("TIMED_OUT", "Too late.", True),
+        response_timestamp=in_seconds(5),
+        duration_ms=5000,
+        cost_usd=Decimal("0.010"),
+        revision=4,
+    )
+    assert generation_resource(generation) == {
+        "generationId": "c1.0.1",
+        "castId": "c1",
+        "spellId": "s1",
+        "stepIndex": 0,
+        "stepId": "n1",
+        "attempt": 1,
+        "toolId": "tool",
+        "toolDisplayName": "Tool",
+        "serviceName": "fake",
+        "status": "failed",
+        "revision": 4,
+        "requestPayload": {"prompt": "a cat"},
+        "responsePayload": [],
+        "outputs": {},
+        "costUsd": "0.01",
+        "pointsSpent": 0,
+        "durationMs": 5000,
+        "requestTimestamp": "2026-01-31T12:00:00.000Z",
+        "responseTimestamp": "2026-01-31T12:00:05.000Z",
+        "deliveryStrategy": "spell_step",
+        "deliveryStatus": "sent",
+        "error": {"code": "TIMED_OUT", "message": "Too late.", "retryable": True},
+        "metadata": {"isSpell": True, "castId": "c1", "stepIndex": 0, "run_id": "r1"},
+    }
+
+
+def test_a_record_read_alone_has_the_originals_metadata() -> None:
+    first = a_generation(status="completed", result=text_result("one"))
+    second = a_generation(step_index=1, step_id="n2")
+    assembled = assembled_metadata(second, a_cast(metadata={"cookId": "k"}), VERSION, [first, second])
+    metadata = generation_resource(second, assembled)["metadata"]
+    assert metadata == {
+        "isSpell": True,
+        "castId": "c1",
+        "stepIndex": 1,
+        "spell": {"spellId": "s1", "slug": "a-spell", "name": "A spell", **VERSION.content},
+        "pipelineContext": {"prompt": "a cat", "n1_text": "one", "text": "one"},
+        "originalContext": {
+            "masterAccountId": "alice",
+            "castId": "c1",
+            "parameterOverrides": {"prompt": "a cat"},
+            "webhookUrl": "https://me.example/hook",
+            "cookId": "k",
+        },
+    }
+
+
+def test_no_resource_holds_a_secret() -> None:
+    cast = a_cast(status="failed", failure=FAILURE)
+    generation = a_generation(task_token="t0ken", status="processing", result=text_result())
+    assembled = assembled_metadata(generation, cast, VERSION, [generation])
+    text = documents.to_text([cast_resource(cast, [generation]), generation_resource(generation, assembled)])
+    for secret in ("s3cr3t", "webhookSecret", "t0ken", "taskToken"):
+        assert secret not in text
+
+
+def test_a_spell_in_a_list_and_with_its_version() -> None:
+    head = {
+        "spellId": "s1",
+        "slug": "a-spell",
+        "name": "A spell",
+        "version": 2,
+        "visibility": "private",
+        "ownedBy": "alice",
+        "usageCount": 0,
+        "createdAt": "2026-01-31T12:00:00.000Z",
+        "updatedAt": "2026-01-31T12:00:01.000Z",
+    }
+    assert spell_resource(a_spell()) == head
+    assert spell_resource(a_spell(), VERSION) == {**head, **VERSION.content}
+
+
+def test_an_older_version_goes_by_the_name_that_it_had() -> None:
+    resource = spell_resource(a_spell(name="Renamed", version=3), VERSION)
+    assert (resource["name"], resource["version"]) == ("A spell", 2)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "public_slug"), [("private", None), ("listed", "a-spell"), ("public", "a-spell")]
+)
+def test_only_a_shared_spell_has_a_public_slug(visibility: str, public_slug: str | None) -> None:
+    assert spell_resource(a_spell(visibility=visibility)).get("publicSlug") == public_slug

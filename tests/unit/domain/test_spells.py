@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spellcast.domain.documents import Document
+from spellcast.domain.spells import Spell, SpellVersion, Step
+from tests.fakes.clock import START
+
+
+@pytest.mark.parametrize(
+    ("document", "step_id", "node_id"),
+    [
+        ({"id": "n1"}, "n1", "n1"),
+        ({"id": "n1", "stepId": 4}, "n1", "n1"),
+        ({"stepId": 4}, "4", None),
+        ({"stepId": "s"}, "s", None),
+        ({}, "3", None),
+    ],
+)
+def test_both_step_shapes_are_read(document: Document, step_id: str, node_id: str | None) -> None:
+    step = Step.parse({"toolIdentifier": "tool", **document}, 2)
+    assert (step.step_id, step.node_id, step.tool_identifier) == (step_id, node_id, "tool")
+
+
+def test_a_steps_sections_may_be_missing_or_null() -> None:
+    assert Step.parse({"toolIdentifier": "tool", "parameterMappings": None}, 0) == Step("1", None, "tool", {}, {}, {})
+
+
+def test_a_version_has_its_steps_in_their_order_and_what_it_exposes() -> None:
+    content: Document = {
+        "steps": [{"id": "b", "toolIdentifier": "tool"}, {"toolIdentifier": "tool"}],
+        "exposedInputs": [{"nodeId": "b", "paramKey": "p"}, {"nodeId": 2, "paramKey": "q"}],
+    }
+    version = SpellVersion(spell_id="s", version=1, name="n", content=content, created_at=START)
+    assert [step.step_id for step in version.steps] == ["b", "2"]
+    assert version.exposed == {("b", "p"), ("2", "q")}
+
+
+def test_a_version_may_expose_nothing() -> None:
+    version = SpellVersion(spell_id="s", version=1, name="n", content={"steps": []}, created_at=START)
+    assert version.exposed == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("visibility", "owner", "stranger"), [("private", True, False), ("listed", True, False), ("public", True, True)]
+)
+def test_the_owner_may_always_cast_and_anyone_what_is_public(visibility: Any, owner: bool, stranger: bool) -> None:
+    spell = Spell(
+        spell_id="s",
+        account_id="alice",
+        slug="s",
+        name="s",
+        visibility=visibility,
+        version=1,
+        created_at=START,
+        updated_at=START,
+    )
+    assert (spell.may_be_cast_by("alice"), spell.may_be_cast_by("bob")) == (owner, stranger)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spellcast.domain import times
+
+MOMENTS = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC))
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 1, 31, 12, tzinfo=UTC), "2026-01-31T12:00:00.000Z"),
+        (datetime(2026, 1, 31, 12, 0, 0, 7_999, tzinfo=UTC), "2026-01-31T12:00:00.007Z"),
+        (datetime(2026, 1, 31, 0, 30, tzinfo=timezone(timedelta(hours=2))), "2026-01-30T22:30:00.000Z"),
+    ],
+)
+def test_a_time_is_iso_8601_in_utc_with_milliseconds(moment: datetime, text: str) -> None:
+    assert times.to_text(moment) == text
+
+
+@given(MOMENTS)
+def test_a_time_is_read_as_it_was_written_to_the_millisecond(moment: datetime) -> None:
+    read = times.from_text(times.to_text(moment))
+    assert read.tzinfo is not None
+    assert timedelta(0) <= moment - read < timedelta(milliseconds=1)
+    assert times.from_text(times.to_text(read)) == read
+
+
+@given(MOMENTS, MOMENTS)
+def test_texts_sort_in_the_order_of_time(one: datetime, other: datetime) -> None:
+    if times.to_text(one) < times.to_text(other):
+        assert one < other
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, 0), (1.2345, 1234), (30, 30_000), (-30, 0)])
+def test_a_duration_is_in_whole_milliseconds_and_never_negative(seconds: float, expected: int) -> None:
+    start = datetime(2026, 1, 31, tzinfo=UTC)
+    assert times.milliseconds(start, start + timedelta(seconds=seconds)) == expected

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from spellcast.domain.documents import Document
+from spellcast.domain.tools import Costing, parse_tool
+from tests.fakes.records import tool_document
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds"),
+    [
+        ({}, 60),
+        ({"deliveryMode": "immediate"}, 60),
+        ({"deliveryMode": "async"}, 900),
+        ({"deliveryMode": "webhook"}, 900),
+        ({"deliveryMode": "webhook", "deadlineSeconds": 90}, 90),
+        ({"deadlineSeconds": None}, 60),
+    ],
+)
+def test_a_tool_has_a_deadline(more: Document, seconds: int) -> None:
+    assert parse_tool(tool_document(**more)).deadline_seconds == seconds
+
+
+@pytest.mark.parametrize(("mode", "immediate"), [("immediate", True), ("async", False), ("webhook", False)])
+def test_an_immediate_tool_is_no_job(mode: str, immediate: bool) -> None:
+    assert parse_tool(tool_document(deliveryMode=mode)).is_immediate is immediate
+
+
+@pytest.mark.parametrize(
+    ("model", "free"),
+    [
+        (None, True),
+        ({}, True),
+        ({"rateSource": "machine"}, True),
+        ({"rateSource": "static", "staticCost": {"amount": 0, "unit": "token"}}, True),
+        ({"rateSource": "static", "staticCost": {"amount": "0.00", "unit": "run"}}, True),
+        ({"rateSource": "static", "staticCost": {"amount": 1e-7, "unit": "run"}}, False),
+        ({"rateSource": "machine", "rate": "0.001", "unit": "second"}, False),
+    ],
+)
+def test_a_tool_is_free_where_its_rate_is_known_to_be_nothing(model: Document | None, free: bool) -> None:
+    assert parse_tool(tool_document(costingModel=model)).is_free is free
+
+
+def test_a_rate_is_the_figure_that_its_author_wrote() -> None:
+    model = {"rateSource": "machine", "rate": 0.1, "unit": "second"}
+    assert parse_tool(tool_document(costingModel=model)).costing == Costing(Decimal("0.1"), "second")
+
+
+def test_an_input_is_read_with_its_default_and_choices() -> None:
+    schema = {"size": {"type": "enum", "default": "s", "enum": ["s", "l"]}, "note": {"required": False}}
+    size, note = parse_tool(tool_document(schema)).inputs.values()
+    assert (size.type, size.required, size.has_default, size.default, size.enum) == (
+        "enum",
+        True,
+        True,
+        "s",
+        ("s", "l"),
+    )
+    assert (note.type, note.required, note.has_default, note.default, note.enum) == ("string", False, False, None, ())
+
+
+def test_a_falsy_default_is_one() -> None:
+    (field,) = parse_tool(tool_document({"loop": {"type": "boolean", "default": False}})).inputs.values()
+    assert field.has_default
+
+
+def test_the_primary_input_is_a_hint_that_may_be_missing() -> None:
+    assert parse_tool(tool_document(platformHints={"primaryInput": "prompt"})).primary_input == "prompt"
+    assert parse_tool(tool_document(platformHints=None)).primary_input is None
