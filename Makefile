@@ -60,4 +60,4 @@ check: .venv node_modules
 	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
 
 bench: .venv .local/venv
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m tests.bench

@@ -9,7 +9,7 @@ from decimal import Decimal
 import httpx
 from websockets.sync.client import connect
 
-from tests.integration.conftest import Cloud, called, drawn, words
+from tests.cloud import Cloud, called, drawn, words
 
 
 def test_three_kinds_of_steps_in_one_spell(cloud: Cloud) -> None:

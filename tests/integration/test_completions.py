@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from spellcast.domain import callback_tokens, standard_webhooks
-from tests.integration.conftest import Cloud, Document, called, drawn, words
+from tests.cloud import Cloud, Document, called, drawn, words
 
 
 def waiting_job(cloud: Cloud, prompt: str, inputs: Document | None = None) -> Document:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.integration.conftest import PATIENCE, TERMINAL, Cloud, Document, called, drawn, words
+from tests.cloud import PATIENCE, TERMINAL, Cloud, Document, called, drawn, words
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""`make bench`: the counts of a cast and their list price, and the times as ratios of one run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from local import stack
+from tests.bench import times
+from tests.bench.counts import count, shapes
+from tests.bench.memory import megabytes
+from tests.cloud import Cloud, called
+from tests.ports import free_port
+
+# As in the budgets: two workers a function, and jobs that take no longer than they must.
+_SETTINGS = {"SPELLCAST_WORKERS": "2", "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        port, directory = free_port(), Path(folder)
+        outputs = stack.start(port, directory, environment={"PATH": os.environ["PATH"], **_SETTINGS})
+        cloud = Cloud(outputs, stack.running(port, directory) or 0)
+        try:
+            _show_counts(cloud)
+            _show_times(cloud)
+        finally:
+            cloud.close()
+            stack.stop(port, directory)
+    return 0
+
+
+def _show_counts(cloud: Cloud) -> None:
+    _say("Counts of one cast, and the list price of 1,000 (60 ms a call, without logs)\n")
+    _say(
+        f"{'steps':<14}{'S':>3}{'transitions':>13}{'(polling)':>11}{'calls':>7}{'write units':>13}{'events':>8}{'$':>9}"
+    )
+    for name, (steps, segments) in shapes().items():
+        found = count(cloud, name, steps, segments)
+        _say(
+            f"{name:<14}{segments:>3}{found.transitions:>13}{found.poll_transitions:>11}{found.invocations:>7}"
+            f"{found.write_units:>13.0f}{found.events:>8}{found.usd_per_thousand:>9.3f}"
+        )
+
+
+def _show_times(cloud: Cloud) -> None:
+    bare = times.warm_lambda_state(cloud, "bare")
+    state = times.warm_lambda_state(cloud, "reads and writes")
+    submit = times.completion_to_submit(cloud)
+    step = times.immediate_step(cloud)
+    rate = times.casts_per_second(cloud)
+    spell = cloud.spell(called("[seconds:5]"))
+    for _ in range(20):
+        cloud.cast(spell)
+    memory = megabytes(cloud.process)
+    _say("\nTimes on this machine, and the budget of each\n")
+    _say(f"{'one warm Lambda state that does nothing':<44}{bare:8.1f} ms")
+    _say(f"{'one that reads and writes a row':<44}{state:8.1f} ms")
+    _say(f"{'completion → next submit':<44}{submit:8.1f} ms")
+    _say(f"{'the same, in states that read and write':<44}{submit / state:8.2f}      ≤ 3")
+    _say(f"{'an immediate step of ten':<44}{step:8.1f} ms   ≤ 5")
+    _say(f"{'casts a second, three immediate steps':<44}{rate:8.1f}      ≥ 10")
+    _say(f"{'memory with 20 casts in flight':<44}{memory:8.0f} MB   ≤ 900")
+    functions = sorted(file.parent.name for file in (times.ROOT / "functions").glob("*/app.py"))
+    _say("\nCold start, as a ratio to Logger + boto3 + one DynamoDB client (≤ 1.3)\n")
+    for name, ratio in times.cold_starts(functions).items():
+        _say(f"{name:<44}{ratio:8.2f}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
