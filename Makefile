@@ -4,7 +4,7 @@ LOCAL := .local/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down run test check bench python
+.PHONY: help setup up down run test check bench api-key python
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    every suite"
 	@echo "make check   linters, types, import rules, template and state machines"
 	@echo "make bench   what a cast costs and takes"
+	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice"
 	@echo "make setup   the environment of tests and checks (.venv)"
 	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
 
@@ -54,10 +55,13 @@ check: .venv node_modules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=layers/spellcast:. $(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 	npx --no-install asl-validator --json-path statemachine/cast_spell.asl.json --json-path statemachine/poll_job.asl.json
 	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
+
+api-key: .venv
+	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/issue_api_key.py --stack "$(STACK)" --account "$(ACCOUNT)"
 
 bench: .venv .local/venv
 	@$(BIN)/python -m tests.bench

@@ -85,7 +85,7 @@ async def answer(send: Send, content: Any) -> None:
 
 
 def save_everything() -> None:
-    """Called after a deployment: what a kill must not take is then the rows and executions alone."""
+    """After a deployment, so that what a kill can take is rows and executions alone; and before a stop."""
     from ministack import app
 
     app.save_all(app._build_persistence_save_dict())
@@ -127,7 +127,6 @@ async def serve(port: int) -> None:
     from hypercorn.asyncio import serve as hypercorn
     from hypercorn.config import Config
     from ministack import app
-    from ministack.core import lambda_runtime
 
     from local import counts as counting
     from local import mends
@@ -144,12 +143,17 @@ async def serve(port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     saving = asyncio.create_task(autosave(counts, stop))
+
+    async def stopping() -> None:
+        await stop.wait()
+        save_everything()
+        mends.close_workers()  # a function that still runs would wait for a gateway that answers no more
+
     try:
-        await hypercorn(gateway(app.app, counts), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        await hypercorn(gateway(app.app, counts), config, shutdown_trigger=stopping)  # type: ignore[arg-type]
     finally:
         stop.set()
         await saving
-        lambda_runtime.reset()  # ends every worker
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ can be deleted when a release mends the fault. `SPELLCAST_MENDS=-name,-name` lea
 from __future__ import annotations
 
 import contextvars
+import copy
 import hashlib
 import inspect
 import io
@@ -25,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from ministack.core import lambda_runtime
-from ministack.services import apigateway, eventbridge, lambda_svc, secretsmanager
+from ministack.services import apigateway, dynamodb, eventbridge, lambda_svc, secretsmanager
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
 
@@ -290,6 +291,8 @@ def _acquire_worker(
     evicted: list[Any] = []
     with changed:
         while True:
+            if _closed.is_set():
+                raise RuntimeError("the cloud is stopping")
             own = workers.setdefault(key, [])
             idle = [worker for worker in own if not worker.in_use]
             if idle:
@@ -308,6 +311,15 @@ def _acquire_worker(
         worker.in_use, worker.last_used = True, time.time()
     lambda_runtime.kill_workers(evicted)
     return worker, how
+
+
+_closed = threading.Event()
+
+
+def close_workers() -> None:
+    """End every worker and start none again."""
+    _closed.set()
+    lambda_runtime.reset()
 
 
 def _release_worker(worker: Any) -> None:
@@ -451,6 +463,31 @@ def _first_failed(mapping: Any, batch: Any, result: Any) -> Any:
         return None
     failures = {failure.get("itemIdentifier") for failure in body.get("batchItemFailures") or []}
     return next((record for record in batch if record["dynamodb"]["SequenceNumber"] in failures), None)
+
+
+@mend("stream-restart")
+def _stream_restart() -> None:
+    """After a restart a mapping waited at its old place of a stream that began anew, and so missed every change."""
+
+    def get_state() -> Any:
+        # Places first: a change in between is delivered again rather than lost.
+        places = copy.deepcopy(lambda_svc._dynamodb_stream_positions)
+        kept = {name: copy.deepcopy(getattr(dynamodb, f"_{name}")) for name in _STREAM_STATE}
+        return {**original_get(), **kept, "stream_places": places}
+
+    def load(data: Any) -> None:
+        original_load(data)
+        for name in _STREAM_STATE:
+            getattr(dynamodb, f"_{name}").update(data.get(name, {}))
+        lambda_svc._dynamodb_stream_positions.update(data.get("stream_places", {}))
+
+    restoring = '_restore_esm_positions(_dynamodb_stream_positions, data.get("dynamodb_stream_positions", {}))'
+    _rewrite(lambda_svc, "_restore_state", "29d435d6b656", (restoring, "pass"))
+    original_get = _replace(dynamodb, "get_state", "ce90690a6033", get_state)
+    original_load = _replace(dynamodb, "load_persisted_state", "6f58d9dc1e6e", load)
+
+
+_STREAM_STATE = ("stream_records", "stream_trimmed")
 
 
 # Step Functions

@@ -129,10 +129,17 @@ class FakeStore:
             raise WriteConflict(tool.tool_id)
         self._tools[account_id, tool.tool_id] = tool
 
+    def forget_tool(self, account_id: str, tool_id: str) -> None:
+        """The tool is deleted, by whoever may."""
+        del self._tools[account_id, tool_id]
+
     # --- access ---
 
     def find_account(self, key_fingerprint: str) -> str | None:
         return self.keys.get(key_fingerprint)
+
+    def put_api_key(self, key_fingerprint: str, account_id: str) -> None:
+        self.keys[key_fingerprint] = account_id
 
     def put_ticket(self, ticket: Ticket) -> None:
         self._tickets[ticket.secret] = ticket

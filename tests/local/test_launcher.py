@@ -176,6 +176,18 @@ def test_rows_and_keys_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
     assert not (tmp_path / "outputs.json").exists()
 
 
+def test_a_stop_does_not_wait_for_functions_that_wait_for_the_cloud(tmp_path: Path) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+    try:
+        cloud.start()
+        with connect(f"{cloud.outputs['webSocketUrl']}?ticket=good"):
+            begun = time.monotonic()
+            assert cloud.stop()  # closes the connection, for which $disconnect writes a row
+            assert time.monotonic() - begun < 5
+    finally:
+        cloud.stop()
+
+
 def _group(leader: int) -> list[int]:
     """What is alive of a process group."""
     found = []

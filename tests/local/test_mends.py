@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +168,26 @@ def test_stream_partial_failure(either: Cloud) -> None:
     given_up = until(lambda: either.client("sqs").receive_message(QueueUrl=queue).get("Messages"), 3)
     assert bool(given_up) == either.mended
     assert until(lambda: "after" in {row.get("body") for row in either.rows("SEEN")})
+
+
+@pytest.mark.parametrize("without", ["", "-stream-restart"])
+def test_stream_restart(tmp_path: Path, without: str) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+
+    def seen(body: str) -> bool:
+        return any(row.get("body") == body for row in cloud.rows("SEEN"))
+
+    try:
+        cloud.start(SPELLCAST_MENDS=without)
+        for number in range(5):
+            cloud.put(pk="STREAM", sk=str(number), entity="CAST", body=f"before {number}")
+        assert until(lambda: seen("before 4"))
+        cloud.stop()
+        cloud.start(SPELLCAST_MENDS=without)
+        cloud.put(pk="STREAM", sk="9", entity="CAST", body="after")
+        assert until(lambda: seen("after"), 3 if not without else 1) == (not without)
+    finally:
+        cloud.stop()
 
 
 def test_execution_start_delay(either: Cloud) -> None:

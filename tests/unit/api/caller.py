@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
 from spellcast.api.bearer import JwtVerifier
 from spellcast.api.resolver import CastApi, build_cast_api
 from spellcast.api.routes import UseCases
@@ -21,6 +23,8 @@ from spellcast.outbound.guard import check_url
 from tests.fakes.world import ACCOUNT, World
 
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
+# Powertools reads the files of the page at /docs without closing them.
+unclosed_files = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json"), ("GET", "/docs")}
 
 

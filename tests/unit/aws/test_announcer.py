@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from spellcast.aws.announcer import AwsAnnouncer, EventsRefused
+from spellcast.aws.announcer import OPENING, AwsAnnouncer, EventsRefused
 from spellcast.ports.announcer import Event
 from spellcast.ports.store import Connection
+from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 from tests.unit.aws.stubs import client_of, stubbed
 
@@ -40,8 +41,13 @@ def store() -> FakeStore:
 
 
 @pytest.fixture
-def announcer(posts: Stubber, events: Stubber, store: FakeStore) -> AwsAnnouncer:
-    return AwsAnnouncer(client_of(posts), client_of(events), "spellcast-test", store)
+def clock() -> FakeClock:
+    return FakeClock(NOW + OPENING + timedelta(seconds=1))
+
+
+@pytest.fixture
+def announcer(posts: Stubber, events: Stubber, store: FakeStore, clock: FakeClock) -> AwsAnnouncer:
+    return AwsAnnouncer(client_of(posts), client_of(events), "spellcast-test", store, clock)
 
 
 def entries(first: int, last: int) -> list[dict[str, Any]]:
@@ -82,6 +88,15 @@ def test_a_connection_that_is_gone_is_forgotten_and_the_others_are_told(
     assert [connection.connection_id for connection in store.list_connections("bob")] == ["c="]
 
 
+def test_a_connection_that_is_still_opening_is_not_forgotten(
+    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, clock: FakeClock
+) -> None:
+    clock.moment = NOW + OPENING
+    posts.add_client_error("post_to_connection", "GoneException", http_status_code=410)
+    announcer.push("bob", MESSAGE)
+    assert len(store.list_connections("bob")) == 1
+
+
 @pytest.mark.parametrize("code", ["LimitExceededException", "ForbiddenException", "InternalServerError"])
 def test_a_push_that_failed_is_raised_and_forgets_nothing(
     announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, code: str
@@ -90,6 +105,38 @@ def test_a_push_that_failed_is_raised_and_forgets_nothing(
     with pytest.raises(ClientError, match=code):
         announcer.push("alice", MESSAGE)
     assert len(store.list_connections("alice")) == 2
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited, without the waiting."""
+    found: list[float] = []
+    monkeypatch.setattr("spellcast.aws.announcer.time.sleep", found.append)
+    return found
+
+
+def test_a_greeting_waits_until_the_connection_is_open(
+    announcer: AwsAnnouncer, posts: Stubber, pauses: list[float]
+) -> None:
+    for _ in range(2):
+        posts.add_client_error("post_to_connection", "GoneException", http_status_code=410)
+    posts.add_response("post_to_connection", {}, {"ConnectionId": "a=", "Data": DATA})
+    announcer.greet("a=", MESSAGE)
+    posts.assert_no_pending_responses()
+    assert len(pauses) == 2
+
+
+def test_a_greeting_gives_up_within_a_second(announcer: AwsAnnouncer, posts: Stubber, pauses: list[float]) -> None:
+    for _ in range(20):
+        posts.add_client_error("post_to_connection", "GoneException", http_status_code=410)
+    announcer.greet("a=", MESSAGE)
+    assert sum(pauses) < 1
+
+
+def test_a_greeting_that_failed_is_raised(announcer: AwsAnnouncer, posts: Stubber) -> None:
+    posts.add_client_error("post_to_connection", "LimitExceededException")
+    with pytest.raises(ClientError, match="LimitExceededException"):
+        announcer.greet("a=", MESSAGE)
 
 
 def test_sending_to_a_connection_that_is_gone_is_no_error(announcer: AwsAnnouncer, posts: Stubber) -> None:

@@ -71,7 +71,14 @@ def _add_errors(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
     @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]
     def refuse_shape(error: RequestValidationError) -> Response[str]:
-        return _refusal(InvalidInput(faults_of(error.errors())))
+        faults = list(faults_of(error.errors()))
+        event = app.current_event
+        if (event.http_method, event.path) == ("POST", "/v1/spells") and isinstance(event.json_body, dict):
+            # Every fault is named, those of meaning beside those of shape.
+            named = {fault.path for fault in faults}
+            found = use.create_spell.find_faults(str(app.context["account_id"]), event.json_body)
+            faults += [fault for fault in found if fault.path not in named]
+        return _refusal(InvalidInput(faults))
 
     @app.not_found
     def no_such_route(error: NotFoundError) -> Response[str]:

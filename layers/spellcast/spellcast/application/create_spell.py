@@ -22,12 +22,15 @@ class CreateSpell:
     find_tools: FindTools
     clock: Clock
 
+    def find_faults(self, account_id: str, content: Document) -> list[Fault]:
+        """What the linter finds in a spell whose shape may be wrong besides."""
+        return linter.find_faults(content, self.find_tools.known(account_id, linter.tool_identifiers(content)))
+
     def __call__(
         self, account_id: str, name: str, visibility: Visibility, content: Document
     ) -> tuple[Spell, SpellVersion, Sequence[Fault]]:
         """The spell, its version and the linter's warnings. Raises InvalidInput with every fault."""
-        used = [step["toolIdentifier"] for step in content["steps"] if step.get("toolIdentifier")]
-        tools = self.find_tools.known(account_id, used)
+        tools = self.find_tools.known(account_id, linter.tool_identifiers(content))
         if faults := linter.find_faults(content, tools):
             raise InvalidInput(faults)
         now = self.clock.now()

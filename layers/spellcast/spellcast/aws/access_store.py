@@ -24,6 +24,10 @@ class DynamoAccessStore:
         row = self.table.get(f"KEY#{key_fingerprint}", "KEY")
         return row["accountId"] if row else None
 
+    def put_api_key(self, key_fingerprint: str, account_id: str) -> None:
+        """Only the fingerprint is stored."""
+        self.table.put({"pk": f"KEY#{key_fingerprint}", "sk": "KEY", "entity": "KEY", "accountId": account_id})
+
     def put_ticket(self, ticket: Ticket) -> None:
         """Only the fingerprint is stored."""
         self.table.put(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.errors import Fault
@@ -12,32 +12,37 @@ from spellcast.domain.tools import Tool
 MAX_STEPS = 50
 
 
+def tool_identifiers(content: Document) -> set[str]:
+    """The tools that the steps name."""
+    return {str(step["toolIdentifier"]) for _, step in _steps(content) if step.get("toolIdentifier")}
+
+
 def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
-    """Everything that makes the spell impossible to cast. `tools` holds the known tools by the identifiers used."""
-    steps: Sequence[Document] = content["steps"]
+    """Everything that makes the spell impossible to cast. `tools` holds the known tools by the identifiers used.
+
+    Parts whose shape is wrong are passed over: whoever checks shapes names them.
+    """
+    steps = _steps(content)
     if not steps:
         return [Fault("steps", "a spell needs at least one step")]
     if len(steps) > MAX_STEPS:
         return [Fault("steps", f"a spell has at most {MAX_STEPS} steps, this one has {len(steps)}")]
     faults: list[Fault] = []
     positions: dict[str, int] = {}
-    for position, document in enumerate(steps):
-        path = f"steps[{position}]"
-        identifier = document.get("toolIdentifier")
+    for position, step in steps:
+        identifier = step.get("toolIdentifier")
         if not identifier:
-            faults.append(Fault(f"{path}.toolIdentifier", "a step names its tool"))
-        elif identifier not in tools:
-            faults.append(Fault(f"{path}.toolIdentifier", f"there is no tool {identifier!r}"))
-        node_id = document.get("id")
-        if node_id and str(node_id) in positions:
-            faults.append(Fault(f"{path}.id", f"{node_id!r} is also steps[{positions[str(node_id)]}]'s id"))
+            faults.append(Fault(f"steps[{position}].toolIdentifier", "a step names its tool"))
+        elif str(identifier) not in tools:
+            faults.append(Fault(f"steps[{position}].toolIdentifier", f"there is no tool {identifier!r}"))
+        node_id = str(step.get("id") or "")
+        if node_id in positions:
+            faults.append(Fault(f"steps[{position}].id", f"{node_id!r} is also steps[{positions[node_id]}]'s id"))
         elif node_id:
-            positions[str(node_id)] = position
-    for position, document in enumerate(steps):
-        faults.extend(_wire_faults(position, document, positions))
-    for number, exposed in enumerate(content.get("exposedInputs") or []):
-        if str(exposed["nodeId"]) not in _step_ids(steps):
-            faults.append(Fault(f"exposedInputs[{number}].nodeId", f"no step has the id {exposed['nodeId']!r}"))
+            positions[node_id] = position
+    for position, step in steps:
+        faults.extend(_wire_faults(position, step, positions))
+    faults.extend(_exposure_faults(content, {_step_id(position, step) for position, step in steps}))
     return faults
 
 
@@ -61,10 +66,11 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
     return warnings
 
 
-def _wire_faults(position: int, document: Document, positions: Mapping[str, int]) -> list[Fault]:
+def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) -> list[Fault]:
     faults: list[Fault] = []
     for section in ("parameterMappings", "parameterOverrides"):
-        for parameter, mapping in (document.get(section) or {}).items():
+        mappings = step.get(section)
+        for parameter, mapping in mappings.items() if isinstance(mappings, dict) else ():
             path = f"steps[{position}].{section}.{parameter}"
             if not isinstance(mapping, dict) or mapping.get("type") != "nodeOutput":
                 continue
@@ -78,5 +84,23 @@ def _wire_faults(position: int, document: Document, positions: Mapping[str, int]
     return faults
 
 
-def _step_ids(steps: Sequence[Document]) -> set[str]:
-    return {str(document.get("id") or document.get("stepId") or number + 1) for number, document in enumerate(steps)}
+def _exposure_faults(content: Document, step_ids: set[str]) -> list[Fault]:
+    exposed = content.get("exposedInputs")
+    return [
+        Fault(f"exposedInputs[{number}].nodeId", f"no step has the id {item['nodeId']!r}")
+        for number, item in enumerate(exposed if isinstance(exposed, list) else ())
+        if isinstance(item, dict) and "nodeId" in item and str(item["nodeId"]) not in step_ids
+    ]
+
+
+def _steps(content: Document) -> list[tuple[int, Document]]:
+    steps = content.get("steps")
+    return (
+        [(position, step) for position, step in enumerate(steps) if isinstance(step, dict)]
+        if isinstance(steps, list)
+        else []
+    )
+
+
+def _step_id(position: int, step: Document) -> str:
+    return str(step.get("id") or step.get("stepId") or position + 1)

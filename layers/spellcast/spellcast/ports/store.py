@@ -100,6 +100,8 @@ class AccessStore(Protocol):
     def find_account(self, key_fingerprint: str) -> str | None:
         """The account of an API key."""
 
+    def put_api_key(self, key_fingerprint: str, account_id: str) -> None: ...
+
     def put_ticket(self, ticket: Ticket) -> None: ...
 
     def take_ticket(self, secret: str, now: datetime) -> str | None:

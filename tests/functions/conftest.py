@@ -1,0 +1,113 @@
+"""A deployment on moto and loopback in which a handler runs as it does on AWS."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+
+from spellcast import bootstrap
+from spellcast.domain.identifiers import fingerprint
+from spellcast.observability import logger
+from tests.contract.deployment import BUCKET, REGION, TABLE, deployed, properties, session
+from tests.functions.neighbours import Neighbours, neighbourhood
+from tests.functions.scene import (
+    ACCOUNT,
+    API_KEY,
+    PROVIDER_KEY,
+    PROVIDER_WEBHOOK_SECRET,
+    SECRETS,
+    SIGNING_KEY,
+    Scene,
+)
+
+BUS = "spellcast-test"
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[Neighbours]:
+    with neighbourhood() as neighbours:
+        yield neighbours
+
+
+@pytest.fixture
+def scene(
+    loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Scene]:
+    loopback.reset()
+    environment = {
+        "SPELLCAST_STAGE": "test",
+        "SPELLCAST_TABLE": TABLE,
+        "SPELLCAST_BUCKET": BUCKET,
+        "SPELLCAST_BUS": BUS,
+        "SPELLCAST_HTTP_URL": "https://api.example",
+        "SPELLCAST_WEBSOCKET_URL": "wss://socket.example/live",
+        "SPELLCAST_WEBSOCKET_ENDPOINT": f"{loopback.url}/live",
+        "SPELLCAST_CAST_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test",
+        "SPELLCAST_POLL_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test",
+        "SPELLCAST_SECRETS": "spellcast/test/",
+        "SPELLCAST_JWT_ISSUER": "",
+        "SPELLCAST_JWT_AUDIENCE": "",
+        "SPELLCAST_ALLOW_LOOPBACK": "true",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL_SFN": loopback.url,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # The service models are read once; the clients are the function's own.
+    monkeypatch.setattr(boto3.session, "Session", session)
+    log = io.StringIO()
+    with deployed() as (dynamodb, s3):
+        restart = _restarter(log)
+        restart()
+        sqs = session().client("sqs")
+        scene = Scene(dynamodb, s3, sqs, _wired_queues(), loopback, log, restart)
+        scene.table.put(
+            {"pk": f"KEY#{fingerprint(API_KEY)}", "sk": "KEY", "entity": "KEY", "accountId": ACCOUNT}
+        )
+        _create_secrets(loopback.url)
+        yield scene
+        restart()
+    printed = capsys.readouterr()
+    for secret in SECRETS:
+        assert secret not in log.getvalue() + printed.out + printed.err, "a secret or a prompt reached the log"
+
+
+def _restarter(log: io.StringIO) -> Callable[[], None]:
+    """Makes the next invocation a cold one."""
+
+    def restart() -> None:
+        for member in vars(bootstrap).values():
+            if hasattr(member, "cache_clear"):
+                member.cache_clear()
+        logger().remove_keys(["castId", "generationId"])
+        for handler in logging.getLogger("spellcast").handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setStream(log)
+
+    return restart
+
+
+def _create_secrets(provider_url: str) -> None:
+    client = session().client("secretsmanager")
+    provider = json.dumps({"url": provider_url, "key": PROVIDER_KEY, "webhookSecret": PROVIDER_WEBHOOK_SECRET})
+    for name, value in (("callback-signing", SIGNING_KEY), ("comfyui", provider), ("replicate", provider)):
+        client.create_secret(Name=f"spellcast/test/{name}", SecretString=value)
+
+
+def _wired_queues() -> dict[str, str]:
+    """The bus with the template's rule for webhooks, and a queue that gets everything."""
+    sqs, events = session().client("sqs"), session().client("events")
+    events.create_event_bus(Name=BUS)
+    patterns = {"webhooks": properties("WebhookRule")["EventPattern"], "all": {"source": ["spellcast"]}}
+    urls = {}
+    for name, pattern in patterns.items():
+        urls[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events.put_rule(Name=name, EventBusName=BUS, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=name, EventBusName=BUS, Targets=[{"Id": name, "Arn": arn}])
+    return urls

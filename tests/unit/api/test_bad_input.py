@@ -1,0 +1,466 @@
+"""Bad input gets 4xx with every fault at its path, and changes nothing (contract I10)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from spellcast.api.resolver import MAX_BODY_BYTES, MAX_DEPTH
+from spellcast.domain.linter import MAX_STEPS
+from tests.fakes.world import ACCOUNT, World
+from tests.unit.api.caller import Caller, Reply
+
+POSTS = ["/v1/spells", "/v1/casts", "/v1/tools"]
+# API Gateway takes at most 6 MB from a function and answers 5xx otherwise.
+MAX_ANSWER_BYTES = 6 * 1024 * 1024
+
+
+def step(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": f"n{number}", "toolIdentifier": "free", **more}
+
+
+def wire(node_id: str, output_key: str = "text") -> dict[str, Any]:
+    return {"prompt": {"type": "nodeOutput", "nodeId": node_id, "outputKey": output_key}}
+
+
+def spell(*steps: Any, **more: Any) -> dict[str, Any]:
+    return {"name": "A cat", "steps": list(steps), **more}
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+def refused(call: Caller, reply: Reply, *paths: str) -> None:
+    """A 400 that names exactly these paths, after which nothing is stored."""
+    assert reply.status == 400, reply.text
+    assert reply.code == "INVALID_INPUT"
+    assert sorted(reply.faults) == sorted(paths)
+    assert all(message for message in reply.faults.values())
+    assert not call.has_written
+
+
+class TestBodies:
+    @pytest.mark.parametrize("path", POSTS)
+    @pytest.mark.parametrize(
+        "text", ["{", "{'name': 1}", "nonsense", '{"a":1,}', '"\x01"', '{"a":1}{}', "[1", "1" * 5000]
+    )
+    def test_what_is_not_json_is_refused(self, call: Caller, path: str, text: str) -> None:
+        refused(call, call("POST", path, text=text), "body")
+
+    @pytest.mark.parametrize("path", POSTS)
+    @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+    def test_what_python_takes_for_json_and_json_does_not_is_refused(
+        self, call: Caller, path: str, constant: str
+    ) -> None:
+        refused(call, call("POST", path, text=f'{{"name":{constant}}}'), "body")
+
+    @pytest.mark.parametrize("path", POSTS)
+    @pytest.mark.parametrize("text", ["null", "[]", "1", '"a"', "true", "", "[1]"])
+    def test_what_is_no_object_is_refused(self, call: Caller, path: str, text: str) -> None:
+        refused(call, call("POST", path, text=text), "body")
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="api/resolver.py: _check_body lets a list pass, and the route takes the last object in it for the body",
+    )
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_a_list_of_bodies_is_no_body(self, call: Caller, count: int) -> None:
+        refused(call, call("POST", "/v1/spells", [spell(step(0))] * count), "body")
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="api/errors.py: a fault of the whole body that the route finds is said to stand at `[2]` or `[0]`",
+    )
+    @pytest.mark.parametrize("text", ["  ", "\ufeff{}"])
+    def test_what_only_the_route_refuses_is_a_fault_of_the_body(self, call: Caller, text: str) -> None:
+        refused(call, call("POST", "/v1/casts", text=text), "body")
+
+    @pytest.mark.parametrize("path", POSTS)
+    def test_no_body_is_refused(self, call: Caller, path: str) -> None:
+        refused(call, call("POST", path), "body")
+
+    @pytest.mark.parametrize("path", POSTS)
+    @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 1_000, 100_000])
+    def test_a_depth_bomb_is_refused(self, call: Caller, path: str, levels: int) -> None:
+        refused(call, call("POST", path, text=nested(levels)), "body")
+        refused(call, call("POST", path, text="[" * levels + "]" * levels), "body")
+
+    def test_a_body_as_deep_as_is_allowed_is_taken(self, call: Caller) -> None:
+        call("POST", "/v1/spells", spell(step(0)))
+        text = f'{{"spell":"a-cat","inputs":{nested(MAX_DEPTH - 1)}}}'
+        assert call("POST", "/v1/casts", text=text).status == 202
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="api/resolver.py: _check_body takes 1e999 for an infinity: a cast is answered 500, a spell keeps null",
+    )
+    @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts"])
+    def test_an_infinity_within_a_document_is_refused(self, call: Caller, world: World, path: str) -> None:
+        world.create_spell(ACCOUNT, "A cat", "private", {"steps": [step(0)]})
+        texts = {
+            "/v1/spells": '{"name":"x","steps":[{"toolIdentifier":"free","parameterOverrides":{"prompt":1e999}}]}',
+            "/v1/casts": '{"spell":"a-cat","inputs":{"prompt":[1e999]}}',
+        }
+        reply = call("POST", path, text=texts[path])
+        assert (reply.status, world.store.writes) == (400, [])
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="api/resolver.py: _check_body lets a lone surrogate pass, which can neither be stored nor answered",
+    )
+    @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts", "/v1/tools"])
+    def test_a_text_that_is_no_unicode_is_refused(self, call: Caller, world: World, path: str) -> None:
+        world.create_spell(ACCOUNT, "A cat", "private", {"steps": [step(0)]})
+        texts = {
+            "/v1/spells": r'{"name":"x","steps":[{"toolIdentifier":"free","parameterOverrides":{"prompt":"\ud800"}}]}',
+            "/v1/casts": r'{"spell":"a-cat","inputs":{"prompt":"\ud800"}}',
+            "/v1/tools": r'{"toolId":"t","service":"http","displayName":"T","metadata":{"\ud800":1}}',
+        }
+        reply = call("POST", path, text=texts[path])
+        assert reply.status == 400
+        assert world.store.writes == []
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+    def test_another_encoding_is_refused(self, call: Caller, encoding: str, request: pytest.FixtureRequest) -> None:
+        if encoding != "utf-8-sig":
+            reason = "api/resolver.py: _check_body reads UTF-16 and UTF-32, and the route, which does not, answers 500"
+            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+        reply = call("POST", "/v1/spells", data=json.dumps(spell(step(0))).encode(encoding))
+        assert reply.status == 400
+        assert not call.has_written
+
+    def test_bytes_that_are_no_text_are_refused(self, call: Caller) -> None:
+        refused(call, call("POST", "/v1/casts", data=b'{"spell":"\xff\xfe"}'), "body")
+
+    def test_what_is_not_base64_is_refused(self, call: Caller) -> None:
+        event = copy.deepcopy(BASE64_EVENT)
+        refused(call, call.send({**event, "body": "abc"}), "body")
+
+    def test_a_body_in_base64_is_a_body(self, call: Caller) -> None:
+        assert call("POST", "/v1/spells", data=json.dumps(spell(step(0))).encode()).status == 201
+
+    @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "image/png"])
+    def test_a_body_is_json_whatever_its_sender_calls_it(self, call: Caller, content_type: str) -> None:
+        reply = call("POST", "/v1/spells", spell(step(0)), headers={"content-type": content_type})
+        assert reply.status == 201
+
+
+class TestSizes:
+    def body(self, size: int) -> str:
+        text = json.dumps(spell(step(0), description=""))
+        return text + " " * (size - len(text))
+
+    def test_a_megabyte_is_taken(self, call: Caller) -> None:
+        assert call("POST", "/v1/spells", text=self.body(MAX_BODY_BYTES)).status == 201
+
+    @pytest.mark.parametrize("path", POSTS)
+    def test_more_is_refused(self, call: Caller, path: str) -> None:
+        reply = call("POST", path, text=self.body(MAX_BODY_BYTES + 1))
+        assert (reply.status, reply.code) == (413, "PAYLOAD_TOO_LARGE")
+        assert not call.has_written
+
+    def test_bytes_are_counted_and_not_characters(self, call: Caller) -> None:
+        text = json.dumps(spell(step(0), description="é" * 600_000), ensure_ascii=False)
+        assert len(text) < MAX_BODY_BYTES
+        assert call("POST", "/v1/spells", text=text).status == 413
+
+    def test_the_bytes_within_base64_are_counted(self, call: Caller) -> None:
+        fits = self.body(MAX_BODY_BYTES).encode()
+        assert call("POST", "/v1/spells", data=fits).status == 201
+        assert call("POST", "/v1/spells", data=fits + b" ").status == 413
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="api/errors.py: every one of a body's 300,000 wrong elements is answered with its fault, 31 MB in all, "
+        "of which API Gateway makes a 5xx",
+    )
+    @pytest.mark.parametrize("kind", ["steps", "mappings"])
+    def test_the_list_of_faults_can_be_answered(self, call: Caller, kind: str) -> None:
+        if kind == "steps":
+            text = '{"name":"x","steps":[' + ",".join("1" * 100_000) + "]}"
+        else:
+            mappings = ",".join(f'"{number:x}":1' for number in range(80_000))
+            text = f'{{"name":"x","steps":[{{"toolIdentifier":"free","parameterMappings":{{{mappings}}}}}]}}'
+        assert len(text) < MAX_BODY_BYTES
+        reply = call("POST", "/v1/spells", text=text)
+        assert reply.status == 400
+        assert len(reply.text.encode()) < MAX_ANSWER_BYTES
+
+
+class TestSpells:
+    def test_every_fault_is_named_at_its_path(self, call: Caller) -> None:
+        body = {
+            "name": " ",
+            "steps": [
+                {"toolIdentifier": 7, "colour": "red"},
+                step(1, parameterMappings={"prompt": {"type": "nodeOutput", "nodeId": "n0"}}),
+                step(2, parameterMappings={"prompt": {"type": "magic"}}),
+                "step",
+            ],
+            "visibility": "secret",
+            "tags": ["a", 1],
+            "exposedInputs": [{"nodeId": "n0"}],
+            "unknown": True,
+        }
+        refused(
+            call,
+            call("POST", "/v1/spells", body),
+            "name",
+            "steps[0].toolIdentifier",
+            "steps[0].colour",
+            "steps[1].parameterMappings.prompt.outputKey",
+            "steps[2].parameterMappings.prompt",
+            "steps[3]",
+            "visibility",
+            "tags[1]",
+            "exposedInputs[0].paramKey",
+            "unknown",
+        )
+
+    def test_every_fault_of_the_linter_is_named_too(self, call: Caller) -> None:
+        body = spell(
+            {"id": "n0", "toolIdentifier": "no such tool"},
+            step(0),
+            step(2, parameterMappings=wire("n9")),
+            exposedInputs=[{"nodeId": "n8", "paramKey": "prompt"}],
+        )
+        refused(
+            call,
+            call("POST", "/v1/spells", body),
+            "steps[0].toolIdentifier",
+            "steps[1].id",
+            "steps[2].parameterMappings.prompt.nodeId",
+            "exposedInputs[0].nodeId",
+        )
+
+    @pytest.mark.parametrize(
+        ("body", "path"),
+        [
+            (spell(), "steps"),
+            (spell(*(step(number) for number in range(MAX_STEPS + 1))), "steps"),
+            (spell({"id": "n0"}), "steps[0].toolIdentifier"),
+            (spell({"id": "n0", "toolIdentifier": ""}), "steps[0].toolIdentifier"),
+            (spell({"id": "n0", "toolIdentifier": None}), "steps[0].toolIdentifier"),
+            (spell(step(0), {"id": "n1", "toolIdentifier": "unknown"}), "steps[1].toolIdentifier"),
+            (spell(step(0), step(1), step(0)), "steps[2].id"),
+            (spell(step(0, parameterMappings=wire("n7"))), "steps[0].parameterMappings.prompt.nodeId"),
+            (spell(step(0, parameterMappings=wire("n1")), step(1)), "steps[0].parameterMappings.prompt.nodeId"),
+            (spell(step(0, parameterMappings=wire("n0"))), "steps[0].parameterMappings.prompt.nodeId"),
+            (spell(step(0, parameterOverrides=wire("n0"))), "steps[0].parameterOverrides.prompt.nodeId"),
+            (spell(step(0), step(1, parameterMappings=wire("n0", " "))), "steps[1].parameterMappings.prompt.outputKey"),
+            (spell(step(0, parameterMappings=[])), "steps[0].parameterMappings"),
+            (spell(step(0, id=1)), "steps[0].id"),
+            (spell(step(0), name=["A cat"]), "name"),
+            (spell(step(0), name="x" * 201), "name"),
+            (spell(step(0), description="x" * 5_001), "description"),
+            (spell(step(0), tags=["x"] * 51), "tags"),
+            (spell(step(0), version=2), "version"),
+            (spell(step(0), exposedInputs=[{"nodeId": "n1", "paramKey": "prompt"}]), "exposedInputs[0].nodeId"),
+            ({"steps": [step(0)]}, "name"),
+            ({"name": "A cat"}, "steps"),
+            ({"name": "A cat", "steps": {"0": step(0)}}, "steps"),
+        ],
+    )
+    def test_what_cannot_be_cast_is_not_saved(self, call: Caller, body: Any, path: str) -> None:
+        refused(call, call("POST", "/v1/spells", body), path)
+
+    def test_fifty_steps_are_a_spell(self, call: Caller) -> None:
+        assert call("POST", "/v1/spells", spell(*(step(number) for number in range(MAX_STEPS)))).status == 201
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="create_spell looks every tool up before it counts the steps, and api/bodies.py bounds no list of "
+        "steps: a body of 20,000 steps is 20,000 reads and more, and a time-out",
+    )
+    def test_too_many_steps_are_refused_before_their_tools_are_looked_up(
+        self, call: Caller, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        get_tool = world.store.get_tool
+        monkeypatch.setattr(
+            world.store, "get_tool", lambda account, name: asked.append(name) or get_tool(account, name)
+        )
+        body = spell(*({"id": f"n{number}", "toolIdentifier": f"t{number}"} for number in range(20_000)))
+        assert call("POST", "/v1/spells", body).status == 400
+        assert len(asked) <= MAX_STEPS
+
+    def test_anothers_tool_is_no_tool(self, call: Caller) -> None:
+        tool = {"toolId": "theirs", "service": "http", "displayName": "Theirs"}
+        assert call("POST", "/v1/tools", tool, key="a key of bob").status == 201
+        reply = call("POST", "/v1/spells", spell({"id": "n0", "toolIdentifier": "theirs"}))
+        assert (reply.status, list(reply.faults)) == (400, ["steps[0].toolIdentifier"])
+
+
+class TestCasts:
+    @pytest.fixture(autouse=True)
+    def saved(self, call: Caller) -> None:
+        assert call("POST", "/v1/spells", spell(step(0))).status == 201
+
+    @pytest.mark.parametrize(
+        ("change", "path"),
+        [
+            ({"spell": None}, "spell"),
+            ({"spell": ""}, "spell"),
+            ({"spell": "x" * 201}, "spell"),
+            ({"inputs": []}, "inputs"),
+            ({"inputs": {"": 1}}, "inputs..[key]"),
+            ({"version": 0}, "version"),
+            ({"version": "1"}, "version"),
+            ({"version": 1.5}, "version"),
+            ({"version": True}, "version"),
+            ({"budgetUsd": 1}, "budgetUsd"),
+            ({"budgetUsd": "-1"}, "budgetUsd"),
+            ({"budgetUsd": "1e3"}, "budgetUsd"),
+            ({"budgetUsd": "NaN"}, "budgetUsd"),
+            ({"budgetUsd": "1\n"}, "budgetUsd"),
+            ({"webhookUrl": "http://hooks.example/"}, "webhookUrl"),
+            ({"webhookUrl": "https://169.254.169.254/"}, "webhookUrl"),
+            ({"webhookUrl": "https://127.0.0.1/"}, "webhookUrl"),
+            ({"webhookUrl": "https://localhost/"}, "webhookUrl"),
+            ({"webhookUrl": "ftp://hooks.example/"}, "webhookUrl"),
+            ({"webhookUrl": "https://user:word@hooks.example/"}, "webhookUrl"),
+            ({"webhookUrl": "nonsense"}, "webhookUrl"),
+            ({"webhookUrl": ""}, "webhookUrl"),
+            ({"webhookUrl": "https://hooks.example/" + "x" * 2048}, "webhookUrl"),
+            ({"webhookSecret": ""}, "webhookSecret"),
+            ({"webhookSecret": "x" * 257}, "webhookSecret"),
+            ({"metadata": "x"}, "metadata"),
+            ({"unknown": 1}, "unknown"),
+            ({"castId": "mine"}, "castId"),
+        ],
+    )
+    def test_a_wrong_order_starts_nothing(self, call: Caller, world: World, change: dict[str, Any], path: str) -> None:
+        reply = call("POST", "/v1/casts", {"spell": "a-cat", **change})
+        assert (reply.status, reply.code) == (400, "INVALID_INPUT"), reply.text
+        assert list(reply.faults) == [path]
+        assert world.store.writes == []
+        assert world.machine.casts == {}
+
+    def test_every_fault_is_named(self, call: Caller) -> None:
+        reply = call("POST", "/v1/casts", {"inputs": 1, "version": 0, "budgetUsd": "x", "what": 1})
+        assert sorted(reply.faults) == ["budgetUsd", "inputs", "spell", "version", "what"]
+
+    @pytest.mark.parametrize("body", [{"spell": "no such spell"}, {"spell": "a-cat", "version": 2}])
+    def test_an_unknown_spell_is_not_found(self, call: Caller, world: World, body: dict[str, Any]) -> None:
+        reply = call("POST", "/v1/casts", body)
+        assert (reply.status, reply.code) == (404, "SPELL_NOT_FOUND")
+        assert world.store.writes == []
+
+    @pytest.mark.parametrize("key", ["", "x" * 256])
+    def test_a_wrong_idempotency_key_is_refused(self, call: Caller, world: World, key: str) -> None:
+        reply = call("POST", "/v1/casts", {"spell": "a-cat"}, headers={"idempotency-key": key})
+        assert (reply.status, list(reply.faults)) == (400, ["idempotency-key"]), reply.text
+        assert world.store.writes == []
+
+    def test_a_spell_whose_tool_went_is_refused(self, call: Caller, world: World) -> None:
+        del world.store._catalog["free"]
+        reply = call("POST", "/v1/casts", {"spell": "a-cat"})
+        assert (reply.status, list(reply.faults)) == (400, ["spell.steps[0].toolIdentifier"])
+        assert world.store.writes == []
+
+
+class TestTools:
+    @pytest.mark.parametrize(
+        ("change", "path"),
+        [
+            ({"toolId": "a b"}, "toolId"),
+            ({"toolId": "a/b"}, "toolId"),
+            ({"toolId": "a#b"}, "toolId"),
+            ({"toolId": "ünï"}, "toolId"),
+            ({"toolId": "-a"}, "toolId"),
+            ({"toolId": ""}, "toolId"),
+            ({"toolId": "mine\n"}, "toolId"),
+            ({"toolId": "x" * 101}, "toolId"),
+            ({"displayName": ""}, "displayName"),
+            ({"service": 1}, "service"),
+            ({"deliveryMode": "someday"}, "deliveryMode"),
+            ({"deadlineSeconds": 0}, "deadlineSeconds"),
+            ({"deadlineSeconds": 86_401}, "deadlineSeconds"),
+            ({"deadlineSeconds": "60"}, "deadlineSeconds"),
+            ({"inputSchema": {"a": "string"}}, "inputSchema.a"),
+            ({"inputSchema": {"a": {"required": "yes"}}}, "inputSchema.a.required"),
+            ({"costingModel": {}}, "costingModel.rateSource"),
+            ({"costingModel": {"rateSource": "machine", "rate": -1}}, "costingModel.rate"),
+            ({"costingModel": {"rateSource": "machine", "rate": "NaN"}}, "costingModel.rate"),
+            ({"costingModel": {"rateSource": "machine", "rate": "Infinity"}}, "costingModel.rate"),
+            ({"costingModel": {"rateSource": "machine", "rate": "1", "unit": "year"}}, "costingModel.unit"),
+            (
+                {"costingModel": {"rateSource": "static", "staticCost": {"amount": "x"}}},
+                "costingModel.staticCost.amount",
+            ),
+            ({"visibility": "secret"}, "visibility"),
+            ({"unknown": 1}, "unknown"),
+        ],
+    )
+    def test_a_wrong_definition_is_not_saved(self, call: Caller, change: dict[str, Any], path: str) -> None:
+        refused(call, call("POST", "/v1/tools", {**TOOL, **change}), path)
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="api/bodies.py: a rate is any finite decimal; one that DynamoDB cannot keep, or that would be rounded, "
+        "fails every write of its step's cost, so that the cast never ends",
+    )
+    @pytest.mark.parametrize("amount", ["1E+999999", "1E-999999", "0." + "1" * 60, "1" * 60])
+    def test_a_rate_that_cannot_be_kept_is_refused(self, call: Caller, amount: str) -> None:
+        costing = {"rateSource": "static", "staticCost": {"amount": amount}}
+        refused(call, call("POST", "/v1/tools", {**TOOL, "costingModel": costing}), "costingModel.staticCost.amount")
+
+    def test_every_fault_is_named(self, call: Caller) -> None:
+        refused(call, call("POST", "/v1/tools", {"toolId": "", "x": 1}), "toolId", "x", "service", "displayName")
+
+
+class TestQueries:
+    @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts"])
+    @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "", "1.5", "9" * 5000])
+    def test_a_wrong_limit_is_refused(self, call: Caller, path: str, limit: str) -> None:
+        refused(call, call("GET", path, query={"limit": limit}), "limit")
+
+    @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts"])
+    @pytest.mark.parametrize("cursor", ["ünï", "AAA", "x" * 513])
+    def test_a_wrong_cursor_is_refused(self, call: Caller, path: str, cursor: str) -> None:
+        refused(call, call("GET", path, query={"cursor": cursor}), "cursor")
+
+    @pytest.mark.parametrize("status", ["", "done", "Running", "running,failed"])
+    def test_a_wrong_status_is_refused(self, call: Caller, status: str) -> None:
+        refused(call, call("GET", "/v1/casts", query={"status": status}), "status")
+
+    @pytest.mark.parametrize("version", ["0", "-1", "latest", "1.5", ""])
+    def test_a_wrong_version_is_refused(self, call: Caller, version: str) -> None:
+        refused(call, call("GET", "/v1/spells/a-cat", query={"version": version}), "version")
+
+    @pytest.mark.parametrize(
+        ("path", "code"),
+        [
+            ("/v1/spells/unknown", "SPELL_NOT_FOUND"),
+            ("/v1/casts/unknown", "CAST_NOT_FOUND"),
+            ("/v1/generations/unknown", "GENERATION_NOT_FOUND"),
+            ("/v1/generations/unknown.0.1", "GENERATION_NOT_FOUND"),
+            ("/v1/tools/unknown", "TOOL_NOT_FOUND"),
+            ("/v1/nothing", "NOT_FOUND"),
+            ("/v2/casts", "NOT_FOUND"),
+            ("/", "NOT_FOUND"),
+            ("/v1/casts/a/b", "NOT_FOUND"),
+        ],
+    )
+    def test_what_does_not_exist_is_not_found(self, call: Caller, path: str, code: str) -> None:
+        reply = call("GET", path)
+        assert (reply.status, reply.code) == (404, code)
+
+    @pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT", "HEAD", "OPTIONS", "TRACE"])
+    def test_another_method_is_not_found(self, call: Caller, method: str) -> None:
+        assert call(method, "/v1/casts", {}).status == 404
+
+
+TOOL: dict[str, Any] = {"toolId": "mine", "service": "http", "displayName": "Mine"}
+BASE64_EVENT: dict[str, Any] = {
+    "version": "2.0",
+    "rawPath": "/v1/casts",
+    "rawQueryString": "",
+    "headers": {"x-api-key": "a key of alice"},
+    "requestContext": {"http": {"method": "POST", "path": "/v1/casts"}, "stage": "$default"},
+    "isBase64Encoded": True,
+}

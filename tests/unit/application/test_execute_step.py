@@ -1,0 +1,723 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from spellcast.application.cast_spell import CastOrder
+from spellcast.domain import results
+from spellcast.domain.casts import Cast
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import (
+    CastNotFound,
+    JobFailed,
+    OutcomeUnknown,
+    ProviderRefused,
+    ProviderUnavailable,
+    StepFailed,
+)
+from spellcast.domain.generations import Generation
+from spellcast.domain.results import Failure, Job, ToolResult
+from spellcast.domain.segments import Segment
+from spellcast.domain.tools import Tool
+from spellcast.ports.adapter import Request
+from tests.fakes.adapters import lost
+from tests.fakes.records import text_result
+from tests.fakes.world import ACCOUNT, World, make_tool
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*arguments: object) -> Any:
+        raise error
+
+    return fail
+
+
+def needing(tool_id: str, mode: str, amount: str = "0") -> Tool:
+    schema = {"prompt": {"type": "string"}, "picture": {"type": "image"}}
+    return make_tool(tool_id, mode, amount, inputSchema=schema)
+
+
+def refusal(world: World, token: str = "token") -> Failure:
+    answer = world.machine.answers[token]
+    assert isinstance(answer, Failure)
+    return answer
+
+
+def terminal_revisions(world: World, generation_id: str) -> int:
+    written = [item for item in world.store.writes if isinstance(item, Generation)]
+    return sum(item.is_terminal for item in written if item.generation_id == generation_id)
+
+
+# --- the happy path of each kind ---
+
+
+@pytest.mark.parametrize("tool", ["free", "paid"])
+def test_an_immediate_step_is_run_and_its_segment_answered(world: World, tool: str) -> None:
+    cast = world.cast(tool, inputs={"prompt": "a cat"})
+    world.execute(cast)
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.result) == ("processing", text_result("<a cat>"))
+    assert world.machine.answers == {"token": generation.generation_id}
+    assert world.adapter.executed[0].inputs == {"prompt": "a cat"}
+    assert world.process(cast).status == "running"
+    assert world.generation(cast, 0).status == "completed"
+    assert world.settle(cast).status == "completed"
+
+
+def test_a_run_of_immediate_steps_is_done_in_one_invocation(world: World) -> None:
+    cast = world.cast("free", "paid", "free", inputs={"prompt": "a cat"})
+    world.execute(cast)
+    assert [world.generation(cast, position).status for position in range(3)] == [
+        "completed",
+        "completed",
+        "processing",
+    ]
+    # Each step finds what the one before it made.
+    assert [request.inputs for request in world.adapter.executed] == [
+        {"prompt": "a cat"},
+        {"prompt": "a cat", "text": "<a cat>"},
+        {"prompt": "a cat", "text": "<a cat>"},
+    ]
+    assert world.machine.answers == {"token": f"{cast.cast_id}.2.1"}
+
+
+def test_a_polled_job_is_started_and_its_polling_too(world: World) -> None:
+    cast = world.cast("free", "polled")
+    world.execute(cast)
+    generation = world.generation(cast, 1)
+    assert (generation.status, generation.run_id, generation.task_token) == ("processing", "job-1", "token")
+    assert world.machine.polling == [generation.generation_id]
+    assert world.machine.answers == {}
+
+
+def test_a_called_job_is_started_with_its_callback_and_not_polled(world: World) -> None:
+    cast = world.cast("called")
+    world.execute(cast)
+    assert world.machine.polling == []
+    (request,) = world.adapter.started
+    assert request.callback_url.startswith("https://api.example/v1/completions/")
+    token = request.callback_url.rpartition("/")[2]
+    body = b'{"status":"succeeded","output":{"text":"t"}}'
+    assert world.receive_callback(token, {"x-signature": "good"}, body) == f"{cast.cast_id}.0.1"
+    assert world.machine.answers == {"token": f"{cast.cast_id}.0.1"}
+
+
+def test_the_callback_url_is_not_in_the_requests_representation(world: World) -> None:
+    world.execute(world.cast("called"))
+    assert "completions" not in repr(world.adapter.started[0])
+
+
+def test_the_second_segment_finds_the_outputs_of_the_first(world: World) -> None:
+    cast = world.cast("polled", "free")
+    world.execute(cast, 0, "t1")
+    world.complete_job(f"{cast.cast_id}.0.1", text_result("from the job"))
+    world.process(cast, 0)
+    world.execute(cast, 1, "t2")
+    assert world.adapter.executed[0].inputs == {"text": "from the job"}
+    assert world.machine.answers["t2"] == f"{cast.cast_id}.1.1"
+
+
+def test_the_collections_ids_go_with_the_generation(world: World) -> None:
+    spell, _, _ = world.create_spell(ACCOUNT, "s", "private", {"steps": [{"toolIdentifier": "free"}]})
+    metadata = {"cookId": "k", "collectionId": " ", "note": "n"}
+    cast, _ = world.cast_spell(ACCOUNT, CastOrder(spell=spell.spell_id, fingerprint="f", metadata=metadata))
+    world.execute(cast)
+    assert world.generation(cast, 0).collection == {"cookId": "k"}
+
+
+# --- invoked again, at every point ---
+
+
+def test_before_anything_was_written_a_step_is_simply_run(world: World) -> None:
+    # The first invocation never came to its first write: the second knows nothing of it.
+    cast = world.cast("paid")
+    world.execute(cast, token="t2")
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
+
+
+def test_a_reserved_paid_step_is_not_asked_again(world: World) -> None:
+    cast = world.cast("paid", "free")
+    world.adapter.on_execute = raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    assert world.generation(cast, 0).status == "pending"
+    world.execute(cast, token="t2")
+    assert len(world.adapter.executed) == 1
+    generation = world.generation(cast, 0)
+    assert generation.failure is not None
+    assert (generation.status, generation.failure.code) == ("failed", "OUTCOME_UNKNOWN")
+    assert refusal(world, "t2").code == "STEP_FAILED"
+    assert refusal(world, "t2").message.startswith("OUTCOME_UNKNOWN: ")
+    closed = world.settle(cast)
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, closed.failure.step_index) == ("failed", "OUTCOME_UNKNOWN", 0)
+
+
+def test_a_reserved_paid_step_at_the_end_of_its_segment_fails_in_the_same_way(world: World) -> None:
+    cast = world.cast("paid")
+    world.adapter.on_execute = raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    world.execute(cast, token="t2")
+    assert len(world.adapter.executed) == 1
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
+    closed = world.process(cast)
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code) == ("failed", "OUTCOME_UNKNOWN")
+
+
+def test_a_free_step_that_changes_something_is_reserved_too(world: World) -> None:
+    world.adapter.repeatable = False
+    cast = world.cast("free")
+    world.adapter.on_execute = raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    assert world.generation(cast, 0).status == "pending"
+    world.execute(cast, token="t2")
+    assert len(world.adapter.executed) == 1
+
+
+def test_a_paid_step_is_reserved_even_where_its_adapter_could_repeat_it(world: World) -> None:
+    seen: list[str] = []
+    cast = world.cast("paid")
+
+    def look(request: Request) -> ToolResult:
+        seen.append(world.generation(cast, 0).status)
+        return text_result()
+
+    world.adapter.on_execute = look
+    world.execute(cast)
+    assert seen == ["pending"]
+
+
+def test_a_pure_step_is_run_again(world: World) -> None:
+    cast = world.cast("free", "free")
+    working, world.adapter.on_execute = world.adapter.on_execute, raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    world.adapter.on_execute = working
+    world.execute(cast, token="t2")
+    assert len(world.adapter.executed) == 3
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.1.1"}
+
+
+def test_steps_that_are_completed_are_not_run_again(world: World) -> None:
+    cast = world.cast("paid", "free", "polled")
+    world.execute(cast, token="t1")
+    world.execute(cast, token="t2")
+    assert (len(world.adapter.executed), len(world.adapter.started)) == (2, 1)
+
+
+@pytest.mark.parametrize("tool", ["free", "paid"])
+def test_a_stored_result_is_answered_and_not_asked_for_again(world: World, tool: str) -> None:
+    cast = world.cast(tool)
+    world.execute(cast, token="t1")
+    writes = len(world.store.writes)
+    world.execute(cast, token="t2")
+    assert world.machine.answers == {"t1": f"{cast.cast_id}.0.1", "t2": f"{cast.cast_id}.0.1"}
+    assert (len(world.adapter.executed), len(world.store.writes)) == (1, writes)
+
+
+@pytest.mark.parametrize("tool", ["free", "paid", "polled", "called"])
+def test_a_terminal_step_is_answered_and_not_written_again(world: World, tool: str) -> None:
+    cast = world.cast(tool, "free")
+    world.execute(cast, token="t1")
+    if tool in ("polled", "called"):
+        world.complete_job(f"{cast.cast_id}.0.1", text_result())
+        world.process(cast)
+    writes = len(world.store.writes)
+    world.execute(cast, token="t2")
+    assert world.machine.answers["t2"] == f"{cast.cast_id}.{0 if tool in ('polled', 'called') else 1}.1"
+    assert len(world.store.writes) == writes
+    assert len(world.adapter.started) <= 1
+    assert len(world.adapter.executed) <= 2
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+@pytest.mark.parametrize("derives", [False, True])
+def test_a_reserved_job_is_never_submitted_again(world: World, tool: str, derives: bool) -> None:
+    world.adapter.derives_run_ids = derives
+    cast = world.cast(tool)
+    world.adapter.on_start = raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    world.execute(cast, token="t2")
+    generation = world.generation(cast, 0)
+    assert (len(world.adapter.started), generation.task_token) == (1, "t2")
+    # Where the id was chosen here, the job is looked for under it; otherwise only a callback can tell.
+    derived = f"derived-{generation.generation_id}" if derives else None
+    assert (generation.run_id, world.adapter.polled) == (derived, [derived] if derives else [])
+    assert world.machine.polling == ([generation.generation_id] if derives else [])
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_a_submitted_job_waits_under_the_new_token(world: World, tool: str) -> None:
+    cast = world.cast(tool)
+    world.execute(cast, token="t1")
+    world.execute(cast, token="t2")
+    assert len(world.adapter.started) == 1
+    world.complete_job(f"{cast.cast_id}.0.1", text_result())
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
+
+
+def test_a_polling_that_was_not_started_is_started_by_the_next_invocation(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast, token="t1")
+    world.machine.polling.clear()
+    world.execute(cast, token="t2")
+    assert world.machine.polling == [f"{cast.cast_id}.0.1"]
+
+
+def test_a_later_invocation_that_finds_the_job_finished_answers(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast, token="t1")
+    world.adapter.on_poll = lambda run_id: text_result("found")
+    world.execute(cast, token="t2")
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
+    assert world.generation(cast, 0).result == text_result("found")
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_a_result_that_came_before_the_new_token_is_answered_by_the_invocation(world: World, tool: str) -> None:
+    cast = world.cast(tool)
+    world.execute(cast, token="t1")
+    world.complete_job(f"{cast.cast_id}.0.1", text_result())
+    world.execute(cast, token="t2")
+    assert world.machine.answers == {"t1": f"{cast.cast_id}.0.1", "t2": f"{cast.cast_id}.0.1"}
+    assert world.adapter.polled == []
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_a_result_that_comes_while_the_token_is_written_is_answered_under_it(world: World, tool: str) -> None:
+    cast = world.cast(tool)
+    world.execute(cast, token="t1")
+    world.store.meanwhile.append(lambda: world.complete_job(f"{cast.cast_id}.0.1", text_result()))
+    world.execute(cast, token="t2")
+    assert world.machine.answers["t2"] == f"{cast.cast_id}.0.1"
+    assert terminal_revisions(world, f"{cast.cast_id}.0.1") == 0
+
+
+# --- the submit's answer races with the job itself ---
+
+
+def test_a_webhook_before_the_submits_answer_completes_the_step(world: World) -> None:
+    cast = world.cast("called")
+
+    def start(request: Request) -> Job:
+        world.complete_job(request.generation_id, text_result("early"))
+        return Job("job-1", calls_back=True)
+
+    world.adapter.on_start = start
+    world.execute(cast)
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.result) == ("processing", text_result("early"))
+    assert world.machine.answers == {"token": generation.generation_id}
+    assert world.process(cast).status == "running"
+    assert world.settle(cast).cost_usd == Decimal("0.03")
+
+
+def test_a_webhook_between_answer_and_record_completes_the_step(world: World) -> None:
+    cast = world.cast("called")
+
+    def start(request: Request) -> Job:
+        world.store.meanwhile.append(lambda: world.complete_job(request.generation_id, text_result("early")))
+        return Job("job-1", calls_back=True)
+
+    world.adapter.on_start = start
+    world.execute(cast)
+    assert world.generation(cast, 0).result == text_result("early")
+    assert world.machine.answers == {"token": f"{cast.cast_id}.0.1"}
+
+
+def test_a_second_invocation_while_the_first_one_submits_takes_the_token_over(world: World) -> None:
+    cast = world.cast("called")
+
+    def start(request: Request) -> Job:
+        world.execute(cast, token="t2")
+        return Job("job-1", calls_back=True)
+
+    world.adapter.on_start = start
+    world.execute(cast, token="t1")
+    generation = world.generation(cast, 0)
+    assert (generation.run_id, generation.task_token, len(world.adapter.started)) == ("job-1", "t2", 1)
+    world.complete_job(generation.generation_id, text_result())
+    assert world.machine.answers == {"t2": generation.generation_id}
+
+
+def test_two_first_invocations_at_once_start_one_job(world: World) -> None:
+    cast = world.cast("polled")
+    world.store.meanwhile.append(lambda: world.execute(cast, token="t2"))
+    world.execute(cast, token="t1")
+    assert len(world.adapter.started) == 1
+    world.complete_job(f"{cast.cast_id}.0.1", text_result())
+    assert world.machine.answers == {"t1": f"{cast.cast_id}.0.1"}
+
+
+def test_two_first_invocations_at_once_pay_once(world: World) -> None:
+    cast = world.cast("paid")
+    world.store.meanwhile.append(lambda: world.execute(cast, token="t2"))
+    world.execute(cast, token="t1")
+    assert len(world.adapter.executed) == 1
+    assert set(world.machine.answers) == {"t1", "t2"}
+
+
+# --- after the machine's time-out ---
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_an_overdue_job_is_polled_once_and_answered_with_what_is_found(world: World, tool: str) -> None:
+    cast = world.cast(tool)
+    world.execute(cast, token="t1")
+    world.clock.advance(world.segments(cast)[0].timeout_seconds)
+    world.adapter.on_poll = lambda run_id: text_result("just in time")
+    world.execute(cast, token="t2")
+    assert (world.adapter.polled, world.adapter.cancelled, len(world.adapter.started)) == (["job-1"], [], 1)
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
+    world.process(cast)
+    assert world.generation(cast, 0).status == "completed"
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+@pytest.mark.parametrize("poll", ["processing", "unavailable", "lost"])
+def test_an_overdue_job_without_a_result_is_cancelled_and_timed_out(world: World, tool: str, poll: str) -> None:
+    cast = world.cast(tool)
+    world.execute(cast, token="t1")
+    world.clock.advance(world.segments(cast)[0].timeout_seconds)
+    if poll != "processing":
+        world.adapter.on_poll = lost if poll == "lost" else raising(ProviderUnavailable("Down."))
+    world.execute(cast, token="t2")
+    assert (world.adapter.polled, world.adapter.cancelled, len(world.adapter.started)) == (["job-1"], ["job-1"], 1)
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
+    closed = world.process(cast)
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, closed.failure.message) == (
+        "failed",
+        "TIMED_OUT",
+        "Job did not complete within timeout period",
+    )
+
+
+def test_a_cancellation_that_fails_changes_nothing(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast, token="t1")
+    world.clock.advance(world.segments(cast)[0].timeout_seconds)
+    world.adapter.cancel_job = raising(ProviderUnavailable("Down."))  # type: ignore[method-assign]
+    world.execute(cast, token="t2")
+    failure = world.process(cast).failure
+    assert failure is not None
+    assert failure.code == "TIMED_OUT"
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_an_overdue_job_of_which_nothing_was_heard_has_an_unknown_outcome(world: World, tool: str) -> None:
+    cast = world.cast(tool)
+    world.adapter.on_start = raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    world.clock.advance(world.segments(cast)[0].timeout_seconds)
+    world.execute(cast, token="t2")
+    assert (world.adapter.polled, world.adapter.cancelled, len(world.adapter.started)) == ([], [], 1)
+    failure = world.process(cast).failure
+    assert failure is not None
+    assert failure.code == "OUTCOME_UNKNOWN"
+
+
+def test_the_invocation_after_the_time_out_finds_the_job_overdue(world: World) -> None:
+    # The immediate steps before the job took all the time that they may.
+    cast = world.cast("free", "free", "polled")
+    answer = world.adapter.on_execute
+
+    def slow(request: Request) -> ToolResult:
+        world.clock.advance(60)
+        return answer(request)
+
+    world.adapter.on_execute = slow
+    started = world.clock.now()
+    world.execute(cast, token="t1")
+    world.clock.advance(world.segments(cast)[0].timeout_seconds - (world.clock.now() - started).total_seconds())
+    assert world.generation(cast, 2).is_overdue(world.clock.now())
+
+
+# --- what fails a step before, or while, the provider is asked ---
+
+
+@pytest.mark.parametrize(
+    ("mode", "amount"), [("immediate", "0"), ("immediate", "0.01"), ("async", "0.01"), ("webhook", "0")]
+)
+def test_row_6_missing_inputs_fail_the_step_before_a_provider_is_called(mode: str, amount: str) -> None:
+    world = World(needing("needy", mode, amount))
+    cast = world.cast("free", "needy")
+    world.execute(cast)
+    # Immediate steps at a segment's end are finished by process_output, all others where they fail.
+    closed = world.process(cast) if mode == "immediate" else world.settle(cast, refusal(world))
+    assert (world.adapter.started, len(world.adapter.executed)) == ([], 1)
+    assert closed.failure is not None
+    assert (closed.failure.code, closed.failure.step_index) == ("MISSING_INPUTS", 1)
+    assert closed.failure.message == "Step 1 (Needy) has no value for: picture."
+    assert terminal_revisions(world, f"{cast.cast_id}.1.1") == 1
+
+
+@pytest.mark.parametrize("tool", ["polled", "called"])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ProviderRefused("No."), "PROVIDER_REFUSED"), (ProviderUnavailable("Down."), "PROVIDER_UNAVAILABLE")],
+)
+def test_row_7_a_job_that_cannot_be_started_fails_the_cast(
+    world: World, tool: str, error: StepFailed, code: str
+) -> None:
+    world.adapter.on_start = raising(error)
+    cast = world.cast(tool)
+    world.execute(cast)
+    assert refusal(world) == Failure(code, error.message, error.retryable)
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.failure) == ("failed", Failure.of(error))
+    closed = world.settle(cast, refusal(world))
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, closed.failure.step_index) == ("failed", code, 0)
+
+
+@pytest.mark.parametrize("tool", ["free", "paid"])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ProviderRefused("No."), "PROVIDER_REFUSED"),
+        (ProviderUnavailable("Down."), "PROVIDER_UNAVAILABLE"),
+        (OutcomeUnknown("Lost."), "OUTCOME_UNKNOWN"),
+        (ZeroDivisionError("secret prompt"), "ADAPTER_FAULT"),
+    ],
+)
+def test_row_7_an_immediate_step_that_fails_fails_the_cast(
+    world: World, tool: str, error: Exception, code: str
+) -> None:
+    world.adapter.on_execute = raising(error)
+    cast = world.cast(tool, "free")
+    world.execute(cast)
+    assert refusal(world).message.startswith(f"{code}: ")
+    closed = world.settle(cast, refusal(world))
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, closed.failure.step_index) == ("failed", code, 0)
+    assert "secret prompt" not in closed.failure.message
+    assert len(world.adapter.executed) == 1
+
+
+def test_a_defect_of_an_adapter_fails_the_job_and_says_so(world: World) -> None:
+    world.adapter.on_start = raising(KeyError("secret prompt"))
+    cast = world.cast("polled")
+    world.execute(cast)
+    assert refusal(world) == Failure("ADAPTER_FAULT", "The adapter of fake failed: KeyError.")
+    assert world.generation(cast, 0).status == "failed"
+
+
+def test_an_immediate_result_that_failed_fails_the_step_with_the_bill(world: World) -> None:
+    world.adapter.on_execute = lambda request: results.failed(JobFailed("No cats."), cost_usd=Decimal("0.002"))
+    cast = world.cast("paid", "free")
+    world.execute(cast)
+    closed = world.settle(cast, refusal(world))
+    assert (closed.status, closed.cost_usd) == ("failed", Decimal("0.002"))
+
+
+def test_an_unknown_outcome_of_a_polled_job_ends_the_step_at_once(world: World) -> None:
+    world.adapter.on_start = raising(OutcomeUnknown("Lost."))
+    cast = world.cast("polled")
+    world.execute(cast)
+    assert refusal(world).code == "OUTCOME_UNKNOWN"
+    assert world.generation(cast, 0).status == "failed"
+
+
+def test_an_unknown_outcome_under_an_id_of_ours_is_looked_up(world: World) -> None:
+    world.adapter.on_start = raising(OutcomeUnknown("Lost.", "ours"))
+    cast = world.cast("polled")
+    world.execute(cast)
+    assert world.machine.answers == {}
+    assert world.generation(cast, 0).run_id == "ours"
+    assert world.machine.polling == [f"{cast.cast_id}.0.1"]
+
+
+def test_an_unknown_outcome_of_a_called_job_waits_for_its_callback(world: World) -> None:
+    world.adapter.on_start = raising(OutcomeUnknown("Lost."))
+    cast = world.cast("called")
+    world.execute(cast)
+    assert (world.machine.answers, world.generation(cast, 0).status) == ({}, "pending")
+    world.complete_job(f"{cast.cast_id}.0.1", text_result())
+    assert world.machine.answers == {"token": f"{cast.cast_id}.0.1"}
+
+
+def test_a_service_without_an_adapter_fails_the_step() -> None:
+    for mode in ("immediate", "async"):
+        world = World(make_tool("foreign", mode, service="elsewhere"))
+        cast = world.cast("foreign")
+        world.execute(cast)
+        answer = world.machine.answers["token"]
+        closed = world.settle(cast, answer) if isinstance(answer, Failure) else world.process(cast)
+        assert closed.failure is not None
+        assert (closed.status, closed.failure.code) == ("failed", "PROVIDER_NOT_CONFIGURED")
+
+
+@pytest.mark.parametrize("mode", ["immediate", "async"])
+def test_a_tool_that_is_gone_when_its_turn_comes_fails_the_cast(world: World, mode: str) -> None:
+    world.store.create_tool(ACCOUNT, make_tool("own", mode))
+    cast = world.cast("free", "own")
+    world.store.forget_tool(ACCOUNT, "own")
+    world.execute(cast)
+    gone = Failure("TOOL_NOT_FOUND", "Tool with name or ID 'own' not found in registry for step 1.")
+    assert refusal(world) == gone
+    closed = world.settle(cast, gone)
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, closed.failure.message) == ("failed", gone.code, gone.message)
+    assert (world.adapter.started, len(world.adapter.executed)) == ([], 1)
+
+
+@pytest.mark.xfail(strict=True, reason="contract §3 row 13: a step whose tool is gone leaves no record to name it by")
+def test_a_cast_whose_tool_is_gone_names_the_step(world: World) -> None:
+    world.store.create_tool(ACCOUNT, make_tool("own"))
+    cast = world.cast("free", "own")
+    world.store.forget_tool(ACCOUNT, "own")
+    world.execute(cast)
+    failure = world.settle(cast, refusal(world)).failure
+    assert failure is not None
+    assert failure.step_index == 1
+
+
+@pytest.mark.parametrize("state", ["none", "pending", "failed"])
+def test_a_segment_whose_previous_step_is_not_completed_is_refused(world: World, state: str) -> None:
+    cast = world.cast("polled", "paid")
+    if state != "none":
+        world.execute(cast, 0, "t1")
+    if state == "failed":
+        world.complete_job(f"{cast.cast_id}.0.1", results.failed(JobFailed("No.")))
+        with pytest.raises(StepFailed):
+            world.process_output(cast.cast_id, world.segments(cast))
+    world.execute(cast, 1, "t2")
+    assert refusal(world, "t2") == Failure("PREVIOUS_STEP_INCOMPLETE", "Step 0 has not been completed.")
+    assert world.adapter.executed == []
+
+
+@pytest.mark.parametrize("failure", [None, Failure("CAST_INTERRUPTED", "Stopped.")])
+def test_a_step_of_a_cast_that_has_ended_is_refused(world: World, failure: Failure | None) -> None:
+    cast = world.cast("paid")
+    world.settle(cast, failure)
+    world.execute(cast)
+    assert refusal(world).code == "CAST_INTERRUPTED"
+    assert world.adapter.executed == []
+
+
+def test_a_cast_that_does_not_exist_is_an_error_of_the_invocation(world: World) -> None:
+    with pytest.raises(CastNotFound):
+        world.execute_step("nobody", Segment(0, 0, 1, 60), "token")
+    assert world.machine.answers == {}
+
+
+# --- what a later attempt does ---
+
+
+def test_a_later_attempt_is_a_record_of_its_own(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast, token="t1")
+    world.execute_step(cast.cast_id, Segment(0, 0, 2, 915), "t2")
+    assert len(world.adapter.started) == 2
+    assert world.generation(cast, 0, 2).task_token == "t2"
+    assert world.generation(cast, 0, 1).task_token == "t1"
+
+
+# --- defects that wait for their mending ---
+
+
+@pytest.mark.xfail(strict=True, reason="contract I5: a paid answer that comes after its step was given up is dropped")
+def test_an_answer_that_comes_after_its_step_was_given_up_adds_its_cost(world: World) -> None:
+    cast = world.cast("paid")
+
+    def slow(request: Request) -> ToolResult:
+        # The machine's time is up, and the second invocation finds the step reserved.
+        world.execute(cast, token="t2")
+        return text_result(cost_usd=Decimal("0.01"))
+
+    world.adapter.on_execute = slow
+    world.execute(cast, token="t1")
+    assert world.process(cast).cost_usd == Decimal("0.01")
+
+
+@pytest.mark.xfail(strict=True, reason="contract I6: a job accepted after its cast was closed is neither kept nor stopped")
+def test_a_job_that_was_accepted_after_its_cast_was_closed_is_cancelled(world: World) -> None:
+    cast = world.cast("polled")
+
+    def start(request: Request) -> Job:
+        world.settle(cast, Failure("CAST_INTERRUPTED", "Stopped."))
+        return Job("job-1", calls_back=False)
+
+    world.adapter.on_start = start
+    world.execute(cast)
+    assert world.generation(cast, 0).run_id == "job-1" or world.adapter.cancelled == ["job-1"]
+
+
+@pytest.mark.xfail(strict=True, reason="execute_step reads the cast once: a closed cast goes on spending")
+def test_a_cast_that_is_closed_while_its_segment_runs_spends_no_more(world: World) -> None:
+    cast = world.cast("free", "paid", "free")
+
+    def stopped(request: Request) -> ToolResult:
+        if not world.cast_of(cast).is_terminal:
+            world.settle(cast, Failure("CAST_INTERRUPTED", "Stopped."))
+        return text_result()
+
+    world.adapter.on_execute = stopped
+    world.execute(cast)
+    assert [request.generation_id for request in world.adapter.executed] == [f"{cast.cast_id}.0.1"]
+
+
+@pytest.mark.xfail(strict=True, reason="execute_step takes a second result for a step in place whose result is stored")
+def test_a_step_in_place_whose_result_came_over_the_bus_is_finished_with_it(world: World) -> None:
+    cast = world.cast("paid", "free")
+    world.adapter.on_execute = raising(KeyboardInterrupt())  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        world.execute(cast, token="t1")
+    world.complete_job(f"{cast.cast_id}.0.1", text_result("over the bus"))
+    world.adapter.on_execute = lambda request: text_result()
+    world.execute(cast, token="t2")
+    assert world.generation(cast, 0).status == "completed"
+    assert world.machine.answers["t2"] == f"{cast.cast_id}.1.1"
+
+
+@pytest.mark.xfail(strict=True, reason="an adapter that answers `processing` for an immediate tool crashes the invocation")
+def test_an_immediate_answer_that_is_not_final_is_a_fault_of_the_adapter(world: World) -> None:
+    world.adapter.on_execute = lambda request: ToolResult("processing")
+    cast = world.cast("paid")
+    world.execute(cast)
+    failure = world.process(cast).failure
+    assert failure is not None
+    assert failure.code == "ADAPTER_FAULT"
+
+
+@pytest.mark.xfail(strict=True, reason="an adapter's defect in poll_job ends the cast, where in start_job it is caught")
+def test_a_defect_of_an_adapter_while_it_looks_for_a_job_is_no_news(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast, token="t1")
+    world.adapter.on_poll = raising(KeyError("status"))
+    world.execute(cast, token="t2")
+    assert world.generation(cast, 0).task_token == "t2"
+
+
+def inputs_of(world: World, *documents: Document) -> list[Document]:
+    """What the provider was given for each step of a spell."""
+    steps = [{"id": f"n{position}", "toolIdentifier": "free", **document} for position, document in enumerate(documents)]
+    spell, _, _ = world.create_spell(ACCOUNT, "spell", "private", {"steps": steps})
+    cast: Cast = world.cast_spell(ACCOUNT, CastOrder(spell=spell.spell_id, fingerprint="f", inputs={"prompt": "p"}))[0]
+    world.execute(cast)
+    return [request.inputs for request in world.adapter.executed]
+
+
+def test_mappings_and_outputs_meet(world: World) -> None:
+    wire = {"type": "nodeOutput", "nodeId": "n0", "outputKey": "text"}
+    given = inputs_of(
+        world,
+        {"outputMappings": {"text": "caption"}},
+        {"parameterMappings": {"prompt": {"type": "static", "value": "S"}}},
+        {"parameterMappings": {"prompt": wire}},
+    )
+    assert given == [{"prompt": "p"}, {"prompt": "S"}, {"prompt": "<p>", "text": "<S>"}]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from spellcast.application.process_output import StepEndedInFailure
+from spellcast.domain import results
+from spellcast.domain.casts import Cast
+from spellcast.domain.errors import GenerationNotFound, IllegalTransition, JobFailed
+from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.segments import Segment
+from tests.fakes.records import text_result
+from tests.fakes.world import ACCOUNT, World, make_tool
+
+
+@pytest.fixture
+def world() -> World:
+    return World(make_tool("timed", "async", "0.001", "second"))
+
+
+def answered(world: World, tool: str = "polled", result: ToolResult | None = None) -> Cast:
+    """A cast whose first step's result came after 30 seconds; a free step follows."""
+    cast = world.cast(tool, "free")
+    world.execute(cast)
+    world.clock.advance(30)
+    world.complete_job(f"{cast.cast_id}.0.1", result or text_result())
+    return cast
+
+
+def test_it_finishes_the_segments_last_step_and_answers_the_segments_that_are_left(world: World) -> None:
+    cast = answered(world)
+    segments = world.segments(cast)
+    assert world.process_output(cast.cast_id, segments) == segments[1:]
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.cost_usd, generation.points_spent) == ("completed", Decimal("0.02"), 59)
+    assert (generation.duration_ms, generation.task_token) == (30_000, None)
+
+
+def test_after_the_last_segment_none_is_left(world: World) -> None:
+    cast = world.cast("free", "free")
+    world.execute(cast)
+    assert list(world.process_output(cast.cast_id, world.segments(cast))) == []
+
+
+def test_doing_it_again_writes_nothing(world: World) -> None:
+    cast = answered(world)
+    segments = world.segments(cast)
+    first = world.process_output(cast.cast_id, segments)
+    before, writes = world.generation(cast, 0), len(world.store.writes)
+    world.clock.advance(60)
+    assert world.process_output(cast.cast_id, segments) == first
+    assert (world.generation(cast, 0), len(world.store.writes)) == (before, writes)
+
+
+def test_two_at_once_write_one_terminal_revision(world: World) -> None:
+    cast = answered(world)
+    segments = world.segments(cast)
+    world.store.meanwhile.append(lambda: world.process_output(cast.cast_id, segments))
+    assert world.process_output(cast.cast_id, segments) == segments[1:]
+    assert world.generation(cast, 0).revision == 4
+
+
+def test_a_new_token_meanwhile_does_not_disturb_it(world: World) -> None:
+    cast = answered(world)
+    world.store.meanwhile.append(lambda: world.execute(cast, token="t2"))
+    world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"), [(None, Decimal(0)), (Decimal("0.002"), Decimal("0.002"))], ids=["for nothing", "billed"]
+)
+def test_a_failed_step_is_written_and_the_machine_told(world: World, cost: Decimal | None, told: Decimal) -> None:
+    cast = answered(world, result=results.failed(JobFailed("No cats."), cost_usd=cost))
+    for _ in range(2):
+        with pytest.raises(StepEndedInFailure, match="JOB_FAILED: No cats."):
+            world.process_output(cast.cast_id, world.segments(cast))
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.failure) == ("failed", Failure("JOB_FAILED", "No cats."))
+    assert generation.cost_usd == told
+
+
+def test_a_failure_without_a_reason_has_one(world: World) -> None:
+    cast = answered(world, result=ToolResult("failed"))
+    with pytest.raises(StepEndedInFailure):
+        world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).failure == Failure("JOB_FAILED", "The provider gave no reason.")
+
+
+def test_a_rate_per_second_is_of_the_time_between_request_and_result(world: World) -> None:
+    cast = answered(world, "timed")
+    world.clock.advance(1000)  # the processing may be late
+    world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).cost_usd == Decimal("0.03")
+
+
+def test_the_providers_own_duration_and_figure_come_first(world: World) -> None:
+    cast = answered(world, "timed", text_result(duration_ms=2500))
+    world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).cost_usd == Decimal("0.0025")
+    cast = answered(world, "timed", text_result(duration_ms=2500, cost_usd=Decimal("0.7")))
+    world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).cost_usd == Decimal("0.7")
+
+
+@pytest.mark.parametrize(("cost", "told"), [(None, Decimal(0)), (Decimal("0.002"), Decimal("0.002"))])
+def test_a_tool_that_is_gone_costs_what_the_provider_says(world: World, cost: Decimal | None, told: Decimal) -> None:
+    world.store.create_tool(ACCOUNT, make_tool("own", "async", "0.5"))
+    cast = answered(world, "own", text_result(cost_usd=cost))
+    world.store.forget_tool(ACCOUNT, "own")
+    world.process_output(cast.cast_id, world.segments(cast))
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.cost_usd, generation.points_spent) == ("completed", told, 0)
+
+
+def test_a_step_without_a_result_is_not_finished(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast)
+    with pytest.raises(IllegalTransition):
+        world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).status == "processing"
+
+
+def test_a_step_that_was_never_begun_is_an_error(world: World) -> None:
+    with pytest.raises(GenerationNotFound):
+        world.process_output("c1", [Segment(0, 0, 1, 60)])
