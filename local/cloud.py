@@ -150,7 +150,7 @@ async def serve(port: int) -> None:
         mends.close_workers()  # a function that still runs would wait for a gateway that answers no more
 
     try:
-        await hypercorn(gateway(app.app, counts), config, shutdown_trigger=stopping)  # type: ignore[arg-type]
+        await hypercorn(gateway(app.app, counts), config, shutdown_trigger=stopping)
     finally:
         stop.set()
         await saving

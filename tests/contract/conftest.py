@@ -12,7 +12,6 @@ from spellcast.aws.documents import DocumentStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
-from spellcast.domain.identifiers import fingerprint
 from tests.contract.deployment import BUCKET, TABLE, deployed
 from tests.contract.stores import CATALOG, Cloud, Stores
 from tests.fakes.store import FakeStore
@@ -38,15 +37,6 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-
-        def add_fake_key(key: str, account_id: str) -> None:
-            fake.keys[fingerprint(key)] = account_id
-
-        return Stores("fake", fake, fake, fake, fake, add_fake_key, CATALOG)
+        return Stores("fake", fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
-
-    def add_key(key: str, account_id: str) -> None:
-        row = {"pk": f"KEY#{fingerprint(key)}", "sk": "KEY", "entity": "KEY", "accountId": account_id}
-        cloud.table.put(row)
-
-    return Stores("dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.access, add_key, CATALOG)
+    return Stores("dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.access, CATALOG)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,14 +23,13 @@ CATALOG = {tool.tool_id: tool for tool in (make_own_tool("built-in", "Built In")
 
 @dataclass(frozen=True)
 class Stores:
-    """The four ports of one store, and the one thing that only an operator writes: API keys."""
+    """The four ports of one store."""
 
     kind: str
     casts: CastStore
     spells: SpellStore
     tools: ToolStore
     access: AccessStore
-    add_key: Callable[[str, str], None]
     catalog: dict[str, Tool]
 
 

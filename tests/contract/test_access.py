@@ -18,7 +18,7 @@ SOON = (NOW + timedelta(seconds=60)).replace(microsecond=0)
 
 
 def test_a_key_leads_to_its_account(stores: Stores) -> None:
-    stores.add_key("a key", "alice")
+    stores.access.put_api_key(fingerprint("a key"), "alice")
     assert stores.access.find_account(fingerprint("a key")) == "alice"
     assert stores.access.find_account(fingerprint("another key")) is None
     assert stores.access.find_account("a key") is None

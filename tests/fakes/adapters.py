@@ -25,7 +25,9 @@ class FakeAdapter:
         self.on_execute: Callable[[Request], ToolResult] = lambda request: results.succeeded(
             "text", {"text": f"<{request.inputs.get('prompt', request.inputs.get('text', ''))}>"}
         )
-        self.on_start: Callable[[Request], Job] = lambda request: Job(f"job-{len(self.started)}", calls_back=request.tool.delivery_mode == "webhook")
+        self.on_start: Callable[[Request], Job] = lambda request: Job(
+            f"job-{len(self.started)}", calls_back=request.tool.delivery_mode == "webhook"
+        )
         self.on_poll: Callable[[str], ToolResult] = lambda run_id: ToolResult("processing", progress=0.5)
 
     def is_repeatable(self, request: Request) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Literal
 
 from spellcast.application.finalize_cost import interruption_of
@@ -116,6 +117,7 @@ class StepFunctions:
 
     # `MaxAttempts` of the definitions is 4 to 6; nothing here is killed more often than that.
     _ATTEMPTS = 5
+    _MOST_POLLS = 100
 
     def __init__(self, world: World, provider: Provider) -> None:
         self._world = world
@@ -131,9 +133,8 @@ class StepFunctions:
             interruption = self._execute_the_step(cast_id, remaining[0])
             if interruption is not None:
                 return self._settle(cast_id, interruption)
-            segments = remaining
             try:
-                remaining = list(self.again(lambda at=segments: self._world.process_output(cast_id, at)))
+                remaining = list(self.again(partial(self._world.process_output, cast_id, remaining)))
             except StepEndedInFailure as error:
                 return self._settle(cast_id, interruption_of(type(error).__name__, error.message))
         return self._settle(cast_id, None)
@@ -177,7 +178,7 @@ class StepFunctions:
             if request.tool.delivery_mode == "webhook" and run_id not in self._called:
                 self._called.add(run_id)
                 for _ in range(2):
-                    self.again(lambda at=request: self._call_back(at))
+                    self.again(partial(self._call_back, request))
         for generation_id in self._world.machine.polling:
             if generation_id not in self._polled:
                 self._polled.add(generation_id)
@@ -190,6 +191,6 @@ class StepFunctions:
 
     def _poll_the_job(self, polling: Polling) -> None:
         while not polling.finished:
+            assert polling.polls < self._MOST_POLLS, "the polling does not end"
             self._world.clock.advance(polling.wait_seconds)
-            state = polling
-            polling = self.again(lambda at=state: self._world.poll_job(at))
+            polling = self.again(partial(self._world.poll_job, polling))

@@ -13,7 +13,7 @@ import pytest
 from spellcast import bootstrap
 from spellcast.domain.identifiers import fingerprint
 from spellcast.observability import logger
-from tests.contract.deployment import BUCKET, REGION, TABLE, deployed, properties, session
+from tests.contract.deployment import BUCKET, REGION, TABLE, deployed, session
 from tests.functions.neighbours import Neighbours, neighbourhood
 from tests.functions.scene import (
     ACCOUNT,
@@ -23,6 +23,7 @@ from tests.functions.scene import (
     SECRETS,
     SIGNING_KEY,
     Scene,
+    secrets_manager,
 )
 
 BUS = "spellcast-test"
@@ -35,9 +36,7 @@ def loopback() -> Iterator[Neighbours]:
 
 
 @pytest.fixture
-def scene(
-    loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Scene]:
+def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Scene]:
     loopback.reset()
     environment = {
         "SPELLCAST_STAGE": "test",
@@ -55,20 +54,19 @@ def scene(
         "SPELLCAST_ALLOW_LOOPBACK": "true",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL_SFN": loopback.url,
+        "AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.url,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     # The service models are read once; the clients are the function's own.
-    monkeypatch.setattr(boto3.session, "Session", session)
+    shared = session()
+    monkeypatch.setattr(boto3.session, "Session", lambda: shared)
     log = io.StringIO()
     with deployed() as (dynamodb, s3):
         restart = _restarter(log)
         restart()
-        sqs = session().client("sqs")
-        scene = Scene(dynamodb, s3, sqs, _wired_queues(), loopback, log, restart)
-        scene.table.put(
-            {"pk": f"KEY#{fingerprint(API_KEY)}", "sk": "KEY", "entity": "KEY", "accountId": ACCOUNT}
-        )
+        scene = Scene(dynamodb, s3, loopback, log, restart)
+        scene.access.put_api_key(fingerprint(API_KEY), ACCOUNT)
         _create_secrets(loopback.url)
         yield scene
         restart()
@@ -93,21 +91,6 @@ def _restarter(log: io.StringIO) -> Callable[[], None]:
 
 
 def _create_secrets(provider_url: str) -> None:
-    client = session().client("secretsmanager")
     provider = json.dumps({"url": provider_url, "key": PROVIDER_KEY, "webhookSecret": PROVIDER_WEBHOOK_SECRET})
     for name, value in (("callback-signing", SIGNING_KEY), ("comfyui", provider), ("replicate", provider)):
-        client.create_secret(Name=f"spellcast/test/{name}", SecretString=value)
-
-
-def _wired_queues() -> dict[str, str]:
-    """The bus with the template's rule for webhooks, and a queue that gets everything."""
-    sqs, events = session().client("sqs"), session().client("events")
-    events.create_event_bus(Name=BUS)
-    patterns = {"webhooks": properties("WebhookRule")["EventPattern"], "all": {"source": ["spellcast"]}}
-    urls = {}
-    for name, pattern in patterns.items():
-        urls[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        events.put_rule(Name=name, EventBusName=BUS, EventPattern=json.dumps(pattern))
-        events.put_targets(Rule=name, EventBusName=BUS, Targets=[{"Id": name, "Arn": arn}])
-    return urls
+        secrets_manager().create_secret(Name=f"spellcast/test/{name}", SecretString=value)

@@ -1,4 +1,4 @@
-"""What moto cannot play: Step Functions, the WebSocket's connections, providers and casters' receivers.
+"""What moto cannot play: Step Functions, the bus, the WebSocket's connections, providers and casters' receivers.
 
 One small server on loopback, which remembers what it was asked.
 """
@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass
 class Neighbours:
-    """`answers` are statuses and JSON by path; Step Functions and connections answer by themselves."""
+    """`answers` are statuses and JSON by path; Step Functions, the bus and connections answer by themselves."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Neighbours:
         self.answered.clear()
 
     def told(self, action: str) -> list[Any]:
-        """What Step Functions was told by this action."""
+        """What Step Functions and the bus were told by this action."""
         return [item.json for item in self.asked if item.headers.get("x-amz-target", "").endswith(f".{action}")]
 
     def posts(self, connection_id: str) -> list[Any]:
@@ -66,6 +66,9 @@ class Neighbours:
                     return 400, {"__type": "ExecutionAlreadyExists", "message": "it exists"}
                 self.started.add(asked.json["name"])
                 return 200, {"executionArn": "arn:aws:states:us-east-1:123456789012:execution:x:y", "startDate": 0}
+            case "PutEvents":
+                entries = [{"EventId": str(number)} for number, _ in enumerate(asked.json["Entries"])]
+                return 200, {"FailedEntryCount": 0, "Entries": entries}
             case "SendTaskSuccess" | "SendTaskFailure":
                 if asked.json["taskToken"] in self.answered:
                     return 400, {"__type": "TaskTimedOut", "message": "it was answered"}
@@ -87,6 +90,8 @@ def neighbourhood() -> Iterator[Neighbours]:
             self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
+            if status == 410:
+                self.send_header("x-amzn-errortype", "GoneException")
             self.end_headers()
             self.wfile.write(content)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ from spellcast.aws.table import Table
 from spellcast.domain.casts import Cast
 from spellcast.domain.generations import Generation
 from spellcast.domain.spells import Spell, SpellVersion
-from tests.contract.deployment import BUCKET, ROOT, TABLE
+from tests.contract.deployment import BUCKET, ROOT, TABLE, properties, session
 from tests.functions.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 ACCOUNT = "acct-5f21"
 CAST = "0d9c1c5c6b7f4e7f9d1a2b3c4d5e6f70"
@@ -71,6 +72,22 @@ def load_event(name: str) -> dict[str, Any]:
     return event
 
 
+@cache
+def secrets_manager() -> SecretsManagerClient:
+    """moto's, or that of nobody outside of a scene."""
+    return session().client("secretsmanager")
+
+
+def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
+    """EventBridge's and Lambda's rule for patterns of plain values."""
+    return all(
+        isinstance(event.get(key), dict) and matches(wanted, event[key])
+        if isinstance(wanted, dict)
+        else event.get(key) in wanted
+        for key, wanted in pattern.items()
+    )
+
+
 def now() -> datetime:
     """To the millisecond, as records keep it."""
     moment = datetime.now(UTC)
@@ -83,8 +100,6 @@ class Scene:
 
     dynamodb: DynamoDBClient
     s3: S3Client
-    sqs: SQSClient
-    queues: dict[str, str]
     neighbours: Neighbours
     log: StringIO
     restart: Callable[[], None]
@@ -179,16 +194,15 @@ class Scene:
         items = self.dynamodb.scan(TableName=TABLE)["Items"]
         return sorted((dict(item) for item in items), key=str)
 
-    def received(self, queue: str) -> list[Any]:
-        """The messages of a queue, which then has none."""
-        found: list[Any] = []
-        while True:
-            messages = self.sqs.receive_message(QueueUrl=self.queues[queue], MaxNumberOfMessages=10).get("Messages", [])
-            if not messages:
-                return found
-            found += [json.loads(message["Body"]) for message in messages]
-            for message in messages:
-                self.sqs.delete_message(QueueUrl=self.queues[queue], ReceiptHandle=message["ReceiptHandle"])
+    def published(self, rule: str | None = None) -> list[Any]:
+        """The events that were put on the bus, or those of them that a rule of the template matches."""
+        entries = [entry for put in self.neighbours.told("PutEvents") for entry in put["Entries"]]
+        events = [
+            {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
+            for entry in entries
+            if entry["EventBusName"] == "spellcast-test"
+        ]
+        return [event for event in events if rule is None or matches(properties(rule)["EventPattern"], event)]
 
     def entries(self) -> list[dict[str, Any]]:
         """The log's lines."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,22 +19,10 @@ import pytest
 from botocore.config import Config
 
 from local import stack
+from tests.ports import free_port
 
 TEMPLATE = Path(__file__).parent / "fixture" / "template.yaml"
 MENDS = tuple(re.findall(r'^@mend\("([a-z-]+)"\)', (stack.ROOT / "local" / "mends.py").read_text(), re.MULTILINE))
-
-
-def free_port() -> int:
-    """A port with a free one after it: the demo provider's place."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 @dataclass

@@ -34,7 +34,8 @@ from spellcast.domain.errors import (
 )
 from spellcast.domain.results import ToolResult
 from spellcast.ports.adapter import ProviderConfig, Request
-from tests.local.conftest import free_port, until
+from tests.local.conftest import until
+from tests.ports import free_port
 
 COMFY, FLUX, UPSCALER = "comfyui-text-to-image", "replicate-flux-schnell", "replicate-clarity-upscaler"
 TOOLS = built_in_tools()

@@ -18,7 +18,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from local import stack
-from tests.local.conftest import Cloud, free_port, until
+from tests.local.conftest import Cloud, until
+from tests.ports import free_port
 
 
 def get(cloud: Cloud, path: str, **headers: str) -> Any:

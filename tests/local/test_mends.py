@@ -16,7 +16,8 @@ import pytest
 from websockets.sync.client import connect
 
 from local import stack
-from tests.local.conftest import MENDS, Cloud, free_port, until
+from tests.local.conftest import MENDS, Cloud, until
+from tests.ports import free_port
 
 TOY = "arn:aws:lambda:us-east-1:000000000000:function:toy"
 CALLBACK = "arn:aws:states:::lambda:invoke.waitForTaskToken"

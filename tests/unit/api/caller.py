@@ -23,6 +23,8 @@ from spellcast.outbound.guard import check_url
 from tests.fakes.world import ACCOUNT, World
 
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
+# API Gateway takes at most 6 MB from a function and answers 5xx otherwise.
+MAX_ANSWER_BYTES = 6 * 1024 * 1024
 # Powertools reads the files of the page at /docs without closing them.
 unclosed_files = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json"), ("GET", "/docs")}

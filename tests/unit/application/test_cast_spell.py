@@ -22,14 +22,16 @@ def world() -> World:
     return World()
 
 
-def a_spell(world: World, *tools: str, account: str = ACCOUNT, name: str = "A spell", visibility: Any = "private") -> Spell:
+def a_spell(
+    world: World, *tools: str, account: str = ACCOUNT, name: str = "A spell", visibility: Any = "private"
+) -> Spell:
     steps = [{"toolIdentifier": tool} for tool in tools or ("free",)]
     spell: Spell = world.create_spell(account, name, visibility, {"steps": steps})[0]
     return spell
 
 
-def order(spell: Spell, **more: Any) -> CastOrder:
-    return CastOrder(**{"spell": spell.spell_id, "fingerprint": "f", **more})
+def order(of: Spell, /, **more: Any) -> CastOrder:
+    return CastOrder(**{"spell": of.spell_id, "fingerprint": "f", **more})
 
 
 def casts_written(world: World) -> list[Cast]:

@@ -51,9 +51,7 @@ def token_of(world: World) -> str:
 # --- a result is applied once ---
 
 
-@pytest.mark.parametrize(
-    "result", [text_result(), results.failed(JobFailed("No."))], ids=["succeeded", "failed"]
-)
+@pytest.mark.parametrize("result", [text_result(), results.failed(JobFailed("No."))], ids=["succeeded", "failed"])
 def test_a_result_is_stored_and_the_segment_answered(world: World, result: ToolResult) -> None:
     cast, generation_id = waiting(world)
     world.clock.advance(7)
@@ -223,7 +221,9 @@ def test_the_bill_of_a_job_that_timed_out_is_added(world: World) -> None:
     assert world.cast_of(cast).cost_usd == Decimal("0.007")
 
 
-@pytest.mark.xfail(strict=True, reason="contract I3, I5: a result that comes between verdict and terminal revision is lost")
+@pytest.mark.xfail(
+    strict=True, reason="contract I3, I5: a result that comes between verdict and terminal revision is lost"
+)
 def test_the_bill_that_comes_after_the_verdict_and_before_its_record_is_added(world: World) -> None:
     cast, generation_id = waiting(world)
     world.clock.advance(world.segments(cast)[0].timeout_seconds)
@@ -250,7 +250,7 @@ def test_two_identical_callbacks_are_one(world: World) -> None:
 
 
 def test_a_callback_that_reports_progress_is_passed_on_and_not_stored(world: World) -> None:
-    cast, generation_id = waiting(world)
+    cast, _generation_id = waiting(world)
     writes = len(world.store.writes)
     world.receive_callback(token_of(world), SIGNATURE, b'{"status":"running","progress":0.47}')
     ((account, message),) = world.announcer.pushed
@@ -385,7 +385,15 @@ def test_an_events_faults_are_all_named(changes: Document, paths: list[str]) -> 
     assert [fault.path for fault in caught.value.faults] == paths
 
 
-JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.lists(st.integers()) | st.just({})
+JSON: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.lists(st.integers())
+    | st.just({})
+)
 
 
 @given(st.dictionaries(st.sampled_from(["generationId", "status", "type", "data", "costUsd", "error"]), JSON))

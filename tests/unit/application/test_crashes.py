@@ -58,7 +58,9 @@ class Run:
         assert all(count == 1 for count in asked.values()), self.told
         for generation in self.generations:
             revisions = [
-                item for item in writes if isinstance(item, Generation) and item.generation_id == generation.generation_id
+                item
+                for item in writes
+                if isinstance(item, Generation) and item.generation_id == generation.generation_id
             ]
             assert [item.is_terminal for item in revisions].count(True) == 1, self.told
             assert [item.revision for item in revisions] == sorted({item.revision for item in revisions}), self.told
@@ -80,7 +82,7 @@ def calls_of(tools: tuple[str, ...], derived: bool) -> list[str]:
 
 
 def unknowable(calls: list[str]) -> set[tuple[int, When]]:
-    """The kills after which nobody knows whether the provider was asked: from the reservation to the answer's record."""
+    """Where nobody knows whether the provider was asked: from the reservation to the record of the answer."""
     moments: set[tuple[int, When]] = set()
     for asked, name in enumerate(calls):
         reserved = asked - (2 if calls[asked - 1] == "FakeSecrets.callback_signing_key" else 1)

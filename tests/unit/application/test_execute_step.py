@@ -644,7 +644,9 @@ def test_an_answer_that_comes_after_its_step_was_given_up_adds_its_cost(world: W
     assert world.process(cast).cost_usd == Decimal("0.01")
 
 
-@pytest.mark.xfail(strict=True, reason="contract I6: a job accepted after its cast was closed is neither kept nor stopped")
+@pytest.mark.xfail(
+    strict=True, reason="contract I6: a job accepted after its cast was closed is neither kept nor stopped"
+)
 def test_a_job_that_was_accepted_after_its_cast_was_closed_is_cancelled(world: World) -> None:
     cast = world.cast("polled")
 
@@ -684,7 +686,9 @@ def test_a_step_in_place_whose_result_came_over_the_bus_is_finished_with_it(worl
     assert world.machine.answers["t2"] == f"{cast.cast_id}.1.1"
 
 
-@pytest.mark.xfail(strict=True, reason="an adapter that answers `processing` for an immediate tool crashes the invocation")
+@pytest.mark.xfail(
+    strict=True, reason="an adapter that answers `processing` for an immediate tool crashes the invocation"
+)
 def test_an_immediate_answer_that_is_not_final_is_a_fault_of_the_adapter(world: World) -> None:
     world.adapter.on_execute = lambda request: ToolResult("processing")
     cast = world.cast("paid")
@@ -705,7 +709,9 @@ def test_a_defect_of_an_adapter_while_it_looks_for_a_job_is_no_news(world: World
 
 def inputs_of(world: World, *documents: Document) -> list[Document]:
     """What the provider was given for each step of a spell."""
-    steps = [{"id": f"n{position}", "toolIdentifier": "free", **document} for position, document in enumerate(documents)]
+    steps = [
+        {"id": f"n{position}", "toolIdentifier": "free", **document} for position, document in enumerate(documents)
+    ]
     spell, _, _ = world.create_spell(ACCOUNT, "spell", "private", {"steps": steps})
     cast: Cast = world.cast_spell(ACCOUNT, CastOrder(spell=spell.spell_id, fingerprint="f", inputs={"prompt": "p"}))[0]
     world.execute(cast)

@@ -48,9 +48,7 @@ def test_its_progress_is_passed_on_and_not_stored(world: World) -> None:
     assert len(world.store.writes) == writes
 
 
-@pytest.mark.parametrize(
-    "result", [text_result(), results.failed(JobFailed("No."))], ids=["succeeded", "failed"]
-)
+@pytest.mark.parametrize("result", [text_result(), results.failed(JobFailed("No."))], ids=["succeeded", "failed"])
 def test_a_job_that_is_over_completes_the_step(world: World, result: ToolResult) -> None:
     cast, polling = started(world)
     world.adapter.on_poll = lambda run_id: result
@@ -99,6 +97,7 @@ def test_row_11_a_job_is_awaited_until_its_deadline_and_then_given_up(world: Wor
     begun = world.clock.now()
     while not polling.finished:
         assert not world.adapter.cancelled
+        assert world.clock.now() <= world.generation(cast, 0).deadline_at
         world.clock.advance(polling.wait_seconds)
         polling = world.poll_job(polling)
     assert 900 <= (world.clock.now() - begun).total_seconds() <= 901

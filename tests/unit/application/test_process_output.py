@@ -74,7 +74,7 @@ def test_a_new_token_meanwhile_does_not_disturb_it(world: World) -> None:
 def test_a_failed_step_is_written_and_the_machine_told(world: World, cost: Decimal | None, told: Decimal) -> None:
     cast = answered(world, result=results.failed(JobFailed("No cats."), cost_usd=cost))
     for _ in range(2):
-        with pytest.raises(StepEndedInFailure, match="JOB_FAILED: No cats."):
+        with pytest.raises(StepEndedInFailure, match=r"^JOB_FAILED: No cats\.$"):
             world.process_output(cast.cast_id, world.segments(cast))
     generation = world.generation(cast, 0)
     assert (generation.status, generation.failure) == ("failed", Failure("JOB_FAILED", "No cats."))

@@ -14,12 +14,13 @@ from tests.fakes.records import GENERATION_ID, in_seconds
 def polls_until(deadline_at: datetime) -> list[float]:
     """The seconds after the start at which a job that never ends is asked after."""
     polling, now, moments = Polling(GENERATION_ID), START, []
-    while True:
+    for _ in range(1000):
         now += timedelta(seconds=polling.wait_seconds)
         moments.append((now - START).total_seconds())
         if now >= deadline_at:
             return moments
         polling = polling.next(0, deadline_at, now)
+    raise AssertionError("the polling does not end")
 
 
 def test_the_waits_grow_to_thirty_seconds_and_stay_there() -> None:

@@ -20,8 +20,8 @@ def canonical(document: object) -> str:
 
 
 def from_text(text: str | bytes) -> Any:
-    """Strict JSON. Raises ValueError for everything else, NaN and the infinities included."""
-    return json.loads(text, parse_constant=_refuse_constant)
+    """Strict JSON in UTF-8. Raises ValueError for everything else, NaN and the infinities included."""
+    return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse_constant)
 
 
 def _refuse_constant(name: str) -> None:

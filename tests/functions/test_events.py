@@ -1,0 +1,116 @@
+"""Every function has events and tests, and every event is one that the deployment would send."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spellcast import bootstrap
+from spellcast.domain.casts import Cast
+from spellcast.domain.generations import Generation
+from tests.contract.deployment import ROOT, properties, stored_rows, template
+from tests.functions.scene import Scene, load_event, matches
+
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+EVENTS = sorted(path.stem for path in (ROOT / "events").iterdir())
+TASKS = {"Execute the step": "execute_step", "Process the output": "process_output"}
+
+
+def of(*functions: str) -> list[str]:
+    """The events of these functions."""
+    return [name for name in EVENTS if name.partition(".")[0] in functions]
+
+
+def routes(protocol: str) -> set[str]:
+    """The route keys of the template's HTTP or WebSocket API."""
+    return {
+        resource["Properties"]["RouteKey"]
+        for resource in template()["Resources"].values()
+        if resource["Type"] == "AWS::ApiGatewayV2::Route" and resource["Properties"]["ApiId"] == {"Ref": protocol}
+    }
+
+
+def test_functions_events_and_tests_correspond() -> None:
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"events"}
+    assert len(FUNCTIONS) == 10
+    assert tests == set(FUNCTIONS)
+    assert {name.partition(".")[0] for name in EVENTS} == set(FUNCTIONS)
+    assert all(path.suffix == ".json" for path in (ROOT / "events").iterdir())
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_is_used_by_its_functions_tests(name: str) -> None:
+    source = Path(__file__).with_name(f"test_{name.partition('.')[0]}.py").read_text("utf-8")
+    assert f'"{name}"' in source
+
+
+@pytest.mark.parametrize("name", of("cast_api", "complete_job"))
+def test_http_events_come_by_a_route_of_the_template(name: str) -> None:
+    event = load_event(name)
+    if "detail-type" in event:
+        return
+    assert event["version"] == properties("CastApiIntegration")["PayloadFormatVersion"] == "2.0"
+    assert event["routeKey"] in routes("HttpApi")
+    assert event["routeKey"] == ("$default" if name.startswith("cast_api.") else "POST /v1/completions/{token}")
+    assert all(header == header.lower() for header in event["headers"])
+
+
+@pytest.mark.parametrize("name", of("websocket", "authorize"))
+def test_websocket_events_come_by_a_route_of_the_template(name: str) -> None:
+    assert load_event(name)["requestContext"]["routeKey"] in routes("WebSocketApi")
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("complete_job.job_completed", "JobCompletedRule"), ("finalize_cost.execution_aborted", "CastStoppedRule")],
+)
+def test_bus_events_match_the_templates_rules(name: str, rule: str) -> None:
+    event, pattern = load_event(name), json.loads(json.dumps(properties(rule)["EventPattern"]))
+    if "stateMachineArn" in pattern.get("detail", {}):
+        pattern["detail"]["stateMachineArn"] = [event["detail"]["stateMachineArn"]]
+    assert matches(pattern, event)
+    assert not matches(pattern, {**event, "detail-type": "Another"})
+
+
+@pytest.mark.parametrize("name", of("send_webhook"))
+def test_queued_events_match_the_rule_that_queues_them(name: str) -> None:
+    for record in load_event(name)["Records"]:
+        assert matches(properties("WebhookRule")["EventPattern"], json.loads(record["body"]))
+
+
+@pytest.mark.parametrize("name", of("notify"))
+def test_stream_records_pass_the_templates_filter_and_are_what_the_store_writes(scene: Scene, name: str) -> None:
+    (stream_filter,) = properties("NotifyStream")["FilterCriteria"]["Filters"]
+    pattern = json.loads(stream_filter["Pattern"])
+    for record in load_event(name)["Records"]:
+        assert matches(pattern, record)
+        assert not matches(pattern, {**record, "eventName": "REMOVE"})
+        image = record["dynamodb"]["NewImage"]
+        written = bootstrap.parts().written(image)
+        if isinstance(written, Cast):
+            scene.casts.create_cast(written)
+        elif isinstance(written, Generation):
+            scene.casts.save_generation(written, None)
+        else:
+            scene.access.put_connection(written)
+        assert image in stored_rows(scene.dynamodb)
+
+
+@pytest.mark.parametrize("name", of("execute_step", "process_output", "finalize_cost"))
+def test_the_machine_sends_what_its_events_hold(name: str) -> None:
+    machine = json.loads((ROOT / "statemachine" / "cast_spell.asl.json").read_text("utf-8"))
+    event = load_event(name)
+    if "detail-type" in event:
+        return
+    payloads = [
+        set(machine["States"][task]["Arguments"]["Payload"])
+        for task, function in TASKS.items()
+        if name.startswith(function)
+    ]
+    if name.startswith("finalize_cost"):
+        caught = machine["States"]["Execute the step"]["Catch"][0]["Output"]
+        payloads = [set(machine["States"]["Finalize the cost"]["Arguments"]["Payload"]), set(caught)]
+        assert "error" not in event or set(event["error"]) == set(caught["error"])
+    assert set(event) in payloads

@@ -1,0 +1,73 @@
+"""A cast is closed once, whoever asks for it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from functions.finalize_cost import app
+from spellcast.domain.errors import CastNotFound
+from spellcast.domain.results import succeeded
+from tests.functions.scene import CAST, Scene, load_event
+
+PICTURE = succeeded("image", {"images": [{"url": "https://x.example/fox.png"}]})
+
+
+def twice(scene: Scene, event: dict[str, Any]) -> dict[str, Any]:
+    """The answer to both, when the second has changed nothing."""
+    answer = app.lambda_handler(event, None)
+    before = scene.rows()
+    scene.restart()
+    assert app.lambda_handler(event, None) == answer
+    assert scene.rows() == before
+    assert {entry.get("castId") for entry in scene.entries()} == {CAST}
+    return answer
+
+
+def test_a_cast_whose_steps_are_done_is_completed_with_their_exact_sum(scene: Scene) -> None:
+    scene.add_cast()
+    for step_index, cost in enumerate(("0.1", "0.2", "0.0000004")):
+        scene.add_generation(step_index, status="completed", cost_usd=Decimal(cost), result=PICTURE)
+    assert twice(scene, load_event("finalize_cost.completed")) == {"castId": CAST, "status": "completed"}
+    cast = scene.cast()
+    assert (cast.status, cast.cost_usd) == ("completed", Decimal("0.3000004"))
+    assert cast.outputs == {"images": [{"url": "https://x.example/fox.png"}]}
+    assert cast.step_generation_ids == tuple(f"{CAST}.{number}.1" for number in range(3))
+
+
+def test_a_step_that_timed_out_fails_the_cast_with_its_place(scene: Scene) -> None:
+    scene.add_cast()
+    scene.add_generation(0, status="completed", result=PICTURE)
+    scene.add_generation(1)
+    assert twice(scene, load_event("finalize_cost.timed_out"))["status"] == "failed"
+    failure = scene.cast().failure
+    assert failure is not None
+    assert (failure.code, failure.step_index, failure.generation_id) == ("TIMED_OUT", 1, f"{CAST}.1.1")
+    assert scene.generation(1).status == "failed"
+
+
+def test_a_machine_that_was_stopped_closes_its_cast_and_open_steps(scene: Scene) -> None:
+    scene.add_cast()
+    scene.add_generation(0, status="completed", cost_usd=Decimal("0.1"), result=PICTURE)
+    scene.add_generation(1, result=succeeded("image", {}, cost_usd=Decimal("0.2")))
+    scene.add_generation(2)
+    assert twice(scene, load_event("finalize_cost.execution_aborted"))["status"] == "failed"
+    cast = scene.cast()
+    assert cast.failure is not None
+    assert (cast.failure.code, cast.failure.step_index, cast.cost_usd) == ("CAST_INTERRUPTED", 2, Decimal("0.3"))
+    assert (scene.generation(1).status, scene.generation(2).status) == ("completed", "failed")
+
+
+def test_a_cast_that_was_closed_before_its_machine_ended_stays_as_it_is(scene: Scene) -> None:
+    scene.add_cast(status="completed", cost_usd=Decimal("0.5"))
+    before = scene.rows()
+    assert twice(scene, load_event("finalize_cost.execution_aborted"))["status"] == "completed"
+    assert scene.rows() == before
+
+
+@pytest.mark.parametrize("name", ["finalize_cost.completed", "finalize_cost.execution_aborted"])
+def test_a_cast_that_does_not_exist_is_an_error_of_the_function(scene: Scene, name: str) -> None:
+    with pytest.raises(CastNotFound):
+        app.lambda_handler(load_event(name), None)
