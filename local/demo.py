@@ -55,8 +55,11 @@ def run(outputs: Mapping[str, str], directory: Path) -> int:
         with connect(ticket["url"]) as socket:
             _say(f"Casting “{spell['name']}” ({spell['slug']}): {', '.join(_step_names(spell))}\n")
             cast = _post(api, "/v1/casts", {"spell": spell["spellId"], "inputs": INPUTS})
-            for line in _live(iter(lambda: json.loads(socket.recv(PATIENCE)), None), cast):
-                _say(line)
+            try:
+                for line in _live(iter(lambda: json.loads(socket.recv(PATIENCE)), None), cast):
+                    _say(line)
+            except TimeoutError:
+                _say(f"Nothing was heard of the cast for {PATIENCE:.0f} s; this is how it stands:")
         finished = api.get(f"/v1/casts/{cast['castId']}").raise_for_status().json()
         _show(finished, _keep_pictures(api, finished, directory))
     return 0 if finished["status"] == "completed" else 1
@@ -119,7 +122,8 @@ def _show(cast: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
         _say(f"  {generation['toolDisplayName']:<24}|{bar}| {end - begin:6.2f} s  {generation['status']}")
     _say("\nOutputs")
     for generation in cast["generations"]:
-        shown = pictures.get(generation["generationId"]) or generation["outputs"].get("text", "–")
+        made = generation["outputs"]
+        shown = pictures.get(generation["generationId"]) or (made.get("text", "–") if isinstance(made, dict) else made)
         _say(f"  {generation['toolDisplayName']:<24} {shown}")
     _say("\nCost")
     for generation in cast["generations"]:

@@ -7,15 +7,16 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.api.completions import answer_callback
-from spellcast.application.complete_job import parse_completion
-from spellcast.observability import logger
+from spellcast.domain.completions import parse_completion
+from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
-    """An HTTP request is answered; an event that cannot be applied is logged, since nobody waits for it."""
+    """An HTTP request is answered; an event that cannot be applied raises, and ends in the dead-letter queue."""
     if "detail-type" in event:
         apply_event(event["detail"])
         return None
+    begin()
     body = event.get("body") or ""
     content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
     return answer_callback(
@@ -26,6 +27,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
 def apply_event(detail: dict[str, Any]) -> None:
     """`{generationId, status, type?, data?, costUsd?, error?}`."""
     generation_id, result = parse_completion(detail)
-    logger().append_keys(castId=generation_id.partition(".")[0], generationId=generation_id)
+    begin(castId=generation_id.partition(".")[0], generationId=generation_id)
     bootstrap.complete_job()(generation_id, result)
     logger().info("Applied a completion from the bus", status=result.status)

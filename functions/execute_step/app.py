@@ -6,12 +6,12 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.domain.segments import Segment
-from spellcast.observability import logger
+from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> None:
     """`{castId, segment, taskToken}`."""
-    logger().append_keys(castId=event["castId"])
+    begin(castId=event["castId"])
     segment = Segment(*event["segment"])
     logger().info("Executing the step", segment=list(segment))
     bootstrap.execute_step()(event["castId"], segment, event["taskToken"])

@@ -8,7 +8,7 @@ from spellcast import bootstrap
 from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import documents
 from spellcast.domain.results import Failure
-from spellcast.observability import logger
+from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     else:
         cast_id = event["castId"]
         interruption = interruption_of(**event["error"]) if "error" in event else None
-    logger().append_keys(castId=cast_id)
+    begin(castId=cast_id)
     cast = bootstrap.finalize_cost()(cast_id, interruption)
     logger().info("Closed the cast", status=cast.status, costUsd=str(cast.cost_usd))
     return {"castId": cast_id, "status": cast.status}

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from spellcast import bootstrap
-from spellcast.observability import logger
+from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Records in order; those from the first failure on are delivered again."""
     for record in event["Records"]:
-        written = bootstrap.parts().written(record["dynamodb"]["NewImage"])
+        keys = record["dynamodb"]["Keys"]
+        begin(castId=keys["pk"]["S"].removeprefix("CAST#"), row=keys["sk"]["S"])
         try:
-            bootstrap.notify()(written)
+            bootstrap.notify()(bootstrap.parts().written(record["dynamodb"]["NewImage"]))
         except Exception:
             logger().exception("A revision could not be announced; the stream delivers it again")
             return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}

@@ -6,13 +6,13 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.domain.polling import Polling
-from spellcast.observability import logger
+from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`{generationId, polls, misses, waitSeconds}`, answered with the same and whether it is finished."""
     polling = Polling.parse(event)
-    logger().append_keys(castId=polling.generation_id.partition(".")[0], generationId=polling.generation_id)
+    begin(castId=polling.generation_id.partition(".")[0], generationId=polling.generation_id)
     following = bootstrap.poll_job()(polling)
     logger().info("Polled the job", polls=following.polls, finished=following.finished)
     return following.to_document()

@@ -7,7 +7,7 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.domain import documents
 from spellcast.domain.errors import SpellcastError
-from spellcast.observability import logger
+from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     failures = []
     for record in event["Records"]:
         cast_id = documents.from_text(record["body"])["detail"]["castId"]
-        logger().append_keys(castId=cast_id)
+        begin(castId=cast_id)
         try:
             bootstrap.send_webhook()(cast_id)
         except SpellcastError as error:

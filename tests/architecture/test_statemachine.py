@@ -79,8 +79,20 @@ def test_a_task_is_retried_for_named_errors(name: str, state: State) -> None:
     assert state.get("Retry"), name
     for retry in state["Retry"]:
         assert retry["ErrorEquals"]
-        assert not {"States.ALL", "States.TaskFailed"} & set(retry["ErrorEquals"])
-        assert 0 < retry["MaxAttempts"] <= 6
+        assert "States.ALL" not in retry["ErrorEquals"]
+        # No attempts: what is named here is not tried again, whatever the next lists say.
+        assert 0 <= retry["MaxAttempts"] <= 6
+
+
+def test_a_refused_segment_is_not_executed_again() -> None:
+    """`SendTaskFailure` fails the task with a code of ours, which `States.TaskFailed` would match."""
+    retried = {error for retry in states(FILES[0])["Execute the step"]["Retry"] for error in retry["ErrorEquals"]}
+    assert "States.TaskFailed" not in retried
+
+
+def test_a_failed_step_is_not_processed_again() -> None:
+    first = states(FILES[0])["Process the output"]["Retry"][0]
+    assert (first["ErrorEquals"], first["MaxAttempts"]) == (["StepEndedInFailure"], 0)
 
 
 @each("Task")

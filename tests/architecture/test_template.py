@@ -203,12 +203,8 @@ def test_machines_are_where_the_functions_look_for_them(prod: Resources) -> None
     names = {name: spec["StateMachineName"] for name, spec in machines(prod).items()}
     for spec in functions(prod).values():
         variables = spec["Environment"]["Variables"]
-        assert variables["SPELLCAST_CAST_MACHINE"]["Fn::Sub"].endswith(
-            f":stateMachine:{names['CastMachine']}"
-        )
-        assert variables["SPELLCAST_POLL_MACHINE"]["Fn::Sub"].endswith(
-            f":stateMachine:{names['PollMachine']}"
-        )
+        assert variables["SPELLCAST_CAST_MACHINE"]["Fn::Sub"].endswith(f":stateMachine:{names['CastMachine']}")
+        assert variables["SPELLCAST_POLL_MACHINE"]["Fn::Sub"].endswith(f":stateMachine:{names['PollMachine']}")
     mentioned = re.findall(r":stateMachine:([\w-]+)", str(list(allowed(prod))))
     assert set(mentioned) == set(names.values())
 
@@ -254,9 +250,7 @@ def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources
 
 
 def test_every_log_group_is_kept_for_a_limited_time(resources: Callable[..., Resources]) -> None:
-    groups = of_type(
-        resources("dev", LogRetentionDays="3", WebSocketAccessLogs="true"), "AWS::Logs::LogGroup"
-    )
+    groups = of_type(resources("dev", LogRetentionDays="3", WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
     assert len(groups) == 14
     assert {str(spec.get("RetentionInDays")) for spec in groups.values()} == {"3"}
 
@@ -384,9 +378,7 @@ def test_every_function_that_a_rule_invokes_keeps_what_it_failed_on(prod: Resour
     targets = {referred(target["Arn"]) for spec in rules for target in spec["Targets"]}
     invoked = of_type(prod, "AWS::Lambda::EventInvokeConfig").values()
     configured = {referred(spec["FunctionName"]): spec for spec in invoked}
-    assert (
-        set(configured) == targets & set(functions(prod)) == {"CompleteJobFunction", "FinalizeCostFunction"}
-    )
+    assert set(configured) == targets & set(functions(prod)) == {"CompleteJobFunction", "FinalizeCostFunction"}
     for name, spec in configured.items():
         assert spec["MaximumRetryAttempts"] == 2
         assert_may_send(prod, name, spec["DestinationConfig"]["OnFailure"]["Destination"])
@@ -443,9 +435,7 @@ def test_the_table_streams_expires_and_encrypts(prod: Resources) -> None:
 
 
 @pytest.mark.parametrize(("stage", "protected"), [("prod", True), ("dev", False), ("local", False)])
-def test_the_table_of_prod_is_protected(
-    resources: Callable[..., Resources], stage: str, protected: bool
-) -> None:
+def test_the_table_of_prod_is_protected(resources: Callable[..., Resources], stage: str, protected: bool) -> None:
     table = resources(stage)["Table"]["Properties"]
     assert table["DeletionProtectionEnabled"] is protected
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": protected}

@@ -174,10 +174,7 @@ class TestGenerations:
         assert stores.casts.get_generation(name) is None
 
     @pytest.mark.parametrize("alias", ["{}.00.1", "{}.0.01", "{}.٠.١"])
-    def test_a_generation_has_one_id(self, stores: Stores, alias: str, request: pytest.FixtureRequest) -> None:
-        if stores.kind == "dynamodb":
-            reason = "identifiers.parse_generation_id takes leading zeros and other scripts' digits"
-            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    def test_a_generation_has_one_id(self, stores: Stores, alias: str) -> None:
         generation = make_generation(new_id())
         stores.casts.save_generation(generation, None)
         assert stores.casts.get_generation(alias.format(generation.cast_id)) is None
@@ -262,25 +259,18 @@ class TestLists:
             base64.b64encode(b"\xff").decode(),
         ],
     )
-    def test_what_is_no_cursor_is_refused(self, stores: Stores, cursor: str, request: pytest.FixtureRequest) -> None:
-        if stores.kind == "fake" and cursor in ("!!!!", "bm8gc2VwYXJhdG9y"):
-            reason = "tests/fakes/store.py: _page takes every text that is base64 for a cursor"
-            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    def test_what_is_no_cursor_is_refused(self, stores: Stores, cursor: str) -> None:
         stores.casts.create_cast(make_cast())
         with pytest.raises(InvalidInput) as refused:
             stores.casts.list_casts("alice", status=None, limit=5, cursor=cursor)
         assert [fault.path for fault in refused.value.faults] == ["cursor"]
 
-    def test_a_cursor_with_a_slash_is_refused(self, stores: Stores, request: pytest.FixtureRequest) -> None:
-        reason = "aws/table.py: _start_key splits the key outside of its try (ValueError); the fake takes every base64"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    def test_a_cursor_with_a_slash_is_refused(self, stores: Stores) -> None:
         cursor = base64.urlsafe_b64encode(b"2026-01-31T12:00:00.000Z#a/b").decode()
         with pytest.raises(InvalidInput):
             stores.casts.list_casts("alice", status=None, limit=5, cursor=cursor)
 
-    def test_an_empty_cursor_is_refused(self, stores: Stores, request: pytest.FixtureRequest) -> None:
-        reason = "an empty cursor is the first page in aws/table.py, an empty list in tests/fakes/store.py"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    def test_an_empty_cursor_is_refused(self, stores: Stores) -> None:
         stores.casts.create_cast(make_cast())
         with pytest.raises(InvalidInput):
             stores.casts.list_casts("alice", status=None, limit=5, cursor="")

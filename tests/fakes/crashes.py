@@ -7,10 +7,9 @@ from functools import partial
 from typing import Any, Literal
 
 from spellcast.application.finalize_cost import interruption_of
-from spellcast.application.process_output import StepEndedInFailure
 from spellcast.domain import documents, results
 from spellcast.domain.casts import Cast
-from spellcast.domain.errors import JobLost
+from spellcast.domain.errors import JobLost, StepEndedInFailure
 from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure, Job, ToolResult
 from spellcast.domain.segments import Segment

@@ -6,18 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from spellcast.application.cast_spell import CastOrder, CastSpell
-from spellcast.application.complete_job import CompleteJob, ReceiveCallback
+from spellcast.application.complete_job import CompleteJob
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.execute_step import ExecuteStep
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
+from spellcast.application.give_up_job import GiveUpJob
 from spellcast.application.poll_job import PollJob
-from spellcast.application.process_output import ProcessOutput, StepEndedInFailure
+from spellcast.application.process_output import ProcessOutput
+from spellcast.application.receive_callback import ReceiveCallback
+from spellcast.application.start_job import StartJob
 from spellcast.domain.casts import Cast
 from spellcast.domain.cost import PointsPolicy
 from spellcast.domain.documents import Document
+from spellcast.domain.errors import StepEndedInFailure
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
@@ -82,23 +86,34 @@ class World:
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store)
         self.create_spell = CreateSpell(store, self.find_tools, self.clock)
-        self.cast_spell = CastSpell(store, self.find_spells, self.find_tools, machine, self.clock, lambda url: None)
         self.process_output = ProcessOutput(store, store, PointsPolicy(), self.clock)
         self.finalize_cost = FinalizeCost(store, self.process_output, self.clock)
         self.complete_job = CompleteJob(store, machine, self.finalize_cost, self.clock)
+        self.cast_spell = CastSpell(
+            store, self.find_spells, self.find_tools, machine, self.finalize_cost, self.clock, lambda url: None
+        )
+        give_up_job = GiveUpJob(adapters, self.complete_job)
         self.execute_step = ExecuteStep(
             casts=store,
             spells=store,
             tools=store,
             adapters=adapters,
             machine=machine,
-            secrets=secrets,
             process_output=self.process_output,
             complete_job=self.complete_job,
+            start_job=StartJob(
+                casts=store,
+                adapters=adapters,
+                machine=machine,
+                secrets=secrets,
+                complete_job=self.complete_job,
+                give_up_job=give_up_job,
+                clock=self.clock,
+                callback_base_url="https://api.example",
+            ),
             clock=self.clock,
-            callback_base_url="https://api.example",
         )
-        self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, self.clock)
+        self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, give_up_job, self.clock)
         self.receive_callback = ReceiveCallback(
             store, store, adapters, announcer, self.complete_job, secrets, self.clock
         )

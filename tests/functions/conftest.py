@@ -39,7 +39,6 @@ def loopback() -> Iterator[Neighbours]:
 def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Scene]:
     loopback.reset()
     environment = {
-        "SPELLCAST_STAGE": "test",
         "SPELLCAST_TABLE": TABLE,
         "SPELLCAST_BUCKET": BUCKET,
         "SPELLCAST_BUS": BUS,

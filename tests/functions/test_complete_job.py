@@ -69,11 +69,6 @@ def test_garbage_with_a_good_signature_is_a_400(waiting: Scene, body: str) -> No
     assert waiting.rows() == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what a provider sends is JSON with an infinity or a lone surrogate, and the store's encoding raises: the "
-    "callback is answered 5xx (adapters/replicate.py, domain/documents.py: from_text)",
-)
 @pytest.mark.parametrize("output", ['{"a":1e999}', r'"\ud800"'])
 def test_a_result_that_cannot_be_stored_is_a_4xx(waiting: Scene, output: str) -> None:
     assert invoke(callback(f'{{"status":"succeeded","output":{output}}}'))[0] == 400
@@ -145,11 +140,6 @@ def test_a_completion_of_nothing_is_an_error_of_the_function(scene: Scene) -> No
         app.lambda_handler(load_event("complete_job.job_completed"), None)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="functions/complete_job/app.py: append_keys outlives the invocation, so that a refused callback is logged "
-    "under the cast of the event before it (the other functions set castId anew; cast_api and notify never do)",
-)
 def test_an_invocation_is_not_logged_under_the_cast_of_the_one_before(waiting: Scene) -> None:
     app.lambda_handler(load_event("complete_job.job_completed"), None)
     invoke(load_event("complete_job.forged_token"))

@@ -108,9 +108,6 @@ def test_a_failure_of_the_second_leaves_the_first_delivered(watched: Scene, monk
     assert app.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": second}]}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="functions/notify/app.py: a revision that was not announced is logged without castId"
-)
 def test_a_failure_is_logged_with_its_cast(watched: Scene) -> None:
     watched.dynamodb.delete_table(TableName=watched.table.name)
     app.lambda_handler(load_event("notify.cast_completed"), None)
@@ -118,11 +115,6 @@ def test_a_failure_is_logged_with_its_cast(watched: Scene) -> None:
     assert entry["castId"] == CAST
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="functions/notify/app.py: the row is read outside of the try, so that one unreadable record, or S3 being "
-    "away for a moment, raises and has the whole batch delivered again from its start",
-)
 def test_a_record_that_cannot_be_read_is_reported_by_its_number(watched: Scene) -> None:
     event = load_event("notify.cast_completed")
     image = event["Records"][1]["dynamodb"]["NewImage"]

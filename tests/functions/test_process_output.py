@@ -7,8 +7,7 @@ from decimal import Decimal
 import pytest
 
 from functions.process_output import app
-from spellcast.application.process_output import StepEndedInFailure
-from spellcast.domain.errors import JobFailed
+from spellcast.domain.errors import JobFailed, StepEndedInFailure
 from spellcast.domain.results import failed, succeeded
 from tests.functions.scene import CAST, SEGMENTS, Scene, load_event
 
@@ -42,7 +41,7 @@ def test_a_failed_step_is_written_and_raised_each_time(scene: Scene) -> None:
     scene.add_cast()
     scene.add_generation(2, result=failed(JobFailed("too dark")))
     for _ in range(2):
-        with pytest.raises(StepEndedInFailure, match="JOB_FAILED: too dark"):
+        with pytest.raises(StepEndedInFailure, match="JOB_FAILED"):
             app.lambda_handler(load_event("process_output.last_step"), None)
     generation = scene.generation(2)
     assert (generation.status, generation.cost_usd, generation.revision) == ("failed", Decimal(0), 3)

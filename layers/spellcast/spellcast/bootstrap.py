@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from spellcast.adapters.registry import Registry
+from spellcast.adapters.registry import SERVICES, Registry
 from spellcast.aws.access_store import DynamoAccessStore, to_connection
 from spellcast.aws.announcer import AwsAnnouncer
 from spellcast.aws.cast_store import DynamoCastStore
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 
     from spellcast.api.resolver import CastApi
     from spellcast.application.authorize import Authorize
-    from spellcast.application.complete_job import CompleteJob, ReceiveCallback
+    from spellcast.application.complete_job import CompleteJob
     from spellcast.application.execute_step import ExecuteStep
     from spellcast.application.finalize_cost import FinalizeCost
     from spellcast.application.find_casts import FindCasts
+    from spellcast.application.give_up_job import GiveUpJob
     from spellcast.application.notify import Notify
     from spellcast.application.poll_job import PollJob
     from spellcast.application.process_output import ProcessOutput
+    from spellcast.application.receive_callback import ReceiveCallback
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.domain.casts import Cast
@@ -50,7 +52,11 @@ class Parts:
     clock: SystemClock
 
     def _client(self, service: str, **options: Any) -> Any:
-        return self.session.client(service, **options)  # type: ignore[call-overload]
+        from botocore.config import Config
+
+        # The defaults of 60 s would outlast most functions.
+        config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
+        return self.session.client(service, config=config, **options)  # type: ignore[call-overload]
 
     @cached_property
     def table(self) -> Table:
@@ -86,7 +92,9 @@ class Parts:
     def secrets(self) -> SecretsManagerSecrets:
         from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-        return SecretsManagerSecrets(SecretsProvider(boto3_session=self.session), self.settings.secrets)
+        return SecretsManagerSecrets(
+            SecretsProvider(boto3_client=self._client("secretsmanager")), self.settings.secrets
+        )
 
     @cached_property
     def announcer(self) -> AwsAnnouncer:
@@ -116,6 +124,12 @@ class Parts:
         from spellcast.application.complete_job import CompleteJob
 
         return CompleteJob(self.casts, self.machine, self.finalize_cost, self.clock)
+
+    @cached_property
+    def give_up_job(self) -> GiveUpJob:
+        from spellcast.application.give_up_job import GiveUpJob
+
+        return GiveUpJob(self.adapters, self.complete_job)
 
     def written(self, image: dict[str, Any]) -> Cast | Generation | Connection:
         """What a row in the table's stream is."""
@@ -170,11 +184,12 @@ def cast_api() -> CastApi:
             find_spells,
             find_tools,
             have.machine,
+            have.finalize_cost,
             have.clock,
             lambda url: check_url(url, settings.allow_loopback),
         ),
         find_casts=have.find_casts,
-        create_tool=CreateTool(have.tools),
+        create_tool=CreateTool(have.tools, SERVICES),
         find_tools=find_tools,
         issue_ticket=IssueTicket(have.access, have.clock),
         websocket_url=settings.websocket_url,
@@ -186,6 +201,7 @@ def cast_api() -> CastApi:
 def execute_step() -> ExecuteStep:
     """Runs a segment."""
     from spellcast.application.execute_step import ExecuteStep
+    from spellcast.application.start_job import StartJob
 
     have = parts()
     return ExecuteStep(
@@ -194,11 +210,19 @@ def execute_step() -> ExecuteStep:
         tools=have.tools,
         adapters=have.adapters,
         machine=have.machine,
-        secrets=have.secrets,
         process_output=have.process_output,
         complete_job=have.complete_job,
+        start_job=StartJob(
+            casts=have.casts,
+            adapters=have.adapters,
+            machine=have.machine,
+            secrets=have.secrets,
+            complete_job=have.complete_job,
+            give_up_job=have.give_up_job,
+            clock=have.clock,
+            callback_base_url=have.settings.http_url,
+        ),
         clock=have.clock,
-        callback_base_url=have.settings.http_url,
     )
 
 
@@ -208,7 +232,9 @@ def poll_job() -> PollJob:
     from spellcast.application.poll_job import PollJob
 
     have = parts()
-    return PollJob(have.casts, have.tools, have.adapters, have.announcer, have.complete_job, have.clock)
+    return PollJob(
+        have.casts, have.tools, have.adapters, have.announcer, have.complete_job, have.give_up_job, have.clock
+    )
 
 
 def complete_job() -> CompleteJob:
@@ -219,7 +245,7 @@ def complete_job() -> CompleteJob:
 @cache
 def receive_callback() -> ReceiveCallback:
     """Applies a completion that a provider sent."""
-    from spellcast.application.complete_job import ReceiveCallback
+    from spellcast.application.receive_callback import ReceiveCallback
 
     have = parts()
     return ReceiveCallback(

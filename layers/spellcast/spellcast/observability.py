@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from aws_lambda_powertools import Logger
+
+
+def begin(**keys: Any) -> Logger:
+    """The logger of one invocation, with these keys in every line and none of the invocation before."""
+    logger().structure_logs(append=False, **keys)
+    return logger()
 
 
 @cache

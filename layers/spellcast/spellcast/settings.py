@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Read once a process. A function is given only what it uses; what it lacks is empty."""
+    """Read once a process; what a function is not given is empty."""
 
-    stage: str
     table: str
     bucket: str
     bus: str
@@ -34,7 +33,6 @@ class Settings:
             return source.get(f"SPELLCAST_{name}", "")
 
         return cls(
-            stage=value("STAGE"),
             table=value("TABLE"),
             bucket=value("BUCKET"),
             bus=value("BUS"),

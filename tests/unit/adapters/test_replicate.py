@@ -204,7 +204,6 @@ P, V = "https://r.example/a.png", "https://r.example/b.mp4?x=1"
                 ("text", {"text": f'{{"image":"{P}","score":0.5}}', "result": {"image": P, "score": 0.5}}),
             ],
         ),
-        (None, None, []),
     ],
 )
 def test_outputs(
@@ -216,6 +215,16 @@ def test_outputs(
     assert [(element["type"], element["data"]) for element in result.payload] == payload
     assert result.duration_ms == 1235
     assert result.cost_usd is None
+
+
+def test_a_success_whose_output_is_gone_is_a_failure_that_is_paid_for(
+    adapter: Adapter, provider: Any, tool: CatalogTool
+) -> None:
+    by_run = tool("replicate-flux-schnell")
+    result = poll(adapter, provider, by_run, status="succeeded", output=None, metrics={"predict_time": 1.2})
+    assert result.failure is not None
+    assert (result.status, result.failure.code) == ("failed", "JOB_FAILED")
+    assert result.cost_usd == Decimal("0.003")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -14,12 +14,12 @@ import pytest
 from spellcast.api.bearer import JwtVerifier
 from spellcast.api.resolver import CastApi, build_cast_api
 from spellcast.api.routes import UseCases
-from spellcast.application.authenticate import Authenticate, TokenVerifier
-from spellcast.application.cast_spell import CastSpell
+from spellcast.application.authenticate import Authenticate
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
+from spellcast.ports.tokens import TokenVerifier
 from tests.fakes.world import ACCOUNT, World
 
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
@@ -60,20 +60,14 @@ class Caller:
     def __init__(self, world: World, tokens: TokenVerifier | None = None) -> None:
         self.world = world
         world.store.keys = {fingerprint(KEY): ACCOUNT, fingerprint(OTHERS_KEY): "bob"}
-        cast_spell = CastSpell(
-            world.store,
-            world.find_spells,
-            world.find_tools,
-            world.machine,
-            world.clock,
-            lambda url: check_url(url, False),
-        )
+        # The world calls any address; the API refuses what the deployed one refuses.
+        cast_spell = replace(world.cast_spell, refusal_of=lambda url: check_url(url, False))
         use = UseCases(
             create_spell=world.create_spell,
             find_spells=world.find_spells,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
-            create_tool=CreateTool(world.store),
+            create_tool=CreateTool(world.store, ("fake", "http")),
             find_tools=world.find_tools,
             issue_ticket=IssueTicket(world.store, world.clock),
             websocket_url="wss://socket.example/live",

@@ -61,18 +61,10 @@ class TestBodies:
     def test_what_is_no_object_is_refused(self, call: Caller, path: str, text: str) -> None:
         refused(call, call("POST", path, text=text), "body")
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/resolver.py: _check_body lets a list pass, and the route takes the last object in it for the body",
-    )
     @pytest.mark.parametrize("count", [1, 2])
     def test_a_list_of_bodies_is_no_body(self, call: Caller, count: int) -> None:
         refused(call, call("POST", "/v1/spells", [spell(step(0))] * count), "body")
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/errors.py: a fault of the whole body that the route finds is said to stand at `[2]`",
-    )
     def test_what_only_the_route_refuses_is_a_fault_of_the_body(self, call: Caller) -> None:
         refused(call, call("POST", "/v1/casts", text="  "), "body")
 
@@ -91,10 +83,6 @@ class TestBodies:
         text = f'{{"spell":"a-cat","inputs":{nested(MAX_DEPTH - 1)}}}'
         assert call("POST", "/v1/casts", text=text).status == 202
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/resolver.py: _check_body takes 1e999 for an infinity: a cast is answered 500, a spell keeps null",
-    )
     @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts"])
     def test_an_infinity_within_a_document_is_refused(self, call: Caller, world: World, path: str) -> None:
         world.create_spell(ACCOUNT, "A cat", "private", {"steps": [step(0)]})
@@ -105,10 +93,6 @@ class TestBodies:
         reply = call("POST", path, text=texts[path])
         assert (reply.status, world.store.writes) == (400, [])
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/resolver.py: _check_body lets a lone surrogate pass, which can neither be stored nor answered",
-    )
     @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts", "/v1/tools"])
     def test_a_text_that_is_no_unicode_is_refused(self, call: Caller, world: World, path: str) -> None:
         world.create_spell(ACCOUNT, "A cat", "private", {"steps": [step(0)]})
@@ -165,11 +149,6 @@ class TestSizes:
         assert call("POST", "/v1/spells", data=fits).status == 201
         assert call("POST", "/v1/spells", data=fits + b" ").status == 413
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/errors.py: every one of a body's 300,000 wrong elements is answered with its fault, 31 MB in all, "
-        "of which API Gateway makes a 5xx",
-    )
     @pytest.mark.parametrize("kind", ["steps", "mappings"])
     def test_the_list_of_faults_can_be_answered(self, call: Caller, kind: str) -> None:
         if kind == "steps":
@@ -276,11 +255,6 @@ class TestSpells:
     def test_fifty_steps_are_a_spell(self, call: Caller) -> None:
         assert call("POST", "/v1/spells", spell(*(step(number) for number in range(MAX_STEPS)))).status == 201
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="create_spell looks every tool up before it counts the steps, and api/bodies.py bounds no list of "
-        "steps: a body of 20,000 steps is 20,000 reads and more, and a time-out",
-    )
     @pytest.mark.parametrize("more", [{}, {"unknown": 1}], ids=str)
     def test_too_many_steps_are_refused_before_their_tools_are_looked_up(
         self, call: Caller, world: World, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
@@ -406,11 +380,6 @@ class TestTools:
     def test_a_wrong_definition_is_not_saved(self, call: Caller, change: dict[str, Any], path: str) -> None:
         refused(call, call("POST", "/v1/tools", {**TOOL, **change}), path)
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/bodies.py: a rate is any finite decimal; one that DynamoDB cannot keep, or that would be rounded, "
-        "fails every write of its step's cost, so that the cast never ends",
-    )
     @pytest.mark.parametrize("amount", ["1E+999999", "1E-999999", "0." + "1" * 60, "1" * 60])
     def test_a_rate_that_cannot_be_kept_is_refused(self, call: Caller, amount: str) -> None:
         costing = {"rateSource": "static", "staticCost": {"amount": amount}}

@@ -236,11 +236,6 @@ class TestBearer:
         keys.document = jwt.PyJWKClientConnectionError("no answer")
         assert self.status(trusting, token()) == 401
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/bearer.py: what the fetch of the issuer's keys raises and is no PyJWTError leaves the function, "
-        "so that API Gateway answers 500 without a body of ours",
-    )
     @pytest.mark.parametrize("document", [json.JSONDecodeError("x", "x", 0), ConnectionResetError("x")])
     def test_an_issuer_that_answers_nonsense_lets_nobody_in(
         self, trusting: Caller, keys: KeySet, document: Any

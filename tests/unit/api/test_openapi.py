@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
-
 from tests.unit.api.caller import Caller, documented_routes, openapi, unclosed_files
 
 # Contract §4, without the providers' callbacks, which another function takes.
@@ -93,9 +91,6 @@ def test_all_but_health_say_that_they_need_credentials() -> None:
             assert operation.get("security") != [], name
 
 
-@pytest.mark.xfail(
-    strict=True, reason="api/routes.py: Powertools drops `security=[]`, so that health is said to need credentials"
-)
 def test_health_says_that_it_needs_none() -> None:
     assert operations()["GET /v1/health"]["security"] == []
 

@@ -89,11 +89,7 @@ class TestSpells:
         spell = check(call("POST", "/v1/spells", {"name": "x", "steps": steps}), 201, answers.SpellAnswer)
         assert [warning["path"] for warning in spell["warnings"]] == ["steps[0]"]
 
-    def test_an_own_spell_is_found_by_its_name_whatever_slugs_others_have(
-        self, call: Caller, request: pytest.FixtureRequest
-    ) -> None:
-        reason = "find_spells.get: another account's private spell under this slug hides the own spell of this name"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    def test_an_own_spell_is_found_by_its_name_whatever_slugs_others_have(self, call: Caller) -> None:
         theirs = {**SPELL, "name": "portrait", "visibility": "private"}
         assert call("POST", "/v1/spells", theirs, key="a key of bob").status == 201
         own = call("POST", "/v1/spells", theirs).json
@@ -164,11 +160,6 @@ class TestCasts:
         found = [page["casts"][0]["castId"] for page in (running, following, completed)]
         assert found == [casts[2].cast_id, casts[0].cast_id, casts[1].cast_id]
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="api/routes.py: list_casts answers whole inputs, outputs and metadata, so that 25 casts of 300 KB are "
-        "over what a function may answer, and API Gateway says 5xx",
-    )
     def test_a_page_of_large_casts_can_be_answered(self, call: Caller, world: World) -> None:
         for _ in range(25):
             world.cast("free", inputs={"image": "x" * 300_000})

@@ -161,7 +161,6 @@ def test_a_repeat_names_the_version_that_runs(world: World) -> None:
     assert [segment.last for segment in world.segments(cast)] == [1]
 
 
-@pytest.mark.xfail(strict=True, reason="contract §4: a repeated request is refused when a tool was deleted since")
 def test_a_repeat_answers_the_cast_though_a_tool_was_deleted_since(world: World) -> None:
     world.store.create_tool(ACCOUNT, make_tool("own"))
     same = order(a_spell(world, "own"), idempotency_key="k")
@@ -170,7 +169,6 @@ def test_a_repeat_answers_the_cast_though_a_tool_was_deleted_since(world: World)
     assert world.cast_spell(ACCOUNT, same) == (cast, False)
 
 
-@pytest.mark.xfail(strict=True, reason="contract I2: a cast whose machine could not be started stays running for ever")
 @pytest.mark.parametrize("key", [None, "k"])
 def test_a_cast_whose_machine_cannot_be_started_does_not_stay_running(world: World, key: str | None) -> None:
     class Unstartable:

@@ -235,7 +235,6 @@ def test_what_the_machine_was_told_comes_back_as_it_was(kind: type[StepFailed]) 
     assert (back.code, back.message) == (failure.code, failure.message)
 
 
-@pytest.mark.xfail(strict=True, reason="application/finalize_cost.py interruption_of forgets what may be tried again")
 @pytest.mark.parametrize("kind", [kind for kind in STEP_ERRORS if kind.retryable and kind.code != "TIMED_OUT"])
 def test_what_may_be_tried_again_is_said_to_be(kind: type[StepFailed]) -> None:
     assert interruption_of(kind.code, "The reason.").retryable

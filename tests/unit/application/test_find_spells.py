@@ -51,9 +51,6 @@ def test_a_slug_comes_before_a_name(world: World) -> None:
     assert world.find_spells.get(ACCOUNT, "a-cat") == first
 
 
-@pytest.mark.xfail(
-    strict=True, reason="find_spells.py: another account's private slug hides one's own spell of that name"
-)
 def test_i8_anothers_private_slug_does_not_hide_ones_own_spell(world: World) -> None:
     saved(world, "a-cat", account="bob")
     own = saved(world, "a-cat")

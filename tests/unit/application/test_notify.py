@@ -35,14 +35,34 @@ def test_a_connection_is_greeted_and_nobody_else_told(announcer: FakeAnnouncer) 
     assert announcer.pushed == []
 
 
-@pytest.mark.parametrize("webhook_url", [None, "https://me.example/hook"])
-def test_a_cast_is_pushed_to_its_account_and_put_on_the_bus(announcer: FakeAnnouncer, webhook_url: str | None) -> None:
-    event = notify(announcer, a_cast(webhook_url=webhook_url, revision=3))
+def test_a_cast_is_pushed_to_its_account_and_put_on_the_bus(announcer: FakeAnnouncer) -> None:
+    event = notify(announcer, a_cast(revision=3))
     ((account, message),) = announcer.pushed
     assert (account, message["type"], message["payload"]["revision"]) == ("alice", "castUpdate", 3)
     assert event is not None
     assert (event.detail_type, event.detail["castId"], event.detail["revision"]) == ("Cast Updated", "c1", 3)
-    assert event.detail["hasWebhook"] is (webhook_url is not None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        pytest.param({}, False, id="it still runs"),
+        pytest.param({"status": "completed", "completed_at": START}, True, id="it was just completed"),
+        pytest.param({"status": "failed", "failed_at": START}, True, id="it has just failed"),
+        pytest.param(
+            {"status": "failed", "failed_at": START, "updated_at": in_seconds(60)}, False, id="a late bill was added"
+        ),
+        pytest.param(
+            {"status": "completed", "completed_at": START, "webhook_url": None}, False, id="nobody is to be called"
+        ),
+    ],
+)
+def test_the_webhook_is_due_once_when_the_cast_has_ended(
+    announcer: FakeAnnouncer, changes: dict[str, Any], due: bool
+) -> None:
+    event = notify(announcer, a_cast(**changes))
+    assert event is not None
+    assert event.detail["webhookDue"] is due
 
 
 def test_a_generation_is_too(announcer: FakeAnnouncer) -> None:
@@ -84,7 +104,7 @@ def test_a_large_resource_goes_on_the_bus_without_its_documents(
     assert len(documents.to_text(event.detail).encode()) < 2_000
     assert {"castId", "status", "revision", "costUsd"} <= event.detail.keys()
     if isinstance(written, Cast):
-        assert event.detail["hasWebhook"] is True
+        assert event.detail["webhookDue"] is False
 
 
 def test_one_below_the_limit_goes_whole(announcer: FakeAnnouncer) -> None:

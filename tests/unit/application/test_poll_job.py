@@ -194,7 +194,6 @@ def test_a_job_whose_tool_is_gone_is_lost_in_the_end(world: World) -> None:
     assert failure.code == "JOB_LOST"
 
 
-@pytest.mark.xfail(strict=True, reason="contract §2.5: a WebSocket that cannot be posted to ends the job's polling")
 def test_progress_that_cannot_be_passed_on_holds_up_nobody(world: World) -> None:
     _, polling = started(world)
 
@@ -205,7 +204,6 @@ def test_progress_that_cannot_be_passed_on_holds_up_nobody(world: World) -> None
     assert world.poll_job(polling) == Polling(polling.generation_id, 1, 0, 3)
 
 
-@pytest.mark.xfail(strict=True, reason="contract §3 row 11: an adapter's defect in one poll ends the polling machine")
 def test_a_defect_of_an_adapter_is_no_news(world: World) -> None:
     _, polling = started(world)
 

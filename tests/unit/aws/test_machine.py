@@ -86,7 +86,7 @@ def test_a_token_is_refused_with_code_and_bounded_message(machine: StepFunctions
 
 
 @pytest.mark.parametrize(("operation", "tell"), ANSWERS)
-@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist"])
 def test_a_token_that_nobody_waits_for_is_answered(
     machine: StepFunctionsMachine,
     stub: Stubber,
@@ -101,7 +101,7 @@ def test_a_token_that_nobody_waits_for_is_answered(
 
 @pytest.mark.parametrize(("operation", "tell"), ANSWERS)
 @pytest.mark.parametrize(
-    "code", ["ThrottlingException", "InvalidOutput", "AccessDeniedException", "KmsThrottlingException"]
+    "code", ["ThrottlingException", "InvalidToken", "InvalidOutput", "AccessDeniedException", "KmsThrottlingException"]
 )
 def test_an_answer_that_failed_is_raised(
     machine: StepFunctionsMachine,

@@ -99,11 +99,6 @@ def test_a_signing_key_that_is_absent_is_an_error(secrets: SecretsManagerSecrets
         secrets.callback_signing_key()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aws/secrets.py: provider_config takes every GetParameterError for an absent secret, so that a step "
-    "fails for good with PROVIDER_NOT_CONFIGURED while Secrets Manager is throttled or denied",
-)
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServiceError", "AccessDeniedException"])
 def test_a_secret_that_cannot_be_read_is_an_error(secrets: SecretsManagerSecrets, stub: Stubber, code: str) -> None:
     stub.add_client_error("get_secret_value", code)

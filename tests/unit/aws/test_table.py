@@ -145,11 +145,6 @@ def test_a_transaction_that_failed_otherwise_is_raised(table: Table, stub: Stubb
         table.create_all([ROW, ROW])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aws/table.py: create_all raises the ClientError of a TransactionConflict, so that the slower of two "
-    "requests for one slug is answered 500 instead of taking another slug",
-)
 def test_two_transactions_at_once_are_a_conflict(table: Table, stub: Stubber) -> None:
     cancelled(stub, "None", "None", "TransactionConflict")
     with pytest.raises(WriteConflict):

@@ -45,16 +45,26 @@ def test_what_is_not_json_is_not_read(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e999", "[-1e999]", '{"x":1E+400}'])
-@pytest.mark.xfail(strict=True, reason="domain/documents.py from_text reads 1e999 as infinity, which to_text refuses")
 def test_a_number_beyond_all_bounds_is_not_read(text: str) -> None:
     with pytest.raises(ValueError):
         documents.from_text(text)
 
 
-@pytest.mark.xfail(strict=True, reason="domain/documents.py from_text reads lone surrogates, which nothing can store")
 def test_what_is_no_unicode_is_not_read() -> None:
     with pytest.raises(ValueError):
         documents.from_text(r'{"x":"\ud800"}')
+
+
+@pytest.mark.xfail(strict=True, reason="domain/documents.py from_text looks for escaped surrogates only")
+def test_what_is_no_unicode_is_not_read_unescaped_either() -> None:
+    # A Lambda event's own JSON may hold the escape, so that a body comes with it undone.
+    with pytest.raises(ValueError):
+        documents.from_text('{"x":"\ud800"}')
+
+
+@pytest.mark.parametrize(("text", "read"), [(r'"\ud83d\ude00"', "\U0001f600"), (r'"\\ud800"', r"\ud800")])
+def test_what_only_looks_like_half_a_character_is_read(text: str, read: str) -> None:
+    assert documents.from_text(text) == read
 
 
 @pytest.mark.parametrize(

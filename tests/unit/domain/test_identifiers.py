@@ -13,7 +13,7 @@ from spellcast.domain.identifiers import GenerationKey
 CAST_IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 
-@given(CAST_IDS, st.integers(0, 9999), st.integers(0, 9999))
+@given(CAST_IDS, st.integers(0, 9999), st.integers(1, 9999))
 def test_a_generation_id_is_read_as_it_was_made(cast_id: str, step_index: int, attempt: int) -> None:
     text = identifiers.generation_id(cast_id, step_index, attempt)
     assert identifiers.parse_generation_id(text) == GenerationKey(cast_id, step_index, attempt)
@@ -46,8 +46,7 @@ def test_other_texts_are_no_generation_ids(text: str) -> None:
     assert identifiers.parse_generation_id(text) is None
 
 
-@pytest.mark.parametrize("text", ["c1.00.1", "c1.0.01", "c1.٣.1", "c1.0.１"])
-@pytest.mark.xfail(strict=True, reason="domain/identifiers.py: \\d takes leading zeros and other scripts' digits")
+@pytest.mark.parametrize("text", ["c1.00.1", "c1.0.01", "c1.0.0", "c1.٣.1", "c1.0.１"])
 def test_a_generation_has_only_one_id(text: str) -> None:
     assert identifiers.parse_generation_id(text) is None
 
@@ -99,7 +98,6 @@ def test_any_name_has_a_slug(name: str) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", identifiers.slug_base(name))
 
 
-@pytest.mark.xfail(strict=True, reason="domain/identifiers.py slug_base cuts after it has stripped")
 def test_a_long_names_slug_does_not_end_in_a_hyphen() -> None:
     assert not identifiers.slug_base("a" * 59 + " bc").endswith("-")
 

@@ -161,7 +161,6 @@ def test_the_warnings_of_a_spell(content: Document, warnings: list[tuple[str, st
     assert find_warnings(content, TOOLS) == [Fault(*warning) for warning in warnings]
 
 
-@pytest.mark.xfail(strict=True, reason="domain/linter.py warns of no text, image or video, wherever the step stands")
 def test_a_required_image_that_no_step_can_supply_is_warned_of() -> None:
     # Contract §3 row 6; the step before it makes text only, and the caster cannot know the node's inputs.
     painter = parse_tool(tool_document({"picture": {"type": "image"}}))
@@ -170,7 +169,6 @@ def test_a_required_image_that_no_step_can_supply_is_warned_of() -> None:
     assert Fault("steps[1]", "required input 'picture' of Tool is not mapped") in warnings
 
 
-@pytest.mark.xfail(strict=True, reason="domain/linter.py does not know the legacy names that parameters.py takes")
 def test_a_legacy_name_is_an_input() -> None:
     tool = parse_tool(tool_document({"inputText": {"type": "string", "required": False}}))
     content = {"steps": [step(parameterOverrides={"stringA": "a"})]}

@@ -172,7 +172,6 @@ def test_outputs_are_mapped_by_the_step(step: Document, output: Document, added:
     assert map_outputs(a_step(**step), output) == added
 
 
-@pytest.mark.xfail(strict=True, reason="domain/outputs.py _text_of takes choices[0].message for an object")
 @pytest.mark.parametrize("message", ["hi", ["hi"], 7])
 def test_a_choice_whose_message_is_no_object_is_no_text(message: Any) -> None:
     assert "text" not in merge_payload([element("text", {"choices": [{"message": message}]})])
@@ -206,7 +205,6 @@ def test_clients_get_one_element_as_its_data_and_several_as_they_are(payload: li
     assert web_outputs(payload) == outputs
 
 
-@pytest.mark.xfail(strict=True, reason="domain/outputs.py web_outputs drops the data of a text element without text")
 def test_a_completion_without_a_type_keeps_its_data() -> None:
     # The bus may leave `type` out (contract §5), and a completion without one is taken for text.
     assert web_outputs([element("text", {"images": [U1]})]) == {"images": [U1]}

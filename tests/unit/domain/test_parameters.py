@@ -112,7 +112,7 @@ OBSERVED = a_tool(prompt=field("text"), strength=field("number"), imageUrl=field
         pytest.param(
             {"parameterMappings": {"prompt": wire("n1", "text")}},
             {"n1_text": "", "prompt": "user"},
-            {},
+            {"prompt": ""},
             id="row 3: a node's empty text does not fall through to the caster",
         ),
         pytest.param(
@@ -327,7 +327,6 @@ def test_row_4_the_wired_nodes_image_wins_over_the_latest_one() -> None:
     assert resolve(step, tool, context, {}, ()) == {"input_image": "first"}
 
 
-@pytest.mark.xfail(strict=True, reason="contract §3 row 3: an alias fills a wired input that its node left empty")
 def test_row_3_an_alias_does_not_fill_what_a_wire_left_empty() -> None:
     tool = a_tool(caption=field("text", required=True))
     context = {"n1_text": "", "n2_text": "another step's", "text": "another step's"}
@@ -335,6 +334,16 @@ def test_row_3_an_alias_does_not_fill_what_a_wire_left_empty() -> None:
     resolved = resolve(step, tool, context, {}, ())
     assert resolved.get("caption", "") == ""
     assert missing_inputs(tool, resolved) == ["caption"]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="original-system.md §2.5: a caster fills what the author left blank, overrides too"
+)
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_override_is_none(blank: str) -> None:
+    tool = a_tool(prompt=field("text", required=True), strength=field("number", default=3))
+    step = a_step(parameterOverrides={"prompt": blank, "strength": blank})
+    assert resolve(step, tool, {"prompt": "user"}, {"prompt": "user"}, ()) == {"prompt": "user", "strength": 3}
 
 
 def test_row_6_the_missing_inputs_are_those_required_without_a_value() -> None:

@@ -20,6 +20,7 @@ _MODULES = {
     "comfyui": "comfyui",
     "replicate": "replicate",
 }
+SERVICES = tuple(_MODULES)
 _BUILT_IN = frozenset({"string", "expression", "http"})
 
 

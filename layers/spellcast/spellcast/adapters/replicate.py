@@ -13,6 +13,7 @@ import httpx
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.media import media_payload, media_type
+from spellcast.domain.cost import cost_of
 from spellcast.domain.documents import Document, from_text, to_text
 from spellcast.domain.errors import (
     InvalidStepInput,
@@ -110,7 +111,13 @@ def _read(prediction: Document, tool: Tool) -> ToolResult:
         case "starting" | "processing" as status:
             return ToolResult("processing", live_status=status)
         case "succeeded":
-            return ToolResult("succeeded", tuple(_payload(prediction.get("output"), tool)), duration_ms=duration_ms)
+            payload = tuple(_payload(prediction.get("output"), tool))
+            if not payload:
+                # Replicate deletes a prediction's output an hour after its end; the run is paid for all the same.
+                lost = JobFailed("Replicate has no output of the prediction")
+                cost = None if tool.costing is None else cost_of(tool, ToolResult("succeeded"), duration_ms or 0)
+                return failed(lost, cost_usd=cost, duration_ms=duration_ms)
+            return ToolResult("succeeded", payload, duration_ms=duration_ms)
         case "failed":
             reason = prediction.get("error") or "the prediction failed"
             return _billed(JobFailed(one_line(f"Replicate: {reason}")), tool, seconds, duration_ms)

@@ -95,9 +95,9 @@ class GenerationAnswer(Answer):
     service_name: str
     status: Literal["pending", "processing", "completed", "failed", "cancelled", "skipped"]
     revision: int
-    request_payload: dict[str, Any]
-    response_payload: list[dict[str, Any]]
-    outputs: dict[str, Any] | list[dict[str, Any]]
+    request_payload: dict[str, Any] | None = None
+    response_payload: list[dict[str, Any]] | None = None
+    outputs: dict[str, Any] | list[dict[str, Any]] | None = None
     cost_usd: str
     points_spent: int
     duration_ms: int | None = None
@@ -106,7 +106,8 @@ class GenerationAnswer(Answer):
     delivery_strategy: str
     delivery_status: str
     error: StepFailureAnswer | None = None
-    metadata: GenerationMetadata
+    metadata: GenerationMetadata | None = None
+    truncated: bool | None = None
 
 
 class CastFailureAnswer(Answer):
@@ -129,7 +130,7 @@ class CastAnswer(Answer):
     version: int
     status: Literal["running", "completed", "failed", "cancelled"]
     revision: int
-    inputs: dict[str, Any]
+    inputs: dict[str, Any] | None = None
     step_count: int
     step_generation_ids: list[str]
     cost_usd: str
@@ -142,7 +143,8 @@ class CastAnswer(Answer):
     failure_reason: str | None = None
     failure: CastFailureAnswer | None = None
     budget_usd: str | None = None
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] | None = None
+    truncated: bool | None = None
     generations: list[GenerationAnswer] | None = None
 
 

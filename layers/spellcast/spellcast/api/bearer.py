@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class JwtVerifier:
-    """Implements `authenticate.TokenVerifier`. The issuer's keys are fetched from `/.well-known/jwks.json` and kept."""
+    """Implements `ports.tokens.TokenVerifier`. The issuer's keys are fetched from `/.well-known/jwks.json` and kept."""
 
     issuer: str
     audience: str
@@ -28,6 +28,7 @@ class JwtVerifier:
 
         if self._keys is None:
             self._keys = jwt.PyJWKClient(f"{self.issuer.rstrip('/')}/.well-known/jwks.json", timeout=5)
+        # Whatever the issuer answers, nobody is let in by it.
         try:
             claims = jwt.decode(
                 token,
@@ -37,6 +38,6 @@ class JwtVerifier:
                 audience=self.audience or None,
                 options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, OSError, ValueError) as error:
             raise Unauthorized("The token is not valid here.") from error
         return str(claims["sub"])

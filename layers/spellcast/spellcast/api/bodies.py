@@ -5,15 +5,22 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from spellcast.domain.documents import Document
+from spellcast.domain.linter import MAX_STEPS
+from spellcast.domain.segments import IMMEDIATE_SECONDS_PER_SEGMENT
+
+# A job that is polled every 30 s for 12 hours stays well under the 25,000 events of an execution's history.
+MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
 # Ids, keys of inputs and outputs, node ids: what may stand in a key of the pipeline context.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 # A decimal string: a JSON number would be a binary fraction by the time it is read.
-Money = Annotated[str, StringConstraints(pattern=r"^\d{1,12}(\.\d{1,12})?$")]
+Money = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
+# A tool's rate may also be a JSON number, as in the original's definitions; costs stay exact in 38 digits.
+Rate = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12, lt=10**12, strict=False)]
 
 
 class Body(BaseModel):
@@ -71,7 +78,7 @@ class SpellBody(Body):
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
     description: Annotated[str, StringConstraints(max_length=5_000)] = ""
-    steps: Annotated[list[StepBody], Field(min_length=1)]
+    steps: Annotated[list[StepBody], Field(min_length=1, max_length=MAX_STEPS)]
     exposed_inputs: list[ExposedInput] = Field(default_factory=list)
     connections: list[dict[str, Any]] = Field(default_factory=list)
     visibility: Literal["private", "listed", "public"] = "private"
@@ -113,7 +120,7 @@ class InputFieldBody(Body):
 class AmountBody(Body):
     """US dollars per unit; a decimal string, or a JSON number as in the original's definitions."""
 
-    amount: Annotated[Decimal, Field(ge=0, strict=False)]
+    amount: Rate
     unit: Literal["second", "seconds", "run", "request", "token", "fixed"] = "run"
 
 
@@ -121,10 +128,17 @@ class CostingBody(Body):
     """What a run costs: `machine` reads `rate` and `unit`, `fixed` `fixedCost`, `static` `staticCost`."""
 
     rate_source: Literal["machine", "fixed", "static"]
-    rate: Annotated[Decimal, Field(ge=0, strict=False)] | None = None
+    rate: Rate | None = None
     unit: Literal["second", "seconds", "run", "request", "token", "fixed"] | None = None
     static_cost: AmountBody | None = None
     fixed_cost: AmountBody | None = None
+
+    @model_validator(mode="after")
+    def _says_what_it_costs(self) -> CostingBody:
+        needed = {"machine": "rate", "fixed": "fixed_cost", "static": "static_cost"}[self.rate_source]
+        if getattr(self, needed) is None:
+            raise ValueError(f"rateSource {self.rate_source} needs {to_camel(needed)}")
+        return self
 
 
 class ToolBody(Body):
@@ -142,7 +156,7 @@ class ToolBody(Body):
     output_schema: dict[str, Any] | None = None
     costing_model: CostingBody | None = None
     delivery_mode: Literal["immediate", "async", "webhook"] = "immediate"
-    deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    deadline_seconds: Annotated[int, Field(ge=1, le=MAX_DEADLINE_SECONDS)] | None = None
     webhook_strategy: dict[str, Any] | None = None
     platform_hints: dict[str, Any] | None = None
     delivery_hints: dict[str, Any] | None = None
@@ -150,3 +164,10 @@ class ToolBody(Body):
     visibility: Literal["public", "internal", "hidden"] | None = None
     human_defaults: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> ToolBody:
+        seconds = self.deadline_seconds or 0
+        if self.delivery_mode == "immediate" and seconds > IMMEDIATE_SECONDS_PER_SEGMENT:
+            raise ValueError(f"deadlineSeconds of an immediate tool is at most {IMMEDIATE_SECONDS_PER_SEGMENT}")
+        return self

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spellcast.api.errors import error_document, status_of
-from spellcast.application.complete_job import ReceiveCallback
+from spellcast.api.errors import refusal
+from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.domain import documents
 from spellcast.domain.errors import PayloadTooLarge, SpellcastError, StepFailed
 from spellcast.observability import logger
@@ -23,15 +23,7 @@ def answer_callback(receive: ReceiveCallback, token: str, headers: Mapping[str, 
     except SpellcastError as error:
         logger().warning("A callback was refused", code=error.code)
         # What fails a step is, in a callback, something wrong with what was sent.
-        status = 400 if isinstance(error, StepFailed) else status_of(error)
-        return _answer(status, error_document(error))
+        return refusal(error, 400 if isinstance(error, StepFailed) else None)
     logger().info("A callback was taken", castId=generation_id.partition(".")[0], generationId=generation_id)
-    return _answer(200, {"generationId": generation_id})
-
-
-def _answer(status: int, document: documents.Document) -> dict[str, Any]:
-    return {
-        "statusCode": status,
-        "headers": {"content-type": "application/json"},
-        "body": documents.to_text(document),
-    }
+    body_sent = documents.to_text({"generationId": generation_id})
+    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body_sent}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
     Fault,
     IdempotencyKeyReused,
@@ -18,6 +18,10 @@ from spellcast.domain.errors import (
     ToolExists,
     Unauthorized,
 )
+
+# More would not fit into an answer; the message says how many there are.
+MAX_FAULTS = 200
+MAX_FAULT_CHARACTERS = 500
 
 _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (InvalidInput, 400),
@@ -41,20 +45,32 @@ def error_document(error: SpellcastError) -> Document:
     detail: Document = {"code": error.code, "message": error.message}
     if isinstance(error, InvalidInput):
         detail["message"] = f"{len(error.faults)} fault(s) in the request."
-        detail["details"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+        detail["details"] = [
+            {"path": fault.path, "message": fault.message[:MAX_FAULT_CHARACTERS]} for fault in error.faults[:MAX_FAULTS]
+        ]
     return {"error": detail}
+
+
+def refusal(error: SpellcastError, status: int | None = None) -> dict[str, Any]:
+    """The same as an answer in API Gateway's payload format 2.0."""
+    return {
+        "statusCode": status or status_of(error),
+        "headers": {"content-type": "application/json"},
+        "body": to_text(error_document(error)),
+    }
 
 
 def faults_of(errors: Iterable[dict[str, Any]]) -> Sequence[Fault]:
     """Pydantic's errors, with paths as callers write them: `steps[1].toolIdentifier`."""
-    return [Fault(_path(error["loc"]), str(error["msg"])) for error in errors]
+    return [Fault(_path(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in errors]
 
 
 def _path(location: Sequence[str | int]) -> str:
     path = ""
-    # The first part says body or query; the tags of mappings are not part of what was sent.
-    for part in location[1:]:
-        if part in ("static", "nodeOutput"):
-            continue
+    # The first part says body or query.
+    parts = location[1:]
+    for number, part in enumerate(parts):
+        if number > 1 and parts[number - 2] == "parameterMappings" and part in ("static", "nodeOutput"):
+            continue  # The kind of a mapping is no part of what was sent.
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path or str(location[0])

@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer
 
 from spellcast import __version__
-from spellcast.api.errors import error_document, faults_of, status_of
+from spellcast.api.errors import error_document, faults_of, refusal, status_of
 from spellcast.api.routes import UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
 from spellcast.domain import documents
@@ -46,11 +46,7 @@ class CastApi:
             as_json = {**event, "headers": {**headers, "content-type": "application/json"}}
             return self.resolver.resolve(as_json, context)
         except SpellcastError as error:
-            return {
-                "statusCode": status_of(error),
-                "headers": {"content-type": "application/json"},
-                "body": documents.to_text(error_document(error)),
-            }
+            return refusal(error)
 
 
 def build_cast_api(authenticate: Authenticate, use: UseCases) -> CastApi:
@@ -104,8 +100,12 @@ def _add_description(app: APIGatewayHttpResolver) -> None:
 
     @app.get("/openapi.json", include_in_schema=False)
     def get_openapi() -> Response[str]:
-        document = app.get_openapi_json_schema(**about, security_schemes=schemes, security=required)
-        return Response(200, "application/json", document)
+        document = documents.from_text(
+            app.get_openapi_json_schema(**about, security_schemes=schemes, security=required)
+        )
+        # Powertools drops an empty list, which is how OpenAPI says that a route needs no credentials.
+        document["paths"]["/v1/health"]["get"]["security"] = []
+        return Response(200, "application/json", documents.to_text(document))
 
     app.enable_swagger(path="/docs", **about, security_schemes=schemes, security=required)
 
@@ -117,7 +117,7 @@ def _refusal(error: SpellcastError) -> Response[str]:
 def _check_body(event: dict[str, Any]) -> None:
     """Refuses what no route takes, before any route reads it."""
     body = event.get("body")
-    if body is None:
+    if not body:
         return
     try:
         content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
@@ -125,12 +125,12 @@ def _check_body(event: dict[str, Any]) -> None:
         raise InvalidInput([Fault("body", "is not valid base64")]) from error
     if len(content) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"A body has at most {MAX_BODY_BYTES} bytes, this one has {len(content)}.")
-    if not content.strip():
-        return
     try:
         document = documents.from_text(content)
         too_deep = documents.is_deeper_than(document, MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise InvalidInput([Fault("body", "is not JSON")]) from error
+    if not isinstance(document, dict):
+        raise InvalidInput([Fault("body", "is not an object")])
     if too_deep:
         raise InvalidInput([Fault("body", f"is nested deeper than {MAX_DEPTH} levels")])

@@ -21,7 +21,7 @@ from spellcast.application.find_tools import FindTools
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
-from spellcast.domain.resources import cast_resource, spell_resource
+from spellcast.domain.resources import cast_resource, spell_resource, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,12 @@ class UseCases:
     websocket_url: str
 
 
+# A Lambda answers at most 6 MB (Lambda quotas): what is larger comes without its documents, and says so.
+MAX_ANSWER_BYTES = 5_000_000
+MAX_LISTED_BYTES = 40_000
+
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
+Name = Annotated[str, Path(max_length=200)]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
@@ -64,7 +69,7 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
 
 def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    @app.post("/v1/spells", summary="Save a new spell", responses=_answers(201, answers.SpellAnswer))
+    @app.post("/v1/spells", summary="Save a new spell", responses=_answers(201, answers.SpellAnswer, 413))
     def create_spell(body: Annotated[SpellBody, Body()]) -> Response[str]:
         spell, version, warnings = use.create_spell(_account(app), body.name, body.visibility, body.content())
         found = [{"path": warning.path, "message": warning.message} for warning in warnings]
@@ -75,9 +80,9 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
         page = use.find_spells.list(_account(app), limit=limit, cursor=cursor)
         return _json(200, _page("spells", [spell_resource(spell) for spell in page.items], page.cursor))
 
-    @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer))
+    @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer, 404))
     def get_spell(
-        spell: Annotated[str, Path(description="Id, slug or name.")],
+        spell: Annotated[str, Path(description="Id, slug or name.", max_length=200)],
         version: Annotated[int | None, Query(ge=1, description="The latest where none is named.")] = None,
     ) -> Response[str]:
         found = use.find_spells.get(_account(app), spell)
@@ -85,7 +90,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
 
 def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    @app.post("/v1/casts", summary="Cast a spell", responses=_answers(202, answers.CastAnswer))
+    @app.post("/v1/casts", summary="Cast a spell", responses=_answers(202, answers.CastAnswer, 404, 409, 413))
     def cast_spell(
         body: Annotated[CastBody, Body()],
         idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
@@ -111,19 +116,19 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         cursor: Cursor = None,
     ) -> Response[str]:
         page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor)
-        return _json(200, _page("casts", list(page.items), page.cursor))
+        return _json(200, _page("casts", [within(cast, MAX_LISTED_BYTES) for cast in page.items], page.cursor))
 
-    @app.get("/v1/casts/<cast_id>", summary="A cast and its generations", responses=_answers(200, answers.CastAnswer))
-    def get_cast(cast_id: str) -> Response[str]:
-        return _json(200, use.find_casts.get(_account(app), cast_id))
+    @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
+    def get_cast(cast_id: Name) -> Response[str]:
+        return _json(200, within(use.find_casts.get(_account(app), cast_id), MAX_ANSWER_BYTES))
 
     @app.get(
         "/v1/generations/<generation_id>",
         summary="The record of one step",
-        responses=_answers(200, answers.GenerationAnswer),
+        responses=_answers(200, answers.GenerationAnswer, 404),
     )
-    def get_generation(generation_id: str) -> Response[str]:
-        return _json(200, use.find_casts.get_generation(_account(app), generation_id))
+    def get_generation(generation_id: Name) -> Response[str]:
+        return _json(200, within(use.find_casts.get_generation(_account(app), generation_id), MAX_ANSWER_BYTES))
 
 
 def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
@@ -131,11 +136,11 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def list_tools() -> Response[str]:
         return _json(200, {"tools": [tool.document for tool in use.find_tools.list(_account(app))]})
 
-    @app.get("/v1/tools/<tool_id>", summary="One tool's definition", responses=_answers(200, answers.ToolAnswer))
-    def get_tool(tool_id: str) -> Response[str]:
+    @app.get("/v1/tools/<tool_id>", summary="One tool's definition", responses=_answers(200, answers.ToolAnswer, 404))
+    def get_tool(tool_id: Name) -> Response[str]:
         return _json(200, use.find_tools.get(_account(app), tool_id).document)
 
-    @app.post("/v1/tools", summary="Add a tool of the account's own", responses=_answers(201, answers.ToolAnswer))
+    @app.post("/v1/tools", summary="Add an own tool", responses=_answers(201, answers.ToolAnswer, 409, 413))
     def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
         return _json(201, use.create_tool(_account(app), body.document()).document)
 
@@ -152,12 +157,17 @@ def _page(name: str, items: list[Document], cursor: str | None) -> Document:
     return {name: items, **({"cursor": cursor} if cursor else {})}
 
 
-def _answers(status: int, model: type[Any]) -> Any:
+_REFUSALS = {
+    400: "The request is wrong; every fault is named",
+    401: "No credentials, or wrong ones",
+    404: "It does not exist, or belongs to another account",
+    409: "It exists already, or the Idempotency-Key was used with another body",
+    413: "The body is over 1 MB",
+}
+
+
+def _answers(status: int, model: type[Any], *refused: int) -> Any:
     """The answers of a route for the OpenAPI document."""
     error = {"content": {"application/json": {"model": answers.ErrorAnswer}}}
-    documented: dict[int, Any] = {
-        status: {"description": "Done", "content": {"application/json": {"model": model}}},
-        400: {"description": "The request is wrong; every fault is named", **error},
-        401: {"description": "No credentials, or wrong ones", **error},
-    }
-    return documented
+    done = {"description": "Done", "content": {"application/json": {"model": model}}}
+    return {status: done} | {code: {"description": _REFUSALS[code], **error} for code in (400, 401, *refused)}

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from spellcast.domain.errors import Unauthorized
 from spellcast.domain.identifiers import fingerprint
 from spellcast.ports.store import AccessStore
-
-
-class TokenVerifier(Protocol):
-    """Checks a bearer token."""
-
-    def subject(self, token: str) -> str:
-        """The account that the token speaks for. Raises Unauthorized."""
+from spellcast.ports.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.domain import identifiers
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, WriteConflict
+from spellcast.domain.errors import CastInterrupted, Fault, IdempotencyKeyReused, InvalidInput, WriteConflict
 from spellcast.domain.parameters import caster_inputs
+from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment, cast_seconds, plan_segments
 from spellcast.domain.spells import SpellVersion
 from spellcast.ports.clock import Clock
@@ -47,6 +49,7 @@ class CastSpell:
     find_spells: FindSpells
     find_tools: FindTools
     machine: Machine
+    finalize_cost: FinalizeCost
     clock: Clock
     refusal_of: Callable[[str], str | None]
 
@@ -88,17 +91,29 @@ class CastSpell:
             # The same key came twice at once, and the other request was faster.
             written = self.casts.get_cast(cast.cast_id)
             return self._repeated(account_id, written or cast, order), False
-        self.machine.start_cast(cast.cast_id, segments)
+        try:
+            self.machine.start_cast(cast.cast_id, segments)
+        except Exception:
+            # Should the machine have been started all the same, it finds the cast closed and does nothing.
+            self.finalize_cost(cast.cast_id, Failure.of(CastInterrupted("The cast could not be started; nothing ran.")))
+            raise
         return cast, True
 
     def _repeated(self, account_id: str, known: Cast, order: CastOrder) -> Cast:
         if known.request_fingerprint != order.fingerprint:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body.")
         if not known.is_terminal:
-            spell = self.find_spells.spells.get_version(known.spell_id, known.version)
-            if spell is not None:
-                self.machine.start_cast(known.cast_id, self._segments(account_id, spell))
+            self._start_again(account_id, known)
         return known
+
+    def _start_again(self, account_id: str, known: Cast) -> None:
+        """Mends a start that was lost; harmless where there was one."""
+        version = self.find_spells.spells.get_version(known.spell_id, known.version)
+        if version is not None:
+            try:
+                self.machine.start_cast(known.cast_id, self._segments(account_id, version))
+            except InvalidInput:
+                pass  # A tool was deleted since: the cast that was started says so itself.
 
     def _segments(self, account_id: str, version: SpellVersion) -> list[Segment]:
         identifiers_used = [step.tool_identifier for step in version.steps]

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from spellcast.application.process_output import ProcessOutput
 from spellcast.domain import money
 from spellcast.domain.casts import Cast, CastFailure
-from spellcast.domain.errors import CastNotFound, WriteConflict
+from spellcast.domain.errors import (
+    CastInterrupted,
+    CastNotFound,
+    ProviderUnavailable,
+    StepTimedOut,
+    WriteConflict,
+)
 from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import CastStore
+
+_RETRYABLE = frozenset(kind.code for kind in (CastInterrupted, ProviderUnavailable, StepTimedOut))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +39,33 @@ class FinalizeCost:
             if loaded is None:
                 raise CastNotFound(f"There is no cast {cast_id}.")
             cast, generations = loaded
-            if cast.is_terminal:
-                return cast
             try:
-                generations = [self._closed(generation, interruption) for generation in generations]
-                settled = self._settled(cast, generations, interruption)
+                closed = [self._closed(generation, interruption) for generation in generations]
+                if cast.is_terminal:
+                    if closed != generations:
+                        self._sum_again(cast_id)
+                    return cast
+                settled = self._settled(cast, closed, interruption)
                 self.casts.save_cast(settled, cast)
             except WriteConflict:
                 continue
-            return settled
+            if settled.status == "completed":
+                return settled
+            # Once more: a step that was reserved while the cast was being closed is closed too.
 
     def add_late_bill(self, generation: Generation, result: ToolResult) -> None:
-        """A result that came after the step was given up adds what it cost to step and cast, once (contract I3, I5)."""
-        if generation.status not in ("failed", "cancelled") or generation.result:
-            return
-        if not generation.billed_late:
-            amount, points = self.process_output.price(generation, result)
-            if amount == 0:
-                return
-            try:
-                self.casts.save_generation(generation.billed(amount, points), generation)
-            except WriteConflict:
-                pass  # Another copy of the same result was faster.
-        self._sum_again(generation.cast_id)
+        """A result that came after the step was given up adds what it cost to step and cast, once (contract I3, I5).
+
+        Raises WriteConflict where the record has moved on since it was read.
+        """
+        amount, points = self.process_output.price(generation, result)
+        if generation.takes_late_bill and amount > 0:
+            billed = generation.billed(amount, points) if generation.is_terminal else generation.with_bill(amount)
+            self.casts.save_generation(billed, generation)
+            if billed.is_terminal:
+                self._sum_again(generation.cast_id, is_new=True)
+        elif generation.billed_late:
+            self._sum_again(generation.cast_id)
 
     def _closed(self, generation: Generation, interruption: Failure | None) -> Generation:
         if generation.is_terminal:
@@ -85,16 +97,16 @@ class FinalizeCost:
             now=self.clock.now(),
         )
 
-    def _sum_again(self, cast_id: str) -> None:
+    def _sum_again(self, cast_id: str, *, is_new: bool = False) -> None:
         while loaded := self.casts.load_cast(cast_id):
             cast, generations = loaded
-            # Of a cast that still runs only the revision grows: whoever is closing it must then read the bill.
             billed = cast.billed(
                 cost_usd=money.total(generation.cost_usd for generation in generations),
                 points=sum(generation.points_spent for generation in generations),
                 now=self.clock.now(),
             )
-            if cast.is_terminal and billed.cost_usd == cast.cost_usd:
+            # Of a cast that still runs the revision grows with a new bill: whoever is closing it then reads it anew.
+            if billed.cost_usd == cast.cost_usd if cast.is_terminal else not is_new:
                 return
             try:
                 self.casts.save_cast(billed, cast)
@@ -128,5 +140,5 @@ def interruption_of(code: str, message: str) -> Failure:
     if code == "ABORTED":
         return Failure("CAST_INTERRUPTED", "The cast's machine was stopped.", True)
     if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", code):
-        return Failure(code, message)
+        return Failure(code, message, code in _RETRYABLE)
     return Failure("INTERNAL_ERROR", f"The step could not be run because of an internal error ({code}).", True)

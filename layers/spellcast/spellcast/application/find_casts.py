@@ -47,7 +47,8 @@ class FindCasts:
         return generation_resource(generation, assembled)
 
     def _load(self, account_id: str, cast_id: str) -> tuple[Cast, Sequence[Generation]]:
-        loaded = self.casts.load_cast(cast_id)
+        # No id of ours is longer, and DynamoDB refuses keys over 2,048 bytes.
+        loaded = self.casts.load_cast(cast_id) if len(cast_id) <= 64 else None
         if loaded is None or loaded[0].account_id != account_id:
             raise CastNotFound(f"There is no cast {cast_id!r}.")
         return loaded

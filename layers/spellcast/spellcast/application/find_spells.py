@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spellcast.domain.errors import SpellNotFound
+from spellcast.domain.identifiers import is_id
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.ports.store import Page, SpellStore
 
@@ -18,12 +19,19 @@ class FindSpells:
     spells: SpellStore
 
     def get(self, account_id: str, reference: str) -> Spell:
-        """The first of slug, own name and id. Raises SpellNotFound."""
-        spell = self.spells.get_spell_by_slug(reference) or self._by_name(account_id, reference)
-        spell = spell or self.spells.get_spell(reference)
-        if spell is None or not spell.may_be_cast_by(account_id):
+        """By id, by one's own slug or name, or by the slug of a public spell. Raises SpellNotFound.
+
+        In this order: nobody can name a spell so that it stands in the way of another's.
+        """
+        if is_id(reference):
+            found = self.spells.get_spell(reference)
+        else:
+            by_slug = self.spells.get_spell_by_slug(reference)
+            is_own = by_slug is not None and by_slug.account_id == account_id
+            found = by_slug if is_own else self._by_name(account_id, reference) or by_slug
+        if found is None or not found.may_be_cast_by(account_id):
             raise SpellNotFound(f'Spell "{reference}" not found.')
-        return spell
+        return found
 
     def version(self, spell: Spell, number: int | None = None) -> SpellVersion:
         """A version of the spell, the latest where none is named. Raises SpellNotFound."""

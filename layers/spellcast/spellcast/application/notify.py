@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spellcast.domain.casts import Cast
-from spellcast.domain.documents import Document, to_text
+from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.messages import cast_update, connection_ack, generation_messages
-from spellcast.domain.resources import cast_resource, generation_resource
+from spellcast.domain.resources import cast_resource, generation_resource, within
 from spellcast.ports.announcer import Announcer, Event
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import Connection
 
-# One entry of PutEvents takes 256 KB (EventBridge quotas); a resource over this goes without its documents.
+# One entry of PutEvents takes 256 KB (EventBridge quotas).
 MAX_DETAIL_BYTES = 200_000
-_DOCUMENTS = ("inputs", "outputs", "metadata", "requestPayload", "responsePayload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +36,13 @@ class Notify:
             case Generation():
                 for message in generation_messages(written, now):
                     self.announcer.push(written.account_id, message)
-                self.announcer.publish([Event("Generation Updated", _fitted(generation_resource(written)))])
+                self.announcer.publish(
+                    [Event("Generation Updated", within(generation_resource(written), MAX_DETAIL_BYTES))]
+                )
 
 
 def _cast_detail(cast: Cast) -> Document:
-    """The resource, and whether its caster wants to be called."""
-    return _fitted({**cast_resource(cast), "hasWebhook": cast.webhook_url is not None})
-
-
-def _fitted(detail: Document) -> Document:
-    if len(to_text(detail).encode()) <= MAX_DETAIL_BYTES:
-        return detail
-    return {key: value for key, value in detail.items() if key not in _DOCUMENTS} | {"truncated": True}
+    """The resource, and whether its caster is to be called: once, when the cast has ended."""
+    return within(
+        {**cast_resource(cast), "webhookDue": cast.webhook_url is not None and cast.has_just_ended}, MAX_DETAIL_BYTES
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
+from spellcast.application.give_up_job import GiveUpJob
+from spellcast.application.pass_on_progress import pass_on_progress
 from spellcast.domain import results
-from spellcast.domain.errors import JobLost, StepFailed, StepTimedOut
+from spellcast.domain.errors import JobLost, StepFailed
 from spellcast.domain.generations import Generation
-from spellcast.domain.messages import progress_message
 from spellcast.domain.polling import MISSES_BEFORE_LOST, Polling
 from spellcast.domain.results import ToolResult
 from spellcast.observability import logger
@@ -27,6 +29,7 @@ class PollJob:
     adapters: Adapters
     announcer: Announcer
     complete_job: CompleteJob
+    give_up_job: GiveUpJob
     clock: Clock
 
     def __call__(self, polling: Polling) -> Polling:
@@ -52,10 +55,10 @@ class PollJob:
             if state.is_final:
                 self.complete_job(generation.generation_id, state)
                 return polling.ended()
-            self.announcer.push(generation.account_id, progress_message(generation, state, self.clock.now()))
+            pass_on_progress(self.announcer, generation, state, self.clock.now())
         now = self.clock.now()
         if generation.is_overdue(now):
-            self._give_up(generation, generation.run_id)
+            self.give_up_job(generation, generation.run_id)
             return polling.ended()
         return polling.next(misses, generation.deadline_at, now)
 
@@ -63,12 +66,4 @@ class PollJob:
         tool = self.tools.get_tool(generation.account_id, generation.tool_id)
         if tool is None:
             raise JobLost(f"There is no tool {generation.tool_id!r} any more.")
-        return adapter.poll_job(run_id, tool)
-
-    def _give_up(self, generation: Generation, run_id: str) -> None:
-        try:
-            self.adapters.get(generation.service_name).cancel_job(run_id)
-        except StepFailed as error:
-            logger().warning("The overdue job could not be cancelled", code=error.code)
-        late = StepTimedOut("Job did not complete within timeout period")
-        self.complete_job(generation.generation_id, results.failed(late))
+        return ask_provider.poll_job(adapter, run_id, tool)

@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from spellcast.domain import cost, identifiers, money
-from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepFailed, WriteConflict
+from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepEndedInFailure, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.domain.times import milliseconds
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import CastStore, ToolStore
-
-
-class StepEndedInFailure(StepFailed):
-    """What the machine is told after a failed step's terminal revision is written; the record has code and message."""
-
-    code = "STEP_FAILED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +33,9 @@ class ProcessOutput:
         segment = segments[0]
         generation = self.finish_stored(identifiers.generation_id(cast_id, segment.last, segment.attempt))
         if generation.status != "completed":
-            failure = generation.failure
-            raise StepEndedInFailure(f"{failure.code}: {failure.message}" if failure else generation.status)
+            # The runtime logs an exception's text: a provider's message may quote a prompt.
+            code = generation.failure.code if generation.failure else generation.status
+            raise StepEndedInFailure(f"{generation.generation_id} ended with {code}.")
         return segments[1:]
 
     def finish_stored(self, generation_id: str) -> Generation:
@@ -75,7 +70,9 @@ class ProcessOutput:
         tool = self.tools.get_tool(generation.account_id, generation.tool_id)
         if tool is None:
             return result.cost_usd or money.ZERO, 0
-        measured = milliseconds(generation.request_timestamp, generation.received_at or self.clock.now())
+        # Where only our clocks say how long it took, a result that came late is not charged for its lateness.
+        ended = min(generation.received_at or self.clock.now(), generation.deadline_at)
         reported = result.duration_ms
-        amount = cost.cost_of(tool, result, measured if reported is None else reported)
+        measured = milliseconds(generation.request_timestamp, ended) if reported is None else reported
+        amount = cost.cost_of(tool, result, measured)
         return amount, self.points.points(tool.service, amount)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 # The segment has been answered, or nobody waits for it any more (SendTaskSuccess, Step Functions API reference).
-_ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
+_ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist"})
 _MAX_CAUSE = 1_000
 
 

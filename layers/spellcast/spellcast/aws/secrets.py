@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from spellcast.domain import documents
 from spellcast.ports.adapter import ProviderConfig
 
@@ -31,8 +33,12 @@ class SecretsManagerSecrets:
 
         try:
             content = documents.from_text(self._get(service))
-        except GetParameterError:
-            return ProviderConfig()
+        except GetParameterError as error:
+            # Powertools wraps every error; only an absent secret means that nobody configured the service.
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ResourceNotFoundException":
+                return ProviderConfig()
+            raise
         return ProviderConfig(content.get("url", ""), content.get("key", ""), content.get("webhookSecret", ""))
 
     def _get(self, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +22,7 @@ Row = dict[str, Any]
 
 INDEX = "byAccount"
 _BATCH = 100
+_SORT_KEY = re.compile(r"[0-9TZ:.-]{20,30}#(?P<id>[A-Za-z0-9_-]{1,64})")
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
 
@@ -85,8 +87,8 @@ class Table:
             )
         except self.client.exceptions.TransactionCanceledException as error:
             reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
-            if "ConditionalCheckFailed" in reasons:
-                raise WriteConflict("One of the rows exists.") from error
+            if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                raise WriteConflict("One of the rows exists, or is being written.") from error
             raise
 
     def take(self, pk: str, sk: str) -> Row | None:
@@ -117,29 +119,33 @@ class Table:
         `key` is the table key of the entity with `{id}` for its id, as `CAST#{id}/CAST`. The cursor holds a sort key
         only; the partition is the caller's own, so that a cursor leads nobody into another account.
         """
-        keys: list[Row] = []
-        start = _start_key(partition, cursor, key) if cursor else None
-        while len(keys) < limit:
-            arguments: dict[str, Any] = {"ExclusiveStartKey": to_item(start)} if start else {}
-            values = {":partition": partition}
-            if status is not None:
-                arguments |= {"FilterExpression": "#s = :status", "ExpressionAttributeNames": {"#s": "status"}}
-                values[":status"] = status
+        start = None if cursor is None else _start_key(partition, cursor, key)
+        values = {":partition": partition}
+        arguments: dict[str, Any] = {}
+        if status is not None:
+            arguments = {"FilterExpression": "#s = :status", "ExpressionAttributeNames": {"#s": "status"}}
+            values[":status"] = status
+        found: list[Row] = []
+        while len(found) <= limit:
+            if start is not None:
+                arguments["ExclusiveStartKey"] = to_item(start)
             page = self.client.query(
                 TableName=self.name,
                 IndexName=INDEX,
                 KeyConditionExpression="gsi1pk = :partition",
                 ExpressionAttributeValues=to_item(values),
                 ScanIndexForward=False,
-                Limit=limit - len(keys),
+                # How many rows are looked at, not how many are found: a rare status is found in few questions.
+                Limit=max(limit + 1, _BATCH),
                 **arguments,
             )
-            keys += map(from_item, page["Items"])
-            start = from_item(page["LastEvaluatedKey"]) if "LastEvaluatedKey" in page else None
-            if start is None:
+            found += map(from_item, page["Items"])
+            if "LastEvaluatedKey" not in page:
                 break
-        rows = self._batch_get([(row["pk"], row["sk"]) for row in keys])
-        return rows, _cursor(start["gsi1sk"]) if start else None
+            start = from_item(page["LastEvaluatedKey"])
+        listed = found[:limit]
+        rows = self._batch_get([(row["pk"], row["sk"]) for row in listed])
+        return rows, _cursor(listed[-1]["gsi1sk"]) if len(found) > limit else None
 
     def _put(self, row: Row, **condition: Any) -> None:
         try:
@@ -168,8 +174,10 @@ def _cursor(sort_key: str) -> str:
 def _start_key(partition: str, cursor: str, key: str) -> Row:
     try:
         sort_key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        _, entity_id = sort_key.split("#")
-    except (binascii.Error, ValueError) as error:
-        raise InvalidInput([Fault("cursor", "is not a cursor of this list")]) from error
-    pk, sk = key.format(id=entity_id).split("/")
+    except (binascii.Error, ValueError):
+        sort_key = ""
+    place = _SORT_KEY.fullmatch(sort_key)
+    if place is None:
+        raise InvalidInput([Fault("cursor", "is not a cursor of this list")])
+    pk, sk = key.format(id=place["id"]).split("/")
     return {"gsi1pk": partition, "gsi1sk": sort_key, "pk": pk, "sk": sk}

@@ -27,7 +27,7 @@ def sign(generation_id: str, deadline_at: datetime, secret: str) -> str:
 def verify(token: str, now: datetime, secret: str) -> str:
     """The generation id. Raises InvalidCallbackToken for anything that was not signed here or has expired."""
     body, _, mac = token.partition(".")
-    if not hmac.compare_digest(mac.encode(), _mac(body, secret).encode()):
+    if not token.isascii() or not hmac.compare_digest(mac.encode(), _mac(body, secret).encode()):
         raise InvalidCallbackToken("The callback token is not valid.")
     try:
         generation_id, _, expires = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode().partition("|")

@@ -60,6 +60,11 @@ class Cast:
         """Whether nothing but a late bill can still change the record."""
         return self.status != "running"
 
+    @property
+    def has_just_ended(self) -> bool:
+        """Whether this revision is the one that closed the cast; a late bill makes another."""
+        return self.updated_at in (self.completed_at, self.failed_at)
+
     def settled(
         self,
         *,

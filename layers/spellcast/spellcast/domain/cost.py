@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
+from spellcast.domain import money
 from spellcast.domain.money import ZERO
 from spellcast.domain.results import ToolResult
 from spellcast.domain.tools import Tool
@@ -29,6 +30,15 @@ class PointsPolicy:
         return max(1, int((price / self.usd_per_point).to_integral_value(ROUND_HALF_UP)))
 
 
+def expected_cost(tool: Tool) -> Decimal:
+    """US dollars that a run will cost as far as the tool's definition tells; per-second rates by its usual duration."""
+    if tool.costing is None:
+        return ZERO
+    if tool.costing.unit in _PER_SECOND:
+        return tool.costing.amount * Decimal(str(tool.metadata.get("estimatedDurationSeconds") or 0))
+    return tool.costing.amount
+
+
 def cost_of(tool: Tool, result: ToolResult, duration_ms: int) -> Decimal:
     """US dollars, exact. `duration_ms` is the time that a per-second rate is taken of.
 
@@ -39,5 +49,5 @@ def cost_of(tool: Tool, result: ToolResult, duration_ms: int) -> Decimal:
     if result.status == "failed" or tool.costing is None:
         return ZERO
     if tool.costing.unit in _PER_SECOND:
-        return tool.costing.amount * Decimal(duration_ms) / 1000
+        return money.times(tool.costing.amount, Decimal(duration_ms).scaleb(-3))
     return tool.costing.amount

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any
+
+# An escaped half of a surrogate pair; without its other half it is no text that can be stored.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 # The opaque part of a record: keys are camelCase, values whatever JSON can hold.
 Document = dict[str, Any]
@@ -20,8 +25,21 @@ def canonical(document: object) -> str:
 
 
 def from_text(text: str | bytes) -> Any:
-    """Strict JSON in UTF-8. Raises ValueError for everything else, NaN and the infinities included."""
-    return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse_constant)
+    """Strict JSON in UTF-8. Raises ValueError for everything else, and for what could not be written again:
+    NaN, numbers beyond a float's range, texts that are no Unicode.
+    """
+    content = text if isinstance(text, str) else text.decode()
+    document = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
+    if _SURROGATE.search(content):
+        to_text(document).encode()
+    return document
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is beyond the range of a number")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

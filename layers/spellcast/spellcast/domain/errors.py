@@ -132,6 +132,12 @@ class StepToolNotFound(StepFailed):
     code = "TOOL_NOT_FOUND"
 
 
+class BudgetExceeded(StepFailed):
+    """The step would pass the caster's budget; it was not started."""
+
+    code = "BUDGET_EXCEEDED"
+
+
 class PreviousStepIncomplete(StepFailed):
     """The step before this one has not been completed, so this one is refused."""
 
@@ -227,6 +233,12 @@ class CastInterrupted(StepFailed):
 
 
 # --- Between the layers; never seen by a caller. ---
+
+
+class StepEndedInFailure(SpellcastError):
+    """Tells the machine that a step's terminal revision says failed; the record has the code and the reason."""
+
+    code = "STEP_ENDED_IN_FAILURE"
 
 
 class WriteConflict(SpellcastError):

@@ -69,6 +69,13 @@ class Generation:
         """Whether nothing but a late bill can still change the record."""
         return self.status in TERMINAL
 
+    @property
+    def takes_late_bill(self) -> bool:
+        """Whether the attempt failed, and nobody has said yet what it cost: a verdict of ours says nothing of that."""
+        if self.is_terminal:
+            return self.status in ("failed", "cancelled") and self.cost_usd == 0 and not self.billed_late
+        return self.result is not None and self.result.status == "failed" and self.result.cost_usd is None
+
     def is_overdue(self, now: datetime) -> bool:
         """Whether the step's deadline has passed."""
         return now >= self.deadline_at
@@ -111,8 +118,10 @@ class Generation:
         )
 
     def submitted(self, run_id: str) -> Generation:
-        """The provider has accepted the job."""
-        self._require("pending")
+        """The provider has accepted the job; its result may have been faster than this news."""
+        self._require("pending", "processing")
+        if self.run_id is not None:
+            raise IllegalTransition(f"{self.generation_id} has its job")
         return replace(self, status="processing", run_id=run_id, revision=self.revision + 1)
 
     def with_task_token(self, task_token: str) -> Generation:
@@ -138,9 +147,16 @@ class Generation:
     def billed(self, cost_usd: Decimal, points: int) -> Generation:
         """A late result of a failed or cancelled attempt adds its cost, once, and nothing else (contract I3)."""
         self._require("failed", "cancelled")
-        if self.billed_late or self.result is not None:
+        if not self.takes_late_bill:
             raise IllegalTransition(f"{self.generation_id} has been billed")
         return replace(self, cost_usd=cost_usd, points_spent=points, billed_late=True, revision=self.revision + 1)
+
+    def with_bill(self, cost_usd: Decimal) -> Generation:
+        """The bill of an attempt whose verdict is stored and not yet processed."""
+        self._require("processing")
+        if self.result is None or not self.takes_late_bill:
+            raise IllegalTransition(f"{self.generation_id} has been billed")
+        return replace(self, result=replace(self.result, cost_usd=cost_usd), revision=self.revision + 1)
 
     def _ended(
         self, status: GenerationStatus, failure: Failure | None, cost_usd: Decimal, points: int, now: datetime

@@ -8,7 +8,10 @@ import uuid
 from typing import NamedTuple
 
 _NAMESPACE = uuid.UUID("7a1f3c9e-52d4-5a0b-9d54-5be11ca50000")
-_GENERATION_ID = re.compile(r"(?P<cast_id>[A-Za-z0-9_-]{1,64})\.(?P<step_index>\d{1,4})\.(?P<attempt>\d{1,4})")
+_ID = re.compile(r"[0-9a-f]{32}")
+_GENERATION_ID = re.compile(
+    r"(?P<cast_id>[A-Za-z0-9_-]{1,64})\.(?P<step_index>0|[1-9][0-9]{0,3})\.(?P<attempt>[1-9][0-9]{0,3})"
+)
 
 
 class GenerationKey(NamedTuple):
@@ -22,6 +25,11 @@ class GenerationKey(NamedTuple):
 def new_id() -> str:
     """A fresh id for a spell, or for a cast without an Idempotency-Key."""
     return uuid.uuid4().hex
+
+
+def is_id(text: str) -> bool:
+    """Whether the text has the form of an id of ours; no slug has it."""
+    return _ID.fullmatch(text) is not None
 
 
 def cast_id_for(account_id: str, idempotency_key: str) -> str:
@@ -54,7 +62,8 @@ def execution_name(generation: str) -> str:
 
 def slug_base(name: str) -> str:
     """`A cat, painted!` as `a-cat-painted`; a name without a single letter or digit becomes `spell`."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "spell"
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
+    return f"spell-{slug}" if is_id(slug) else slug or "spell"
 
 
 def fingerprint(text: str) -> str:

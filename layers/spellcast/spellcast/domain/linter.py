@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.errors import Fault
+from spellcast.domain.parameters import takes
 from spellcast.domain.spells import Step
-from spellcast.domain.tools import Tool
+from spellcast.domain.tools import InputField, Tool
 
 MAX_STEPS = 50
 
 
 def tool_identifiers(content: Document) -> set[str]:
-    """The tools that the steps name."""
-    return {str(step["toolIdentifier"]) for _, step in _steps(content) if step.get("toolIdentifier")}
+    """The tools that the steps name; none where there are more steps than a spell may have."""
+    steps = _steps(content)
+    if len(steps) > MAX_STEPS:
+        return set()
+    return {str(step["toolIdentifier"]) for _, step in steps if step.get("toolIdentifier")}
 
 
 def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
@@ -50,20 +54,34 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
     """What will probably not do what its author meant."""
     warnings: list[Fault] = []
     exposed = {(str(item["nodeId"]), item["paramKey"]) for item in content.get("exposedInputs") or []}
+    before: list[Tool] = []
     for position, document in enumerate(content["steps"]):
         step = Step.parse(document, position)
         tool = tools[step.tool_identifier]
         given = step.parameter_mappings.keys() | step.parameter_overrides.keys()
-        for key in sorted(given - tool.inputs.keys()) if tool.inputs else ():
-            warnings.append(Fault(f"steps[{position}]", f"{tool.display_name} has no input {key!r}"))
-        # The first step is fed by the caster, whose inputs nobody knows yet.
+        for key in sorted(given):
+            if not takes(tool, key):
+                warnings.append(Fault(f"steps[{position}]", f"{tool.display_name} has no input {key!r}"))
         for key, field in tool.inputs.items():
             supplied = key in given or (step.step_id, key) in exposed or field.has_default
-            if field.required and not supplied and field.type not in ("string", "text", "image", "video"):
-                warnings.append(
-                    Fault(f"steps[{position}]", f"required input {key!r} of {tool.display_name} is not mapped")
-                )
+            if field.required and not supplied and not _fills_itself(field, before):
+                message = f"required input {key!r} of {tool.display_name} is not mapped"
+                warnings.append(Fault(f"steps[{position}]", message))
+        before.append(tool)
     return warnings
+
+
+def _fills_itself(field: InputField, before: Sequence[Tool]) -> bool:
+    """Whether an alias may find a value: the caster's prompt or file, or what an earlier step makes."""
+    if field.type in ("string", "text"):
+        return True
+    return field.type in ("image", "video") and (not before or any(_makes(tool, field.type) for tool in before))
+
+
+def _makes(tool: Tool, kind: str) -> bool:
+    outputs = tool.document.get("outputSchema") or {}
+    declared = {output.get("type") for output in outputs.values() if isinstance(output, dict)}
+    return kind in declared | {tool.metadata.get("outputType")}
 
 
 def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) -> list[Fault]:

@@ -9,7 +9,7 @@ from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.outputs import web_outputs
-from spellcast.domain.resources import cast_resource
+from spellcast.domain.resources import cast_resource, within
 from spellcast.domain.results import ToolResult
 
 # AWS posts at most 128 KB; a client that needs the outputs of a larger message reads the record.
@@ -81,12 +81,12 @@ def fitted(message: Document) -> Document:
     """The message, without its outputs where it would be over 100 KB."""
     if len(documents.to_text(message).encode()) <= MAX_MESSAGE_BYTES:
         return message
-    payload = {key: value for key, value in message["payload"].items() if key not in ("outputs", "output")}
-    if "generations" in payload:
-        payload["generations"] = [
-            {key: value for key, value in item.items() if key not in ("outputs", "responsePayload", "requestPayload")}
-            for item in payload["generations"]
-        ]
+    payload = dict(message["payload"])
+    for key in ("outputs", "output"):
+        payload.pop(key, None)
+    # The envelope needs some bytes too.
+    payload = within(payload, MAX_MESSAGE_BYTES - 1_000)
+    payload.pop("truncated", None)
     smaller = {**message, "payload": payload, "truncated": True}
     if len(documents.to_text(smaller).encode()) <= MAX_MESSAGE_BYTES:
         return smaller

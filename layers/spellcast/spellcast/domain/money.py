@@ -19,6 +19,11 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
     return result
 
 
+def times(amount: Decimal, factor: Decimal) -> Decimal:
+    """The exact product. Raises `decimal.Inexact` rather than round."""
+    return _EXACT.multiply(amount, factor)
+
+
 def to_text(amount: Decimal) -> str:
     """`Decimal('4E-7')` as `0.0000004`: no exponent and no trailing zeros."""
     text = format(amount, "f")

@@ -52,8 +52,8 @@ def web_outputs(payload: Sequence[Document]) -> Document | list[Document]:
     """The client's form: one element as its plain data, several as they are, nothing as `{}`."""
     if len(payload) == 1 and isinstance(payload[0].get("data"), dict):
         data = payload[0]["data"]
-        if payload[0].get("type") == "text":
-            text = data.get("text")
+        if payload[0].get("type") == "text" and "text" in data:
+            text = data["text"]
             return {"text": text[0] if isinstance(text, list) and text else text}
         return dict(data)
     return list(payload) or {}
@@ -77,7 +77,8 @@ def _text_of(output: Document) -> Any:
             return output[key]
     choices = output.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return (choices[0].get("message") or {}).get("content")
+        message = choices[0].get("message")
+        return message.get("content") if isinstance(message, dict) else None
     return output["output"] if isinstance(output.get("output"), str) else None
 
 

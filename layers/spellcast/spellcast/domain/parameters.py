@@ -21,7 +21,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 _ALIASES["string"] = _ALIASES["text"]
 
 # The names that single tools had before; they fill their field whether it is required or not.
-_LEGACY_NAMES = {
+LEGACY_NAMES = {
     "inputText": "stringA",
     "appendText": "stringB",
     "replacementText": "stringB",
@@ -46,17 +46,23 @@ def resolve(
     `context` is the pipeline context, `inputs` what the caster sent, `exposed` the (node id, parameter) pairs that
     the caster may set.
     """
-    merged = {**context, **_mapped(step, context), **_overrides(step, context)}
-    merged.update(_exposed_values(step, inputs, exposed))
+    given = {**_mapped(step, context), **_overrides(step, context), **_exposed_values(step, inputs, exposed)}
+    merged = {**context, **given}
     if not tool.inputs:
         return merged
-    resolved = {key: _filled(field, merged, tool) for key, field in tool.inputs.items()}
+    # What a wire led to is kept, even where it is empty: an alias would put another step's value in its place.
+    resolved = {key: given[key] if key in given else _filled(field, merged, tool) for key, field in tool.inputs.items()}
     return {key: value for key, value in resolved.items() if value is not None}
 
 
 def missing_inputs(tool: Tool, resolved: Document) -> list[str]:
     """The required inputs that have no value."""
     return [key for key, field in tool.inputs.items() if field.required and is_blank(resolved.get(key))]
+
+
+def takes(tool: Tool, parameter: str) -> bool:
+    """Whether a value under this name can reach the tool."""
+    return not tool.inputs or parameter in tool.inputs or any(LEGACY_NAMES.get(key) == parameter for key in tool.inputs)
 
 
 def wired_value(mapping: Document, parameter: str, context: Document) -> Any:
@@ -121,7 +127,7 @@ def _filled(field: InputField, merged: Document, tool: Tool) -> Any:
 
 
 def _alias_value(field: InputField, merged: Document, tool: Tool) -> Any:
-    legacy = merged.get(_LEGACY_NAMES.get(field.key, ""))
+    legacy = merged.get(LEGACY_NAMES.get(field.key, ""))
     if not is_blank(legacy):
         return legacy
     if field.has_default or not (field.required or field.key == tool.primary_input):

@@ -31,10 +31,10 @@ def assembled_metadata(
         "spell": {"spellId": cast.spell_id, "slug": cast.spell_slug, "name": version.name, **version.content},
         "pipelineContext": context_before(generation.step_index, cast, version, generations),
         "originalContext": {
+            **cast.metadata,
             "masterAccountId": cast.account_id,
             "castId": cast.cast_id,
             "parameterOverrides": cast.inputs,
             **({"webhookUrl": cast.webhook_url} if cast.webhook_url else {}),
-            **cast.metadata,
         },
     }

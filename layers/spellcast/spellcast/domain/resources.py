@@ -8,10 +8,12 @@ from typing import Any
 
 from spellcast.domain import money, times
 from spellcast.domain.casts import Cast
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, to_text
 from spellcast.domain.generations import Generation
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.spells import Spell, SpellVersion
+
+_DOCUMENTS = frozenset({"inputs", "outputs", "output", "metadata", "requestPayload", "responsePayload"})
 
 
 def spell_resource(spell: Spell, version: SpellVersion | None = None) -> Document:
@@ -53,7 +55,7 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
             "stepGenerationIds": list(ids),
             "costUsd": money.to_text(cast.cost_usd),
             "pointsSpent": cast.points_spent,
-            "outputs": cast.outputs,
+            "outputs": {} if cast.outputs is None else cast.outputs,
             "startedAt": times.to_text(cast.started_at),
             "updatedAt": times.to_text(cast.updated_at),
             "completedAt": _time(cast.completed_at),
@@ -80,7 +82,8 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
 def generation_resource(generation: Generation, assembled: Document | None = None) -> Document:
     """A generation; `assembled` adds what is not stored in it (spell, contexts) to its metadata."""
     payload = generation.result.payload if generation.result else ()
-    return _present(
+    # The one key that is null rather than absent: it is not optional, and a running step has no duration yet.
+    return {"durationMs": generation.duration_ms} | _present(
         {
             "generationId": generation.generation_id,
             "castId": generation.cast_id,
@@ -98,7 +101,6 @@ def generation_resource(generation: Generation, assembled: Document | None = Non
             "outputs": web_outputs(payload),
             "costUsd": money.to_text(generation.cost_usd),
             "pointsSpent": generation.points_spent,
-            "durationMs": generation.duration_ms,
             "requestTimestamp": times.to_text(generation.request_timestamp),
             "responseTimestamp": _time(generation.response_timestamp),
             "deliveryStrategy": "spell_step",
@@ -121,6 +123,22 @@ def generation_resource(generation: Generation, assembled: Document | None = Non
             ),
         }
     )
+
+
+def within(resource: Document, limit: int) -> Document:
+    """The resource in at most so many bytes of JSON: without its documents where they are too large for that.
+
+    What was left out is said by `truncated`; the record itself has it.
+    """
+    if len(to_text(resource).encode()) <= limit:
+        return resource
+    smaller = {key: value for key, value in resource.items() if key not in _DOCUMENTS}
+    if "generations" in resource:
+        smaller["generations"] = [
+            {key: value for key, value in generation.items() if key not in _DOCUMENTS}
+            for generation in resource["generations"]
+        ]
+    return {**smaller, "truncated": True}
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -32,10 +32,13 @@ def plan_segments(tools: Sequence[Tool], *, attempt: int = 1, first: int = 0) ->
     start, seconds = first, 0
     for position in range(first, len(tools)):
         tool = tools[position]
-        if position > start and tool.is_immediate and seconds + tool.deadline_seconds > IMMEDIATE_SECONDS_PER_SEGMENT:
-            segments.append(Segment(start, position - 1, attempt, seconds + SEGMENT_MARGIN_SECONDS))
-            start, seconds = position, 0
-        seconds += tool.deadline_seconds
+        deadline = tool.deadline_seconds
+        if tool.is_immediate:
+            deadline = min(deadline, IMMEDIATE_SECONDS_PER_SEGMENT)
+            if position > start and seconds + deadline > IMMEDIATE_SECONDS_PER_SEGMENT:
+                segments.append(Segment(start, position - 1, attempt, seconds + SEGMENT_MARGIN_SECONDS))
+                start, seconds = position, 0
+        seconds += deadline
         if not tool.is_immediate or position == len(tools) - 1:
             segments.append(Segment(start, position, attempt, seconds + SEGMENT_MARGIN_SECONDS))
             start, seconds = position + 1, 0

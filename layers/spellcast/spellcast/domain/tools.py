@@ -79,6 +79,11 @@ def parse_tool(document: Document) -> Tool:
     )
 
 
+def unknown_tool(identifier: str) -> Tool:
+    """What stands in the record of a step whose tool is gone."""
+    return parse_tool({"toolId": identifier, "service": "unknown", "displayName": identifier})
+
+
 def _parse_input(key: str, field: Document) -> InputField:
     return InputField(
         key=key,

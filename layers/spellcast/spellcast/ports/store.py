@@ -1,4 +1,7 @@
-"""Where records live. Reads are consistent; every `save` is one write on the condition that nobody wrote in between."""
+"""Where records live. Reads are consistent but for lists, which may lag a moment behind.
+
+Every `save` is one write, on the condition that nobody wrote in between.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,56 @@
+"""Asks a provider's adapter. Whatever an adapter raises, only the closed list's step errors come out of here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from spellcast.domain.errors import AdapterFault, InvalidSignature, StepFailed
+from spellcast.domain.results import Job, ToolResult
+from spellcast.domain.tools import Tool
+from spellcast.observability import logger
+from spellcast.ports.adapter import Adapter, Request
+
+Answer = TypeVar("Answer")
+
+
+def execute(adapter: Adapter, request: Request) -> ToolResult:
+    """Runs an immediate tool. Raises StepFailed."""
+    result = _guarded(request.tool, lambda: adapter.execute(request))
+    if not result.is_final:
+        raise AdapterFault(f"The adapter of {request.tool.service} gave no result at once.")
+    return result
+
+
+def start_job(adapter: Adapter, request: Request) -> Job:
+    """Submits a job. Raises StepFailed."""
+    return _guarded(request.tool, lambda: adapter.start_job(request))
+
+
+def poll_job(adapter: Adapter, run_id: str, tool: Tool) -> ToolResult:
+    """Asks after a job. Raises StepFailed."""
+    return _guarded(tool, lambda: adapter.poll_job(run_id, tool))
+
+
+def parse_webhook(adapter: Adapter, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
+    """Reads a callback. Raises InvalidSignature and StepFailed."""
+    return _guarded(tool, lambda: adapter.parse_webhook(headers, body, tool, now))
+
+
+def cancel_job(adapter: Adapter, run_id: str) -> None:
+    """Asks to stop a job that nobody waits for any more; where that fails, the log says so."""
+    try:
+        adapter.cancel_job(run_id)
+    except Exception as error:
+        logger().warning("A job could not be cancelled", runId=run_id, error=type(error).__name__)
+
+
+def _guarded(tool: Tool, ask: Callable[[], Answer]) -> Answer:
+    try:
+        return ask()
+    except (StepFailed, InvalidSignature):
+        raise
+    except Exception as error:
+        logger().exception("An adapter failed in a way that it should not", service=tool.service)
+        raise AdapterFault(f"The adapter of {tool.service} failed: {type(error).__name__}.") from error

@@ -1,0 +1,48 @@
+"""Takes a provider's callback: the token names the generation, the provider's signature is checked beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spellcast.application import ask_provider
+from spellcast.application.complete_job import CompleteJob
+from spellcast.application.pass_on_progress import pass_on_progress
+from spellcast.domain import callback_tokens
+from spellcast.domain.errors import InvalidCallbackToken, StepToolNotFound
+from spellcast.ports.adapter import Adapters
+from spellcast.ports.announcer import Announcer
+from spellcast.ports.clock import Clock
+from spellcast.ports.secrets import Secrets
+from spellcast.ports.store import CastStore, ToolStore
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveCallback:
+    """A final state completes the job; any other is passed on as progress."""
+
+    casts: CastStore
+    tools: ToolStore
+    adapters: Adapters
+    announcer: Announcer
+    complete_job: CompleteJob
+    secrets: Secrets
+    clock: Clock
+
+    def __call__(self, token: str, headers: Mapping[str, str], body: bytes) -> str:
+        """The generation's id. Raises InvalidCallbackToken, InvalidSignature, StepFailed."""
+        now = self.clock.now()
+        generation_id = callback_tokens.verify(token, now, self.secrets.callback_signing_key())
+        generation = self.casts.get_generation(generation_id)
+        if generation is None:
+            raise InvalidCallbackToken("The callback token names no generation.")
+        tool = self.tools.get_tool(generation.account_id, generation.tool_id)
+        if tool is None:
+            raise StepToolNotFound(f"There is no tool {generation.tool_id!r} any more.")
+        adapter = self.adapters.get(generation.service_name)
+        result = ask_provider.parse_webhook(adapter, headers, body, tool, now)
+        if result.is_final:
+            self.complete_job(generation_id, result)
+        elif not generation.is_terminal:
+            pass_on_progress(self.announcer, generation, result, now)
+        return generation_id

@@ -1,0 +1,89 @@
+"""One invocation's view of a segment: the cast as it was read, and the generations as the invocation leaves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from spellcast.domain import cost, money
+from spellcast.domain.casts import Cast
+from spellcast.domain.documents import is_blank
+from spellcast.domain.errors import BudgetExceeded, CastInterrupted, MissingInputs
+from spellcast.domain.generations import Generation
+from spellcast.domain.identifiers import generation_id
+from spellcast.domain.parameters import missing_inputs, resolve
+from spellcast.domain.pipeline import context_before
+from spellcast.domain.segments import Segment
+from spellcast.domain.spells import SpellVersion
+from spellcast.domain.tools import Tool
+from spellcast.ports.store import CastStore
+
+
+@dataclass(slots=True)
+class SegmentRun:
+    """Held by one invocation only."""
+
+    cast: Cast
+    version: SpellVersion
+    generations: dict[str, Generation]
+    segment: Segment
+    task_token: str
+
+    def known(self, position: int) -> Generation | None:
+        """This attempt's record of a step, if an earlier invocation or step left one."""
+        return self.generations.get(generation_id(self.cast.cast_id, position, self.segment.attempt))
+
+    def keep(self, generation: Generation) -> Generation:
+        """Remembers what was written, for the steps that follow."""
+        self.generations[generation.generation_id] = generation
+        return generation
+
+    def reserve(self, position: int, tool: Tool, now: datetime, task_token: str | None = None) -> Generation:
+        """The step's record before anybody is asked, with its resolved inputs; not yet written."""
+        step = self.version.steps[position]
+        context = context_before(position, self.cast, self.version, self.generations.values())
+        metadata = self.cast.metadata
+        return Generation.reserve(
+            cast_id=self.cast.cast_id,
+            account_id=self.cast.account_id,
+            spell_id=self.cast.spell_id,
+            position=position,
+            attempt=self.segment.attempt,
+            step=step,
+            tool=tool,
+            inputs=resolve(step, tool, context, self.cast.inputs, self.version.exposed),
+            now=now,
+            task_token=task_token,
+            collection={key: metadata[key] for key in ("cookId", "collectionId") if not is_blank(metadata.get(key))},
+        )
+
+    def check_open(self, casts: CastStore) -> None:
+        """Raises CastInterrupted where the cast has been closed: it spends no more.
+
+        Asked after a step is reserved: whoever closes the cast either finds the reservation, or is found here.
+        """
+        cast = casts.get_cast(self.cast.cast_id)
+        if cast is None or cast.is_terminal:
+            raise CastInterrupted("The cast was closed while its steps ran.")
+
+    def check_budget(self, tool: Tool) -> None:
+        """Raises BudgetExceeded where the step is expected to pass what the caster wants to spend."""
+        budget = self.cast.budget_usd
+        if budget is None:
+            return
+        spent = money.total(generation.cost_usd for generation in self.generations.values())
+        expected = cost.expected_cost(tool)
+        if money.total([spent, expected]) > budget:
+            raise BudgetExceeded(
+                f"${money.to_text(spent)} of the budget of ${money.to_text(budget)} are spent, "
+                f"and {tool.display_name} is expected to cost ${money.to_text(expected)}."
+            )
+
+
+def missing(tool: Tool, reserved: Generation) -> MissingInputs | None:
+    """Says which required inputs have no value, before a provider is asked (contract §3 row 6)."""
+    names = missing_inputs(tool, reserved.request_payload)
+    if not names:
+        return None
+    listed = ", ".join(names)
+    return MissingInputs(f"Step {reserved.step_index} ({tool.display_name}) has no value for: {listed}.")

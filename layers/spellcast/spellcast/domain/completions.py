@@ -1,0 +1,59 @@
+"""`Job Completed` on the bus: a job's result, from whoever may put events there (contract §5)."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from spellcast.domain import results
+from spellcast.domain.documents import Document, to_text
+from spellcast.domain.errors import Fault, InvalidInput, JobFailed
+from spellcast.domain.identifiers import parse_generation_id
+from spellcast.domain.results import ToolResult
+
+
+def parse_completion(detail: Document) -> tuple[str, ToolResult]:
+    """The generation's id and its result, from the event's detail. Raises InvalidInput with every fault."""
+    faults: list[Fault] = []
+    generation_id, status = detail.get("generationId"), detail.get("status")
+    if not isinstance(generation_id, str) or parse_generation_id(generation_id) is None:
+        faults.append(Fault("generationId", "is not the id of a generation"))
+    if status not in ("succeeded", "failed"):
+        faults.append(Fault("status", "is neither succeeded nor failed"))
+    data = detail.get("data")
+    if status == "succeeded" and not isinstance(data, dict):
+        faults.append(Fault("data", "a succeeded job brings an object"))
+    elif not _is_json(data):
+        faults.append(Fault("data", "holds a number or a text that JSON cannot hold"))
+    cost_usd, cost_fault = _parse_cost(detail.get("costUsd"))
+    if cost_fault:
+        faults.append(cost_fault)
+    if faults:
+        raise InvalidInput(faults)
+    if status == "succeeded":
+        kind = str(detail.get("type") or "text")
+        return str(generation_id), results.succeeded(kind, dict(data or {}), cost_usd=cost_usd)
+    return str(generation_id), results.failed(JobFailed(_reason(detail.get("error"))), cost_usd=cost_usd)
+
+
+def _parse_cost(value: object) -> tuple[Decimal | None, Fault | None]:
+    if value is None:
+        return None, None
+    fault = Fault("costUsd", "is not a decimal string in US dollars")
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value):
+        return None, fault
+    return Decimal(value), None
+
+
+def _reason(error: object) -> str:
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error)[:1_000] if error else "The job failed; its sender gave no reason."
+
+
+def _is_json(data: object) -> bool:
+    try:
+        to_text(data).encode()
+    except ValueError:
+        return False
+    return True
