@@ -55,7 +55,6 @@ def test_what_is_no_unicode_is_not_read() -> None:
         documents.from_text(r'{"x":"\ud800"}')
 
 
-@pytest.mark.xfail(strict=True, reason="domain/documents.py from_text looks for escaped surrogates only")
 def test_what_is_no_unicode_is_not_read_unescaped_either() -> None:
     # A Lambda event's own JSON may hold the escape, so that a body comes with it undone.
     with pytest.raises(ValueError):

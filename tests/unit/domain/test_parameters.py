@@ -336,9 +336,6 @@ def test_row_3_an_alias_does_not_fill_what_a_wire_left_empty() -> None:
     assert missing_inputs(tool, resolved) == ["caption"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="original-system.md §2.5: a caster fills what the author left blank, overrides too"
-)
 @pytest.mark.parametrize("blank", ["", " "])
 def test_a_blank_override_is_none(blank: str) -> None:
     tool = a_tool(prompt=field("text", required=True), strength=field("number", default=3))

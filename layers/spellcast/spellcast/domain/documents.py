@@ -30,7 +30,7 @@ def from_text(text: str | bytes) -> Any:
     """
     content = text if isinstance(text, str) else text.decode()
     document = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
-    if _SURROGATE.search(content):
+    if not content.isascii() or _SURROGATE.search(content):
         to_text(document).encode()
     return document
 

@@ -103,6 +103,8 @@ def _overrides(step: Step, context: Document) -> Document:
     for parameter, value in step.parameter_overrides.items():
         if isinstance(value, dict) and value.get("type") == "nodeOutput":
             value = wired_value(value, parameter, context)
+        elif is_blank(value):
+            value = None
         if value is not None:
             resolved[parameter] = value
     return resolved
