@@ -116,7 +116,7 @@ class ExecuteStep:
         stored = run.known(position)
         if stored is not None:
             lost = OutcomeUnknown("The step was interrupted after its tool may have been asked; it is not asked again.")
-            return self._write(run, stored, stored, stored.result or results.failed(lost), finish)
+            return self._write(run, stored, stored, results.failed(lost), finish)
         tool = self._tool(run, position)
         reserved = run.reserve(position, tool, self.clock.now())
         request = Request(reserved.generation_id, tool, reserved.request_payload)
@@ -143,6 +143,7 @@ class ExecuteStep:
     def _write(
         self, run: SegmentRun, stored: Generation | None, reserved: Generation, result: ToolResult, finish: bool
     ) -> Generation:
+        # A result that came from outside while the step was reserved is the step's result.
         generation = reserved if reserved.result else reserved.received(result, self.clock.now())
         if finish:
             generation = self.process_output.finished(generation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -94,4 +94,6 @@ class Cast:
 
     def billed(self, *, cost_usd: Decimal, points: int, now: datetime) -> Cast:
         """The same status at another total, after a late bill (contract I3, I5)."""
-        return replace(self, cost_usd=cost_usd, points_spent=points, updated_at=now, revision=self.revision + 1)
+        # Always after the end, so that nobody takes this revision for the one that closed the cast.
+        later = max(now, self.updated_at + timedelta(milliseconds=1))
+        return replace(self, cost_usd=cost_usd, points_spent=points, updated_at=later, revision=self.revision + 1)
