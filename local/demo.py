@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 from collections.abc import Iterator, Mapping
@@ -145,7 +146,7 @@ def _keep_pictures(api: httpx.Client, cast: Mapping[str, Any], directory: Path) 
             file.write_bytes(content)
             # A PNG's header holds width and height after its signature and the chunk's head.
             width, height = struct.unpack(">II", content[16:24])
-            shown[generation["generationId"]] = f"{file} ({width} × {height} PNG)"
+            shown[generation["generationId"]] = f"{os.path.relpath(file)} ({width} × {height} PNG)"
     return shown
 
 
