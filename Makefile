@@ -61,6 +61,7 @@ check: .venv node_modules
 	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
 
 api-key: .venv
+	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }
 	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/issue_api_key.py --stack "$(STACK)" --account "$(ACCOUNT)"
 
 bench: .venv .local/venv

@@ -65,6 +65,11 @@ def gateway(cloud: Application, counts: Any) -> Application:
                 if path.endswith("/reset") and scope["method"] == "POST":
                     counts.reset()
                 return await answer(send, counts.report())
+            if path == "/_spellcast/renew" and scope["method"] == "POST":
+                from local import mends
+
+                mends.renew_workers()
+                return await answer(send, {})
             if path == "/_spellcast/save" and scope["method"] == "POST":
                 save_everything()
                 return await answer(send, {})

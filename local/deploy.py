@@ -11,6 +11,7 @@ import io
 import json
 import os
 import py_compile
+import re
 import secrets
 import shutil
 import subprocess
@@ -103,7 +104,9 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         deployed = _stack(formation)
         stamp.write_text(digest)
     outputs = {output["OutputKey"]: output["OutputValue"] for output in (deployed or {}).get("Outputs", [])}
-    put_provider_secrets(endpoint, port, environment)
+    if put_provider_secrets(endpoint, port, environment):
+        # Warm workers would use the providers of before for some minutes more.
+        _post(f"{endpoint}/_spellcast/renew")
     result = {
         "httpUrl": outputs["HttpUrl"],
         "webSocketUrl": outputs["WebSocketUrl"],
@@ -117,9 +120,13 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         "endpointUrl": endpoint,
         "region": REGION,
     }
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/_spellcast/save", method="POST"), timeout=30).close()
+    _post(f"{endpoint}/_spellcast/save")
     (folder / "outputs.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _post(url: str) -> None:
+    urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
 
 
 # Packaging
@@ -303,9 +310,13 @@ def enable_expiry(formation: Any, endpoint: str, document: Mapping[str, Any]) ->
 # What a stage needs beside its stack
 
 
-def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str]) -> None:
-    """Providers as the environment names them; the two that the demo needs fall back to the demo provider."""
+def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str]) -> bool:
+    """Providers as the environment names them; the two that the demo needs fall back to the demo provider.
+
+    Tells whether anything is other than before.
+    """
     store = client("secretsmanager", endpoint)
+    changed = False
     for service in SERVICES:
         prefix = f"SPELLCAST_{service.upper()}"
         content = {
@@ -320,11 +331,17 @@ def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str
                 "webhookSecret": DEMO_WEBHOOK_SECRET,
             }
         content = {name: value for name, value in content.items() if value}
+        if not re.match(r"https?://[^/]", content.get("url", "http://-")):
+            raise DeployError(f"{prefix}_URL is {content['url']!r}, which is not an http or https address")
+        name, text = f"spellcast/local/{service}", json.dumps(content)
         try:
-            store.put_secret_value(SecretId=f"spellcast/local/{service}", SecretString=json.dumps(content))
+            if store.get_secret_value(SecretId=name).get("SecretString") != text:
+                store.put_secret_value(SecretId=name, SecretString=text)
+                changed = True
         except store.exceptions.ResourceNotFoundException:
             if content and service not in DEMO_SERVICES:
-                raise DeployError(f"the template has no secret spellcast/local/{service}") from None
+                raise DeployError(f"the template has no secret {name}") from None
+    return changed
 
 
 def create_api_key(endpoint: str, table: str, file: Path) -> str:

@@ -316,6 +316,11 @@ def _acquire_worker(
 _closed = threading.Event()
 
 
+def renew_workers() -> None:
+    """End every worker: those that follow read configuration and secrets anew."""
+    lambda_runtime.reset()
+
+
 def close_workers() -> None:
     """End every worker and start none again."""
     _closed.set()

@@ -5,6 +5,7 @@ Everything of one cloud lies in `<directory>/<port>/`; `<directory>/outputs.json
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ class Refused(RuntimeError):
 def chosen(environment: Mapping[str, str]) -> tuple[int, Path]:
     """Port and directory as the environment names them."""
     text = environment.get("SPELLCAST_PORT", "4599")
-    if not text.isdigit() or not 1023 < int(text) < 65535:
+    if not (text.isascii() and text.isdigit()) or not 1023 < int(text) < 65535:
         raise Refused(f"SPELLCAST_PORT is {text!r}; choose a port between 1024 and 65534.")
     return int(text), Path(environment.get("SPELLCAST_LOCAL_DIR") or ROOT / ".local").resolve()
 
@@ -52,15 +53,26 @@ def start(
     given = dict(os.environ if environment is None else environment)
     folder = directory / str(port)
     folder.mkdir(parents=True, exist_ok=True)
+    # One at a time: of two that start the same cloud, the second finds it running.
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _start(port, directory, folder, template, provider, given)
+
+
+def _start(
+    port: int, directory: Path, folder: Path, template: Path, provider: bool, given: dict[str, str]
+) -> dict[str, str]:
     started = False
     try:
+        provider_runs = _ours(folder / "provider.pid", "local.demo_provider", port + 1) is not None
         if running(port, directory) is None:
-            for needed in (port, port + 1)[: 2 if provider else 1]:
-                _require_free(needed)
+            _require_free(port)
+            if provider and not provider_runs:
+                _require_free(port + 1)
             started = True
             _spawn(folder, "cloud", ["local.cloud", "--port", str(port), "--directory", str(folder)], given)
             _await_health(folder, "cloud", f"http://127.0.0.1:{port}/_ministack/health")
-        if provider and _ours(folder / "provider.pid", "local.demo_provider", port + 1) is None:
+        if provider and not provider_runs:
             _spawn(folder, "provider", ["local.demo_provider", "--port", str(port + 1)], given)
             _await_health(folder, "provider", f"http://127.0.0.1:{port + 1}/health")
         command = [str(PYTHON), "-m", "local.deploy", "--template", str(template), "--port", str(port)]
@@ -90,6 +102,9 @@ def stop(port: int, directory: Path) -> bool:
     last = directory / "outputs.json"
     if ran and last.exists() and json.loads(last.read_text()).get("endpointUrl", "").endswith(f":{port}"):
         last.unlink()
+        for other in directory.glob("*/outputs.json"):
+            if other.parent.name.isdigit() and running(int(other.parent.name), directory):
+                shutil.copyfile(other, last)  # a cloud that runs beside the one that stopped
     return ran
 
 

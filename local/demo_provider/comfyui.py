@@ -253,7 +253,12 @@ class ComfyUI:
                 }
                 self._finish(job, {}, "execution_error", error)
                 return
-            text, seed, width, height = _wanted(job.prompt)
+            try:
+                text, seed, width, height = _wanted(job.prompt)
+            except (TypeError, ValueError) as fault:
+                node = {"node_id": "3", "node_type": "KSampler", "exception_type": "ValueError", "traceback": []}
+                self._finish(job, {}, "execution_error", node | {"exception_message": str(fault)})
+                return
             data = await asyncio.to_thread(draw, text, seed, width, height)
             outputs = {}
             for node_id, node in _outputs(job.prompt).items():

@@ -751,3 +751,14 @@ def test_mappings_and_outputs_meet(world: World) -> None:
         {"parameterMappings": {"prompt": wire}},
     )
     assert given == [{"prompt": "p"}, {"prompt": "S"}, {"prompt": "<p>", "text": "<S>"}]
+
+
+def test_an_input_of_a_wrong_type_fails_the_step_before_its_provider_is_asked() -> None:
+    tool = make_tool("sized", "async", "0.01", inputSchema={"size": {"type": "integer", "required": False}})
+    world = World(tool)
+    cast = world.cast("sized", inputs={"size": "wide"})
+    world.execute(cast)
+    failure = world.generation(cast, 0).failure
+    assert failure is not None
+    assert (failure.code, "size is not a whole number" in failure.message) == ("INVALID_STEP_INPUT", True)
+    assert world.adapter.started == []

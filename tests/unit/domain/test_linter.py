@@ -173,3 +173,13 @@ def test_a_legacy_name_is_an_input() -> None:
     tool = parse_tool(tool_document({"inputText": {"type": "string", "required": False}}))
     content = {"steps": [step(parameterOverrides={"stringA": "a"})]}
     assert find_warnings(content, {"tool": tool}) == []
+
+
+@pytest.mark.parametrize("section", ["parameterMappings", "parameterOverrides"])
+def test_an_authors_value_that_the_tool_cannot_take_is_a_fault(section: str) -> None:
+    tool = parse_tool(tool_document({"size": {"type": "integer", "required": False}}))
+    mapped = section == "parameterMappings"
+    value = {"type": "static", "value": "wide"} if mapped else "wide"
+    faults = find_faults({"steps": [step(**{section: {"size": value}})]}, {"tool": tool})
+    path = f"steps[0].{section}.size" + (".value" if mapped else "")
+    assert faults == [Fault(path, "is not a whole number")]

@@ -71,3 +71,31 @@ def test_a_falsy_default_is_one() -> None:
 def test_the_primary_input_is_a_hint_that_may_be_missing() -> None:
     assert parse_tool(tool_document(platformHints={"primaryInput": "prompt"})).primary_input == "prompt"
     assert parse_tool(tool_document(platformHints=None)).primary_input is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        ("number", 1.5, None),
+        ("number", "1.5", None),
+        ("number", "wide", "is not a number"),
+        ("number", True, "is not a number"),
+        ("number", "inf", "is not a number"),
+        ("integer", 3, None),
+        ("integer", 3.0, None),
+        ("integer", 1.5, "is not a whole number"),
+        ("integer", "x", "is not a whole number"),
+        ("boolean", False, None),
+        ("boolean", "yes", "is neither true nor false"),
+        ("object", {}, None),
+        ("object", [], "is not an object"),
+        ("string", 7, None),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_a_reason(kind: str, value: object, reason: str | None) -> None:
+    assert parse_tool(tool_document({"x": {"type": kind}})).inputs["x"].refusal_of(value) == reason
+
+
+def test_a_value_outside_of_its_choices_is_refused_with_them() -> None:
+    field = parse_tool(tool_document({"x": {"type": "enum", "enum": ["a", 1]}})).inputs["x"]
+    assert (field.refusal_of("a"), field.refusal_of("b")) == (None, "is none of a, 1")

@@ -44,7 +44,8 @@ def error_document(error: SpellcastError) -> Document:
     """The body that says what is wrong."""
     detail: Document = {"code": error.code, "message": error.message}
     if isinstance(error, InvalidInput):
-        detail["message"] = f"{len(error.faults)} fault(s) in the request."
+        number = len(error.faults)
+        detail["message"] = "The request has a fault." if number == 1 else f"The request has {number} faults."
         detail["details"] = [
             {"path": fault.path, "message": fault.message[:MAX_FAULT_CHARACTERS]} for fault in error.faults[:MAX_FAULTS]
         ]

@@ -13,6 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer
 
 from spellcast import __version__
+from spellcast.api.description import DescribedResolver
 from spellcast.api.errors import error_document, faults_of, refusal, status_of
 from spellcast.api.routes import UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
@@ -51,7 +52,7 @@ class CastApi:
 
 def build_cast_api(authenticate: Authenticate, use: UseCases) -> CastApi:
     """The API with its routes, its errors and its description."""
-    app = APIGatewayHttpResolver(enable_validation=True)
+    app = DescribedResolver(enable_validation=True)
     _add_errors(app, use)
     add_routes(app, use)
     _add_description(app)

@@ -90,10 +90,20 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
 
 def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    @app.post("/v1/casts", summary="Cast a spell", responses=_answers(202, answers.CastAnswer, 404, 409, 413))
+    started = _answers(202, answers.CastAnswer, 404, 409, 413) | _answers(200, answers.CastAnswer)
+
+    @app.post("/v1/casts", summary="Cast a spell; 200 where the Idempotency-Key has been seen", responses=started)
     def cast_spell(
         body: Annotated[CastBody, Body()],
-        idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                alias="Idempotency-Key",
+                min_length=1,
+                max_length=255,
+                description="The same key and body: the same cast.",
+            ),
+        ] = None,
     ) -> Response[str]:
         order = CastOrder(
             spell=body.spell,

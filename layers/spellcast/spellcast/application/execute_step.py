@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.process_output import ProcessOutput
-from spellcast.application.segment_run import SegmentRun, missing
+from spellcast.application.segment_run import SegmentRun, refusal_of
 from spellcast.application.start_job import StartJob
 from spellcast.domain import results
 from spellcast.domain.errors import (
@@ -102,7 +102,7 @@ class ExecuteStep:
         reserved = run.reserve(position, tool, self.clock.now(), run.task_token)
         try:
             run.check_budget(tool)
-            if refusal := missing(tool, reserved):
+            if refusal := refusal_of(tool, reserved):
                 raise refusal
             self.start_job(run, reserved, tool)
         except StepFailed as error:
@@ -121,7 +121,7 @@ class ExecuteStep:
         reserved = run.reserve(position, tool, self.clock.now())
         request = Request(reserved.generation_id, tool, reserved.request_payload)
         try:
-            if refusal := missing(tool, reserved):
+            if refusal := refusal_of(tool, reserved):
                 raise refusal
             adapter = self.adapters.get(tool.service)
             if not (tool.is_free and adapter.is_repeatable(request)):

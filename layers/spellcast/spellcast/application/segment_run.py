@@ -8,7 +8,7 @@ from datetime import datetime
 from spellcast.domain import cost, money
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import is_blank
-from spellcast.domain.errors import BudgetExceeded, CastInterrupted, MissingInputs
+from spellcast.domain.errors import BudgetExceeded, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
 from spellcast.domain.generations import Generation
 from spellcast.domain.identifiers import generation_id
 from spellcast.domain.parameters import missing_inputs, resolve
@@ -80,10 +80,14 @@ class SegmentRun:
             )
 
 
-def missing(tool: Tool, reserved: Generation) -> MissingInputs | None:
-    """Says which required inputs have no value, before a provider is asked (contract §3 row 6)."""
-    names = missing_inputs(tool, reserved.request_payload)
-    if not names:
-        return None
-    listed = ", ".join(names)
-    return MissingInputs(f"Step {reserved.step_index} ({tool.display_name}) has no value for: {listed}.")
+def refusal_of(tool: Tool, reserved: Generation) -> StepFailed | None:
+    """What is wrong with the inputs, before a provider is asked (contract §3 row 6)."""
+    step = f"Step {reserved.step_index} ({tool.display_name})"
+    if names := missing_inputs(tool, reserved.request_payload):
+        return MissingInputs(f"{step} has no value for: {', '.join(names)}.")
+    wrong = [
+        f"{key} {reason}"
+        for key, value in reserved.request_payload.items()
+        if key in tool.inputs and (reason := tool.inputs[key].refusal_of(value))
+    ]
+    return InvalidStepInput(f"{step} cannot take its inputs: {'; '.join(wrong)}.") if wrong else None

@@ -46,6 +46,7 @@ def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
             positions[node_id] = position
     for position, step in steps:
         faults.extend(_wire_faults(position, step, positions))
+        faults.extend(_value_faults(position, step, tools.get(str(step.get("toolIdentifier")))))
     faults.extend(_exposure_faults(content, {_step_id(position, step) for position, step in steps}))
     return faults
 
@@ -100,6 +101,26 @@ def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) ->
             if is_blank(mapping.get("outputKey")):
                 faults.append(Fault(f"{path}.outputKey", "a wire names the output that it takes"))
     return faults
+
+
+def _value_faults(position: int, step: Document, tool: Tool | None) -> list[Fault]:
+    """The author's own values that the tool cannot take."""
+    faults: list[Fault] = []
+    mappings, overrides = step.get("parameterMappings"), step.get("parameterOverrides")
+    for parameter, mapping in mappings.items() if isinstance(mappings, dict) else ():
+        if isinstance(mapping, dict) and mapping.get("type") == "static":
+            path = f"steps[{position}].parameterMappings.{parameter}.value"
+            faults += _value_fault(path, parameter, mapping.get("value"), tool)
+    for parameter, value in overrides.items() if isinstance(overrides, dict) else ():
+        if not (isinstance(value, dict) and value.get("type") == "nodeOutput"):
+            faults += _value_fault(f"steps[{position}].parameterOverrides.{parameter}", parameter, value, tool)
+    return faults
+
+
+def _value_fault(path: str, parameter: str, value: object, tool: Tool | None) -> list[Fault]:
+    field = tool.inputs.get(parameter) if tool else None
+    reason = None if field is None or is_blank(value) else field.refusal_of(value)
+    return [Fault(path, reason)] if reason else []
 
 
 def _exposure_faults(content: Document, step_ids: set[str]) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,21 @@ class InputField:
     has_default: bool
     default: Any = None
     enum: tuple[Any, ...] = ()
+
+    def refusal_of(self, value: Any) -> str | None:
+        """Why the field cannot take this value, or None. A text that reads as a number is one, as chats send them."""
+        if self.enum and value not in self.enum:
+            return f"is none of {', '.join(map(str, self.enum))}"
+        match self.type:
+            case "number" if not _is_number(value):
+                return "is not a number"
+            case "integer" if not _is_number(value) or float(value) % 1:
+                return "is not a whole number"
+            case "boolean" if not isinstance(value, bool):
+                return "is neither true nor false"
+            case "object" if not isinstance(value, dict):
+                return "is not an object"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,15 @@ def parse_tool(document: Document) -> Tool:
         metadata=document.get("metadata") or {},
         document=document,
     )
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def unknown_tool(identifier: str) -> Tool:
