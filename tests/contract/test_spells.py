@@ -111,3 +111,40 @@ def test_a_cursor_of_the_casts_leads_to_no_cast(stores: Stores) -> None:
 def test_what_is_no_cursor_is_refused(stores: Stores) -> None:
     with pytest.raises(InvalidInput):
         stores.spells.list_spells("alice", limit=5, cursor="ünï")
+
+
+def test_a_further_version_and_its_head_are_written_together(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    second = replace(spell, version=2, name="renamed", visibility="public", updated_at=NOW + timedelta(seconds=1))
+    second_version = replace(version, version=2, name="renamed")
+    stores.spells.save_spell(second, second_version)
+    assert stores.spells.get_spell(spell.spell_id) == stores.spells.get_spell_by_slug(spell.slug) == second
+    assert stores.spells.get_version(spell.spell_id, 2) == second_version
+    assert stores.spells.get_version(spell.spell_id, 1) == version, "a version never changes"
+
+
+def test_a_version_that_another_was_faster_with_is_not_written(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    stores.spells.save_spell(replace(spell, version=2), replace(version, version=2, name="first"))
+    with pytest.raises(WriteConflict):
+        stores.spells.save_spell(replace(spell, version=2), replace(version, version=2, name="second"))
+    kept = stores.spells.get_version(spell.spell_id, 2)
+    assert kept is not None
+    assert kept.name == "first"
+
+
+def test_a_deleted_spell_is_gone_and_its_versions_and_its_slug_are_not(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    assert [stores.spells.delete_spell(spell), stores.spells.delete_spell(spell)] == [True, False]
+    assert stores.spells.get_spell(spell.spell_id) is None
+    assert stores.spells.get_spell_by_slug(spell.slug) is None
+    assert list(stores.spells.list_spells(spell.account_id, limit=5, cursor=None).items) == []
+    assert stores.spells.get_version(spell.spell_id, 1) == version
+    other, other_version = make_spell(spell.slug, account_id="bob")
+    with pytest.raises(WriteConflict):
+        stores.spells.create_spell(other, other_version)
+    with pytest.raises(WriteConflict):
+        stores.spells.save_spell(replace(spell, version=2), replace(version, version=2))

@@ -111,6 +111,17 @@ class FakeStore:
         self._spells[spell.spell_id] = spell
         self._versions[version.spell_id, version.version] = version
 
+    def save_spell(self, spell: Spell, version: SpellVersion) -> None:
+        self._let_others_write()
+        known = self._spells.get(spell.spell_id)
+        if known is None or known.version != spell.version - 1:
+            raise self._conflict(spell.spell_id)
+        self._spells[spell.spell_id] = spell
+        self._versions[version.spell_id, version.version] = version
+
+    def delete_spell(self, spell: Spell) -> bool:
+        return self._spells.pop(spell.spell_id, None) is not None
+
     def get_spell(self, spell_id: str) -> Spell | None:
         return self._spells.get(spell_id)
 

@@ -8,16 +8,19 @@ from typing import Any
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.create_spell import CreateSpell
+from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.execute_step import ExecuteStep
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.give_up_job import GiveUpJob
+from spellcast.application.lint_spell import LintSpell
 from spellcast.application.poll_job import PollJob
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.application.start_job import StartJob
+from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain.casts import Cast
 from spellcast.domain.cost import PointsPolicy
 from spellcast.domain.documents import Document
@@ -85,7 +88,10 @@ class World:
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store)
-        self.create_spell = CreateSpell(store, self.find_tools, self.clock)
+        self.lint_spell = LintSpell(self.find_tools)
+        self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
+        self.update_spell = UpdateSpell(store, self.find_spells, self.lint_spell, self.clock)
+        self.delete_spell = DeleteSpell(store, self.find_spells)
         self.process_output = ProcessOutput(store, store, PointsPolicy(), self.clock)
         self.finalize_cost = FinalizeCost(store, self.process_output, self.clock)
         self.complete_job = CompleteJob(store, machine, self.finalize_cost, self.clock)

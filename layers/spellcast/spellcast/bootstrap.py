@@ -167,17 +167,24 @@ def cast_api() -> CastApi:
     from spellcast.application.cast_spell import CastSpell
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
+    from spellcast.application.delete_spell import DeleteSpell
     from spellcast.application.find_spells import FindSpells
     from spellcast.application.find_tools import FindTools
     from spellcast.application.issue_ticket import IssueTicket
+    from spellcast.application.lint_spell import LintSpell
+    from spellcast.application.update_spell import UpdateSpell
     from spellcast.outbound.guard import check_url
 
     have = parts()
     settings = have.settings
     find_tools = FindTools(have.tools)
     find_spells = FindSpells(have.spells)
+    lint_spell = LintSpell(find_tools)
     use = UseCases(
-        create_spell=CreateSpell(have.spells, find_tools, have.clock),
+        lint_spell=lint_spell,
+        create_spell=CreateSpell(have.spells, lint_spell, have.clock),
+        update_spell=UpdateSpell(have.spells, find_spells, lint_spell, have.clock),
+        delete_spell=DeleteSpell(have.spells, find_spells),
         find_spells=find_spells,
         cast_spell=CastSpell(
             have.casts,

@@ -63,7 +63,10 @@ class Caller:
         # The world calls any address; the API refuses what the deployed one refuses.
         cast_spell = replace(world.cast_spell, refusal_of=lambda url: check_url(url, False))
         use = UseCases(
+            lint_spell=world.lint_spell,
             create_spell=world.create_spell,
+            update_spell=world.update_spell,
+            delete_spell=world.delete_spell,
             find_spells=world.find_spells,
             cast_spell=cast_spell,
             find_casts=world.find_casts,

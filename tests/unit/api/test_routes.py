@@ -55,6 +55,32 @@ class TestSpells:
         for key, value in SPELL.items():
             assert spell[key] == value
 
+    def test_a_new_version_is_answered_whole_and_the_first_can_still_be_read(self, call: Caller) -> None:
+        spell = call("POST", "/v1/spells", SPELL).json
+        changed = check(
+            call("PUT", f"/v1/spells/{spell['spellId']}", {**SPELL, "name": "A dog", "tags": []}),
+            200,
+            answers.SpellAnswer,
+        )
+        assert (changed["version"], changed["name"], changed["slug"]) == (2, "A dog", spell["slug"])
+        first = call("GET", f"/v1/spells/{spell['spellId']}", query={"version": "1"}).json
+        assert (first["version"], first["name"], first["tags"]) == (1, SPELL["name"], ["cats"])
+
+    def test_a_new_version_is_refused_with_every_fault(self, call: Caller) -> None:
+        spell_id = call("POST", "/v1/spells", SPELL).json["spellId"]
+        wrong = {**SPELL, "colour": "red", "steps": [{"toolIdentifier": "nothing"}]}
+        reply = call("PUT", f"/v1/spells/{spell_id}", wrong)
+        assert (reply.status, {"colour", "steps[0].toolIdentifier"} <= set(reply.faults)) == (400, True)
+        assert call("GET", f"/v1/spells/{spell_id}").json["version"] == 1
+
+    def test_a_deleted_spell_is_gone(self, call: Caller) -> None:
+        spell_id = call("POST", "/v1/spells", SPELL).json["spellId"]
+        reply = call("DELETE", f"/v1/spells/{spell_id}")
+        assert (reply.status, reply.text) == (204, "")
+        assert call("GET", f"/v1/spells/{spell_id}").code == "SPELL_NOT_FOUND"
+        assert call("DELETE", f"/v1/spells/{spell_id}").status == 404
+        assert call("GET", "/v1/spells").json == {"spells": []}
+
     def test_it_is_found_by_id_slug_and_name(self, call: Caller) -> None:
         spell = call("POST", "/v1/spells", SPELL).json
         del spell["warnings"]

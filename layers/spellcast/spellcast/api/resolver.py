@@ -70,10 +70,11 @@ def _add_errors(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def refuse_shape(error: RequestValidationError) -> Response[str]:
         faults = list(faults_of(error.errors()))
         event = app.current_event
-        if (event.http_method, event.path) == ("POST", "/v1/spells") and isinstance(event.json_body, dict):
+        is_spell = (event.http_method, event.path) == ("POST", "/v1/spells") or event.http_method == "PUT"
+        if is_spell and event.path.startswith("/v1/spells") and isinstance(event.json_body, dict):
             # Every fault is named, those of meaning beside those of shape.
             named = {fault.path for fault in faults}
-            found = use.create_spell.find_faults(str(app.context["account_id"]), event.json_body)
+            found = use.lint_spell.find_faults(str(app.context["account_id"]), event.json_body)
             faults += [fault for fault in found if fault.path not in named]
         return _refusal(InvalidInput(faults))
 

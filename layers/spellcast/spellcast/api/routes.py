@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -15,20 +16,28 @@ from spellcast.api.bodies import CastBody, SpellBody, ToolBody
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
+from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.issue_ticket import IssueTicket
+from spellcast.application.lint_spell import LintSpell
+from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
+from spellcast.domain.errors import Fault
 from spellcast.domain.resources import cast_resource, spell_resource, within
+from spellcast.domain.spells import Spell, SpellVersion
 
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
     """What the routes call."""
 
+    lint_spell: LintSpell
     create_spell: CreateSpell
+    update_spell: UpdateSpell
+    delete_spell: DeleteSpell
     find_spells: FindSpells
     cast_spell: CastSpell
     find_casts: FindCasts
@@ -44,6 +53,7 @@ MAX_LISTED_BYTES = 40_000
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Name = Annotated[str, Path(max_length=200)]
+SpellName = Annotated[str, Path(description="Id, slug or name.", max_length=200)]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
@@ -71,9 +81,8 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
 def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post("/v1/spells", summary="Save a new spell", responses=_answers(201, answers.SpellAnswer, 413))
     def create_spell(body: Annotated[SpellBody, Body()]) -> Response[str]:
-        spell, version, warnings = use.create_spell(_account(app), body.name, body.visibility, body.content())
-        found = [{"path": warning.path, "message": warning.message} for warning in warnings]
-        return _json(201, {**spell_resource(spell, version), "warnings": found})
+        saved = use.create_spell(_account(app), body.name, body.visibility, body.content())
+        return _json(201, _saved_spell(*saved))
 
     @app.get("/v1/spells", summary="The account's spells", responses=_answers(200, answers.SpellsAnswer))
     def list_spells(limit: Limit = 25, cursor: Cursor = None) -> Response[str]:
@@ -82,11 +91,21 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
     @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer, 404))
     def get_spell(
-        spell: Annotated[str, Path(description="Id, slug or name.", max_length=200)],
+        spell: SpellName,
         version: Annotated[int | None, Query(ge=1, description="The latest where none is named.")] = None,
     ) -> Response[str]:
         found = use.find_spells.get(_account(app), spell)
         return _json(200, spell_resource(found, use.find_spells.version(found, version)))
+
+    @app.put("/v1/spells/<spell>", summary="Save a new version", responses=_answers(200, answers.SpellAnswer, 404, 413))
+    def update_spell(spell: SpellName, body: Annotated[SpellBody, Body()]) -> Response[str]:
+        saved = use.update_spell(_account(app), spell, body.name, body.visibility, body.content())
+        return _json(200, _saved_spell(*saved))
+
+    @app.delete("/v1/spells/<spell>", summary="Delete a spell", responses=_deleted())
+    def delete_spell(spell: SpellName) -> Response[str]:
+        use.delete_spell(_account(app), spell)
+        return Response(204, body="")
 
 
 def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
@@ -155,6 +174,11 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
         return _json(201, use.create_tool(_account(app), body.document()).document)
 
 
+def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:
+    found = [{"path": warning.path, "message": warning.message} for warning in warnings]
+    return {**spell_resource(spell, version), "warnings": found}
+
+
 def _account(app: APIGatewayHttpResolver) -> str:
     return str(app.context["account_id"])
 
@@ -176,8 +200,15 @@ _REFUSALS = {
 }
 
 
+def _deleted() -> Any:
+    return {204: {"description": "Done"}, **{code: _refusal(code) for code in (401, 404)}}
+
+
+def _refusal(code: int) -> Any:
+    return {"description": _REFUSALS[code], "content": {"application/json": {"model": answers.ErrorAnswer}}}
+
+
 def _answers(status: int, model: type[Any], *refused: int) -> Any:
     """The answers of a route for the OpenAPI document."""
-    error = {"content": {"application/json": {"model": answers.ErrorAnswer}}}
     done = {"description": "Done", "content": {"application/json": {"model": model}}}
-    return {status: done} | {code: {"description": _REFUSALS[code], **error} for code in (400, 401, *refused)}
+    return {status: done} | {code: _refusal(code) for code in (400, 401, *refused)}

@@ -33,6 +33,13 @@ class FindSpells:
             raise SpellNotFound(f'Spell "{reference}" not found.')
         return found
 
+    def get_own(self, account_id: str, reference: str) -> Spell:
+        """The same among one's own. Raises SpellNotFound."""
+        spell = self.get(account_id, reference)
+        if spell.account_id != account_id:
+            raise SpellNotFound(f'Spell "{reference}" not found.')
+        return spell
+
     def version(self, spell: Spell, number: int | None = None) -> SpellVersion:
         """A version of the spell, the latest where none is named. Raises SpellNotFound."""
         version = self.spells.get_version(spell.spell_id, number or spell.version)

@@ -28,6 +28,14 @@ class DynamoSpellStore:
         slug = {"pk": f"SLUG#{spell.slug}", "sk": "SLUG", "entity": "SLUG", "spellId": spell.spell_id}
         self.table.create_all([_spell_row(spell), self._version_row(version), slug])
 
+    def save_spell(self, spell: Spell, version: SpellVersion) -> None:
+        """Raises WriteConflict where the head is not that of the version before."""
+        self.table.create_all([self._version_row(version)], newer=_spell_row(spell))
+
+    def delete_spell(self, spell: Spell) -> bool:
+        """The versions stay for the casts that name them, the slug so that it never leads to another spell."""
+        return self.table.take(f"SPELL#{spell.spell_id}", SPELL) is not None
+
     def get_spell(self, spell_id: str) -> Spell | None:
         """The head, by id."""
         row = self.table.get(f"SPELL#{spell_id}", SPELL)

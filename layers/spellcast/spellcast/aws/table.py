@@ -70,26 +70,21 @@ class Table:
         """Writes the row whatever was there."""
         self._put(row)
 
-    def create_all(self, rows: Sequence[Row]) -> None:
-        """All rows or none. Raises WriteConflict where one of them exists."""
-        try:
-            self.client.transact_write_items(
-                TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self.name,
-                            "Item": to_item(row),
-                            "ConditionExpression": "attribute_not_exists(pk)",
-                        }
-                    }
-                    for row in rows
-                ]
-            )
-        except self.client.exceptions.TransactionCanceledException as error:
-            reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
-            if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
-                raise WriteConflict("One of the rows exists, or is being written.") from error
-            raise
+    def create_all(self, rows: Sequence[Row], *, newer: Row | None = None) -> None:
+        """All rows or none, and with them a row that takes the place of its version before.
+
+        Raises WriteConflict where one of the rows exists, or `newer` does not follow what is there.
+        """
+        writes: list[Any] = [
+            {"Put": {"Item": to_item(row), "ConditionExpression": "attribute_not_exists(pk)"}} for row in rows
+        ]
+        if newer is not None:
+            condition = {
+                "ConditionExpression": "version = :before",
+                "ExpressionAttributeValues": to_item({":before": newer["version"] - 1}),
+            }
+            writes.append({"Put": {"Item": to_item(newer), **condition}})
+        self._transact(writes)
 
     def take(self, pk: str, sk: str) -> Row | None:
         """Deletes the row and answers what it was, to exactly one of those who ask at once."""
@@ -146,6 +141,16 @@ class Table:
         listed = found[:limit]
         rows = self._batch_get([(row["pk"], row["sk"]) for row in listed])
         return rows, _cursor(listed[-1]["gsi1sk"]) if len(found) > limit else None
+
+    def _transact(self, writes: Sequence[Any]) -> None:
+        named = [{kind: {"TableName": self.name, **write} for kind, write in item.items()} for item in writes]
+        try:
+            self.client.transact_write_items(TransactItems=named)  # type: ignore[arg-type]
+        except self.client.exceptions.TransactionCanceledException as error:
+            reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
+            if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                raise WriteConflict("One of the rows is not as it was read, or is being written.") from error
+            raise
 
     def _put(self, row: Row, **condition: Any) -> None:
         try:

@@ -75,6 +75,10 @@ class Spell:
         """The owner always, anyone where the spell is public."""
         return account_id == self.account_id or self.visibility == "public"
 
+    def changed(self, *, name: str, visibility: Visibility, now: datetime) -> Spell:
+        """The head of the next version."""
+        return replace(self, name=name, visibility=visibility, version=self.version + 1, updated_at=now)
+
     def with_slug(self, slug: str) -> Spell:
         """The same spell under another slug, for when the first choice is taken."""
         return replace(self, slug=slug)

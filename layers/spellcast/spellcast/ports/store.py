@@ -74,6 +74,15 @@ class SpellStore(Protocol):
     def create_spell(self, spell: Spell, version: SpellVersion) -> None:
         """Writes all or nothing. Raises WriteConflict where the slug or the id is taken."""
 
+    def save_spell(self, spell: Spell, version: SpellVersion) -> None:
+        """Writes a further version and its head, or nothing.
+
+        Raises WriteConflict where the head is not that of the version before.
+        """
+
+    def delete_spell(self, spell: Spell) -> bool:
+        """Deletes the head, keeps versions and slug; False where there is no such head."""
+
     def get_spell(self, spell_id: str) -> Spell | None: ...
 
     def get_spell_by_slug(self, slug: str) -> Spell | None: ...
