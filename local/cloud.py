@@ -73,6 +73,8 @@ def gateway(cloud: Application, counts: Any) -> Application:
             if path == "/_spellcast/save" and scope["method"] == "POST":
                 save_everything()
                 return await answer(send, {})
+            if path == "/" and any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):
+                return await lead_to(send, "/docs")  # a browser; an SDK that lists buckets asks for no page
             if any(path == plain or path.startswith(f"{plain}/") for plain in PLAIN_PATHS):
                 raw = HTTP_PREFIX.encode() + scope["raw_path"]
                 scope = {**scope, "path": HTTP_PREFIX + path, "raw_path": raw}
@@ -81,6 +83,11 @@ def gateway(cloud: Application, counts: Any) -> Application:
         await cloud(scope, receive, send)
 
     return application
+
+
+async def lead_to(send: Send, path: str) -> None:
+    await send({"type": "http.response.start", "status": 302, "headers": [(b"location", path.encode())]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def answer(send: Send, content: Any) -> None:

@@ -9,6 +9,7 @@ from spellcast.application.find_tools import FindTools
 from spellcast.domain import linter
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
+from spellcast.domain.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,14 @@ class LintSpell:
 
     def __call__(self, account_id: str, content: Document) -> Sequence[Fault]:
         """The warnings. Raises InvalidInput with every fault."""
-        if faults := self.find_faults(account_id, content):
+        tools = self._tools(account_id, content)
+        if faults := linter.find_faults(content, tools):
             raise InvalidInput(faults)
-        return linter.find_warnings(content, self.find_tools.known(account_id, linter.tool_identifiers(content)))
+        return linter.find_warnings(content, tools)
 
     def find_faults(self, account_id: str, content: Document) -> list[Fault]:
         """What is wrong with a spell whose shape may be wrong besides."""
-        return linter.find_faults(content, self.find_tools.known(account_id, linter.tool_identifiers(content)))
+        return linter.find_faults(content, self._tools(account_id, content))
+
+    def _tools(self, account_id: str, content: Document) -> dict[str, Tool]:
+        return self.find_tools.known(account_id, linter.tool_identifiers(content))
