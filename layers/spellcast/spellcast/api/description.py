@@ -26,22 +26,38 @@ _COMPLETIONS = {
 }
 
 
+# What people do first comes first.
+_ORDER = ("spells", "casts", "generations", "tools", "realtime", "completions", "health")
+
+
+def _group(path: str) -> str:
+    return path.split("/")[2]
+
+
+def _place(path: str) -> tuple[int, str]:
+    group = _group(path)
+    return (_ORDER.index(group) if group in _ORDER else len(_ORDER)), path
+
+
 class DescribedResolver(APIGatewayHttpResolver):
     """The page and the document show the same."""
 
     def get_openapi_schema(self, **about: Any) -> OpenAPI:
         """Powertools' document, with what is true here."""
         schema = super().get_openapi_schema(**about)
-        for path, item in (schema.paths or {}).items():
+        schema.paths = schema.paths or {}
+        # Answered by a function of its own, so that a provider's callback waits for nobody.
+        schema.paths["/v1/completions/{token}"] = PathItem.model_validate(_COMPLETIONS)
+        schema.paths = dict(sorted(schema.paths.items(), key=lambda item: _place(item[0])))
+        for path, item in schema.paths.items():
             for operation in (item.get, item.post, item.put, item.delete):
-                if operation is not None and operation.responses:
-                    operation.responses = {code: said for code, said in operation.responses.items() if code != 422}
+                if operation is not None:
+                    operation.tags = [_group(path)]
+                    responses = operation.responses or {}
+                    operation.responses = {code: said for code, said in responses.items() if code != 422}
             if path == "/v1/health" and item.get is not None and item.get.responses:
                 item.get.security = []
                 item.get.responses = {code: said for code, said in item.get.responses.items() if code == 200}
-        if schema.paths is not None:
-            # Answered by a function of its own, so that a provider's callback waits for nobody.
-            schema.paths["/v1/completions/{token}"] = PathItem.model_validate(_COMPLETIONS)
         if schema.components and schema.components.schemas:
             for name in _UNUSED_SCHEMAS:
                 schema.components.schemas.pop(name, None)
