@@ -12,7 +12,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Records in order; those from the first failure on are delivered again."""
     for record in event["Records"]:
         keys = record["dynamodb"]["Keys"]
-        begin(castId=keys["pk"]["S"].removeprefix("CAST#"), row=keys["sk"]["S"])
+        kind, _, record_id = keys["pk"]["S"].partition("#")
+        begin(**({"castId": record_id} if kind == "CAST" else {}), row=keys["sk"]["S"])
         try:
             bootstrap.notify()(bootstrap.parts().written(record["dynamodb"]["NewImage"]))
         except Exception:
