@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import compileall
 import contextlib
 import hashlib
@@ -27,13 +26,13 @@ import boto3
 import yaml
 
 from local.cloud import REGION, WEBSOCKET_PREFIX
+from local.demo_provider import WEBHOOK_SECRET
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = "spellcast-local"
 BUCKET: Final = "spellcast-local-deployments"
 SERVICES: Final = ("comfyui", "comfydeploy", "replicate", "fal", "openai", "huggingface")
 DEMO_SERVICES: Final = ("comfyui", "replicate")
-DEMO_WEBHOOK_SECRET: Final = "whsec_" + base64.b64encode(b"spellcast-demo-webhook-secret").decode()
 ZIP_TIME: Final = (2020, 1, 1, 0, 0, 0)  # the same content gives the same zip
 
 
@@ -328,7 +327,7 @@ def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str
             content = {
                 "url": f"http://127.0.0.1:{port + 1}/{service}",
                 "key": "demo-key",
-                "webhookSecret": DEMO_WEBHOOK_SECRET,
+                "webhookSecret": WEBHOOK_SECRET,
             }
         content = {name: value for name, value in content.items() if value}
         if not re.match(r"https?://[^/]", content.get("url", "http://-")):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from spellcast.domain import money
 from spellcast.domain.documents import Document
 from spellcast.domain.linter import MAX_STEPS
 from spellcast.domain.segments import IMMEDIATE_SECONDS_PER_SEGMENT
@@ -17,8 +18,7 @@ MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
 # Ids, keys of inputs and outputs, node ids: what may stand in a key of the pipeline context.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-# A decimal string: a JSON number would be a binary fraction by the time it is read.
-Money = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
+Money = Annotated[str, StringConstraints(pattern=f"^{money.TEXT_PATTERN}$")]
 # A tool's rate may also be a JSON number, as in the original's definitions; costs stay exact in 38 digits.
 Rate = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12, lt=10**12, strict=False)]
 

@@ -56,6 +56,7 @@ class DescribedResolver(APIGatewayHttpResolver):
                     responses = operation.responses or {}
                     operation.responses = {code: said for code, said in responses.items() if code != 422}
             if path == "/v1/health" and item.get is not None and item.get.responses:
+                # Powertools drops an empty list, which is how OpenAPI says that a route needs no credentials.
                 item.get.security = []
                 item.get.responses = {code: said for code, said in item.get.responses.items() if code == 200}
         if schema.components and schema.components.schemas:

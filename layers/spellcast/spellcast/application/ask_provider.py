@@ -10,7 +10,7 @@ from spellcast.domain.errors import AdapterFault, InvalidSignature, StepFailed
 from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool
 from spellcast.observability import logger
-from spellcast.ports.adapter import Adapter, Request
+from spellcast.ports.adapter import Adapter, Adapters, Request
 
 Answer = TypeVar("Answer")
 
@@ -38,10 +38,10 @@ def parse_webhook(adapter: Adapter, headers: Mapping[str, str], body: bytes, too
     return _guarded(tool, lambda: adapter.parse_webhook(headers, body, tool, now))
 
 
-def cancel_job(adapter: Adapter, run_id: str) -> None:
+def cancel_job(adapters: Adapters, service: str, run_id: str) -> None:
     """Asks to stop a job that nobody waits for any more; where that fails, the log says so."""
     try:
-        adapter.cancel_job(run_id)
+        adapters.get(service).cancel_job(run_id)
     except Exception as error:
         logger().warning("A job could not be cancelled", runId=run_id, error=type(error).__name__)
 

@@ -58,14 +58,16 @@ class FinalizeCost:
 
         Raises WriteConflict where the record has moved on since it was read.
         """
+        if generation.billed_late:
+            self._sum_again(generation.cast_id)
+        if not generation.takes_late_bill:
+            return
         amount, points = self.process_output.price(generation, result)
-        if generation.takes_late_bill and amount > 0:
+        if amount > 0:
             billed = generation.billed(amount, points) if generation.is_terminal else generation.with_bill(amount)
             self.casts.save_generation(billed, generation)
             if billed.is_terminal:
                 self._sum_again(generation.cast_id, is_new=True)
-        elif generation.billed_late:
-            self._sum_again(generation.cast_id)
 
     def _closed(self, generation: Generation, interruption: Failure | None) -> Generation:
         if generation.is_terminal:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
 from spellcast.domain import results
-from spellcast.domain.errors import OutcomeUnknown, StepFailed, StepTimedOut
+from spellcast.domain.errors import OutcomeUnknown, StepTimedOut
 from spellcast.domain.generations import Generation
-from spellcast.observability import logger
 from spellcast.ports.adapter import Adapters
 
 
@@ -26,9 +25,6 @@ class GiveUpJob:
             lost = OutcomeUnknown("The job's submission was not answered and nothing was heard of it by its deadline.")
             self.complete_job(generation.generation_id, results.failed(lost))
             return
-        try:
-            ask_provider.cancel_job(self.adapters.get(generation.service_name), run_id)
-        except StepFailed as error:
-            logger().warning("The overdue job could not be cancelled", code=error.code)
+        ask_provider.cancel_job(self.adapters, generation.service_name, run_id)
         late = StepTimedOut("Job did not complete within timeout period")
         self.complete_job(generation.generation_id, results.failed(late))

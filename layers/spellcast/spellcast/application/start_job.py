@@ -89,7 +89,7 @@ class StartJob:
             generation = submitted
         if generation.is_terminal and generation.run_id != job.run_id:
             logger().warning("A job was accepted after its step had been closed", runId=job.run_id)
-            ask_provider.cancel_job(self.adapters.get(generation.service_name), job.run_id)
+            ask_provider.cancel_job(self.adapters, generation.service_name, job.run_id)
         elif generation.result is not None and generation.task_token:
             self.machine.answer(generation.task_token, generation.generation_id)
         elif not generation.is_terminal and not job.calls_back:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from spellcast.domain import results
+from spellcast.domain import money, results
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import Fault, InvalidInput, JobFailed
 from spellcast.domain.identifiers import parse_generation_id
@@ -40,7 +40,7 @@ def _parse_cost(value: object) -> tuple[Decimal | None, Fault | None]:
     if value is None:
         return None, None
     fault = Fault("costUsd", "is not a decimal string in US dollars")
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value):
+    if not isinstance(value, str) or not re.fullmatch(money.TEXT_PATTERN, value):
         return None, fault
     return Decimal(value), None
 

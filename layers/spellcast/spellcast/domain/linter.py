@@ -88,8 +88,7 @@ def _makes(tool: Tool, kind: str) -> bool:
 def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) -> list[Fault]:
     faults: list[Fault] = []
     for section in ("parameterMappings", "parameterOverrides"):
-        mappings = step.get(section)
-        for parameter, mapping in mappings.items() if isinstance(mappings, dict) else ():
+        for parameter, mapping in _section(step, section).items():
             path = f"steps[{position}].{section}.{parameter}"
             if not isinstance(mapping, dict) or mapping.get("type") != "nodeOutput":
                 continue
@@ -106,12 +105,11 @@ def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) ->
 def _value_faults(position: int, step: Document, tool: Tool | None) -> list[Fault]:
     """The author's own values that the tool cannot take."""
     faults: list[Fault] = []
-    mappings, overrides = step.get("parameterMappings"), step.get("parameterOverrides")
-    for parameter, mapping in mappings.items() if isinstance(mappings, dict) else ():
+    for parameter, mapping in _section(step, "parameterMappings").items():
         if isinstance(mapping, dict) and mapping.get("type") == "static":
             path = f"steps[{position}].parameterMappings.{parameter}.value"
             faults += _value_fault(path, parameter, mapping.get("value"), tool)
-    for parameter, value in overrides.items() if isinstance(overrides, dict) else ():
+    for parameter, value in _section(step, "parameterOverrides").items():
         if not (isinstance(value, dict) and value.get("type") == "nodeOutput"):
             faults += _value_fault(f"steps[{position}].parameterOverrides.{parameter}", parameter, value, tool)
     return faults
@@ -139,6 +137,11 @@ def _steps(content: Document) -> list[tuple[int, Document]]:
         if isinstance(steps, list)
         else []
     )
+
+
+def _section(step: Document, name: str) -> Document:
+    section = step.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _step_id(position: int, step: Document) -> str:
