@@ -74,14 +74,14 @@ def test_an_answer_that_never_ends_is_cut_off(serve: Serve, head: bytes, part: b
     start = time.monotonic()
     with pytest.raises(httpx.HTTPError):
         exchange(serve(drip(head, part)), seconds=0.3)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 def test_a_silent_server_is_cut_off(serve: Serve) -> None:
     start = time.monotonic()
     with pytest.raises(httpx.ReadTimeout):
         exchange(serve(lambda connection: time.sleep(0.6)), seconds=0.3)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 def test_a_compressed_answer_is_refused(serve: Serve) -> None:
