@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spellcast.domain.documents import Document
-from spellcast.domain.parameters import caster_inputs, missing_inputs, resolve, wired_value
+from spellcast.domain.parameters import caster_inputs, is_visible, missing_inputs, resolve, takes, wired_value
 from spellcast.domain.tools import Tool, parse_tool
 from tests.fakes.records import a_step, tool_document
 
@@ -137,10 +138,10 @@ OBSERVED = a_tool(prompt=field("text"), strength=field("number"), imageUrl=field
     ],
 )
 def test_the_tools_inputs_are_resolved_in_order(step: Document, context: Document, resolved: Document) -> None:
-    assert resolve(a_step(**step), OBSERVED, context, {}, ()) == resolved
+    assert resolve(a_step(**step), OBSERVED, context, {}, {}) == resolved
 
 
-EXPOSED = frozenset({("n1", "prompt")})
+EXPOSED = {("n1", "prompt"): None}
 
 
 @pytest.mark.parametrize(
@@ -152,19 +153,19 @@ EXPOSED = frozenset({("n1", "prompt")})
         pytest.param({}, {"n1_prompt": " ", "prompt": "far"}, EXPOSED, "far", id="a blank one is none"),
         pytest.param({}, {"prompt": ""}, EXPOSED, "S", id="nothing leaves the author's value"),
         pytest.param({}, {"n2_prompt": "mine"}, EXPOSED, "S", id="another node's key leaves the author's value"),
-        pytest.param({}, {"prompt": "mine"}, frozenset({("n2", "prompt")}), "S", id="exposed on another node"),
-        pytest.param({}, {"prompt": "mine"}, frozenset({("n1", "other")}), "S", id="another parameter is exposed"),
-        pytest.param({}, {"prompt": "mine"}, frozenset(), "S", id="nothing is exposed"),
+        pytest.param({}, {"prompt": "mine"}, {("n2", "prompt"): None}, "S", id="exposed on another node"),
+        pytest.param({}, {"prompt": "mine"}, {("n1", "other"): None}, "S", id="another parameter is exposed"),
+        pytest.param({}, {"prompt": "mine"}, {}, "S", id="nothing is exposed"),
         pytest.param(
             {"parameterOverrides": {"prompt": "O"}}, {"prompt": "mine"}, EXPOSED, "mine", id="over an override too"
         ),
         pytest.param(
-            {"id": None, "stepId": 7}, {"prompt": "mine"}, frozenset({("7", "prompt")}), "mine", id="of a command step"
+            {"id": None, "stepId": 7}, {"prompt": "mine"}, {("7", "prompt"): None}, "mine", id="of a command step"
         ),
     ],
 )
 def test_row_1_the_caster_sets_what_is_exposed_and_nothing_else(
-    step: Document, inputs: Document, exposed: frozenset[tuple[str, str]], resolved: str
+    step: Document, inputs: Document, exposed: Mapping[tuple[str, str], Any], resolved: str
 ) -> None:
     used = a_step(parameterMappings={"prompt": static("S")}, **step)
     assert resolve(used, OBSERVED, inputs, inputs, exposed)["prompt"] == resolved
@@ -278,7 +279,7 @@ def test_row_1_the_caster_sets_what_is_exposed_and_nothing_else(
     ],
 )
 def test_aliases_fill_what_is_blank(tool: Tool, context: Document, resolved: Document) -> None:
-    assert resolve(a_step(), tool, context, {}, ()) == resolved
+    assert resolve(a_step(), tool, context, {}, {}) == resolved
 
 
 NODE = {
@@ -324,14 +325,14 @@ def test_row_4_the_wired_nodes_image_wins_over_the_latest_one() -> None:
     tool = a_tool(input_image=field("image", required=True))
     context = {"n1_images": [{"url": "first"}], "n2_images": [{"url": "second"}], "input_image": "second"}
     step = a_step(id="n3", parameterMappings={"input_image": wire("n1", "image")})
-    assert resolve(step, tool, context, {}, ()) == {"input_image": "first"}
+    assert resolve(step, tool, context, {}, {}) == {"input_image": "first"}
 
 
 def test_row_3_an_alias_does_not_fill_what_a_wire_left_empty() -> None:
     tool = a_tool(caption=field("text", required=True))
     context = {"n1_text": "", "n2_text": "another step's", "text": "another step's"}
     step = a_step(id="n3", parameterMappings={"caption": wire("n1", "text")})
-    resolved = resolve(step, tool, context, {}, ())
+    resolved = resolve(step, tool, context, {}, {})
     assert resolved.get("caption", "") == ""
     assert missing_inputs(tool, resolved) == ["caption"]
 
@@ -340,7 +341,7 @@ def test_row_3_an_alias_does_not_fill_what_a_wire_left_empty() -> None:
 def test_a_blank_override_is_none(blank: str) -> None:
     tool = a_tool(prompt=field("text", required=True), strength=field("number", default=3))
     step = a_step(parameterOverrides={"prompt": blank, "strength": blank})
-    assert resolve(step, tool, {"prompt": "user"}, {"prompt": "user"}, ()) == {"prompt": "user", "strength": 3}
+    assert resolve(step, tool, {"prompt": "user"}, {"prompt": "user"}, {}) == {"prompt": "user", "strength": 3}
 
 
 def test_row_6_the_missing_inputs_are_those_required_without_a_value() -> None:
@@ -359,7 +360,7 @@ def test_an_input_is_required_unless_its_definition_says_otherwise() -> None:
 
 def test_a_tool_without_a_schema_gets_the_whole_context() -> None:
     step = a_step(parameterOverrides={"extra": 1})
-    assert resolve(step, a_tool(), {"prompt": "p", "text": "t"}, {}, ()) == {"prompt": "p", "text": "t", "extra": 1}
+    assert resolve(step, a_tool(), {"prompt": "p", "text": "t"}, {}, {}) == {"prompt": "p", "text": "t", "extra": 1}
 
 
 @pytest.mark.parametrize(
@@ -378,6 +379,174 @@ def test_the_casters_prompt_is_the_input_prompt_too(inputs: Document, context: D
     assert inputs == before
 
 
+@pytest.mark.parametrize(
+    ("step", "inputs", "default", "prompt"),
+    [
+        pytest.param({}, {}, "D", "D", id="where nobody else says anything"),
+        pytest.param({}, {"prompt": "mine"}, "D", "mine", id="the caster's value is above it"),
+        pytest.param({}, {"prompt": " "}, "D", "D", id="a blank value is none"),
+        pytest.param({"parameterMappings": {"prompt": static("S")}}, {}, "D", "S", id="the author's value is above it"),
+        pytest.param({"parameterOverrides": {"prompt": "O"}}, {}, "D", "O", id="and so is an override"),
+        pytest.param({"parameterMappings": {"prompt": wire("n0", "text")}}, {}, "D", "wired", id="and so is a wire"),
+        pytest.param({"parameterMappings": {"prompt": wire("n9", "gone")}}, {}, "D", "D", id="a wire that is absent"),
+        pytest.param({}, {}, " ", None, id="a blank default is none"),
+    ],
+)
+def test_an_exposed_input_has_its_authors_default(step: Document, inputs: Document, default: str, prompt: Any) -> None:
+    context = {**inputs, "n0_text": "wired"}
+    resolved = resolve(a_step(**step), OBSERVED, context, inputs, {("n1", "prompt"): default, ("n2", "prompt"): "no"})
+    assert resolved.get("prompt", "").strip() == (prompt or "")
+
+
+FORM = a_tool(
+    mode=field("enum", default="words"),
+    text=field("string", visibleIf={"field": "mode", "values": ["words", "both"]}, required=True),
+    size=field("number", visibleIf={"field": "mode", "values": ["picture"]}, default=512),
+    frame=field("boolean", visibleIf={"field": "mode", "values": ["picture", "both"]}),
+    colour=field("enum", visibleIf={"field": "frame", "values": [True]}, required=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved", "missing"),
+    [
+        pytest.param({"text": "t"}, {"mode": "words", "text": "t"}, [], id="the default decides"),
+        pytest.param({}, {"mode": "words"}, ["text"], id="what is shown is asked for"),
+        pytest.param(
+            {"mode": "picture", "text": "t"}, {"mode": "picture", "size": 512}, [], id="what is hidden has no value"
+        ),
+        pytest.param({"size": 3, "text": "t"}, {"mode": "words", "text": "t"}, [], id="nor a value that was given"),
+        pytest.param(
+            {"mode": "both", "text": "t", "frame": True},
+            {"mode": "both", "text": "t", "frame": True},
+            ["colour"],
+            id="one that is shown by another one",
+        ),
+        pytest.param(
+            {"mode": "both", "text": "t", "frame": 1, "colour": "red"},
+            {"mode": "both", "text": "t", "frame": 1},
+            [],
+            id="1 is not true",
+        ),
+        pytest.param(
+            {"text": "t", "frame": True, "colour": "red"},
+            {"mode": "words", "text": "t"},
+            [],
+            id="one whose condition is hidden itself",
+        ),
+    ],
+)
+def test_a_field_that_the_form_does_not_show_has_no_value(
+    given: Document, resolved: Document, missing: list[str]
+) -> None:
+    found = resolve(a_step(parameterOverrides=given), FORM, {}, {}, {})
+    assert found == resolved
+    assert missing_inputs(FORM, found) == missing
+
+
+def test_a_condition_that_leads_in_a_circle_or_nowhere_ends() -> None:
+    circle = a_tool(
+        a=field("string", visibleIf={"field": "b", "values": ["x"]}),
+        b=field("string", visibleIf={"field": "a", "values": ["x"]}),
+        c=field("string", visibleIf={"field": "gone", "values": ["x"]}),
+    )
+    assert is_visible("a", circle, {"a": "x", "b": "x"})
+    assert not is_visible("a", circle, {"a": "y", "b": "x"})
+    assert is_visible("c", circle, {"gone": "x"})
+    assert not is_visible("c", circle, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "resolved"),
+    [
+        ("image", [{"url": "u1"}, {"url": "u2"}], "u1"),
+        ("image", {"url": "u1", "width": 8}, "u1"),
+        ("video", [{"url": "f1", "format": "video/mp4"}], "f1"),
+        ("audio", ["a1"], "a1"),
+        ("file", [{"url": "f1"}], "f1"),
+        ("image", [{"b64_json": "…"}], [{"b64_json": "…"}]),
+        ("image", "u1", "u1"),
+        ("textany", [{"url": "u1"}], [{"url": "u1"}]),
+    ],
+)
+def test_row_4_a_media_field_takes_one_address(kind: str, value: Any, resolved: Any) -> None:
+    step = a_step(parameterMappings={"picture": wire("n0", "images")})
+    assert resolve(step, a_tool(picture=field(kind)), {"n0_images": value}, {}, {}) == {"picture": resolved}
+
+
+MIGRATED = a_tool(
+    inputText=field("string"),
+    appendText=field("string"),
+    replacementText=field("string"),
+    operation=field("string"),
+)
+MIGRATED = parse_tool(
+    {
+        **MIGRATED.document,
+        "version": "2.1.0",
+        "migrations": {
+            "2.1.0": {"parameters": {"middleText": "inputText"}},
+            "1.0.0": {
+                "parameters": {
+                    "firstText": "middleText",
+                    "secondText": {
+                        "default": "appendText",
+                        "when": {"field": "operation", "value": "replace", "use": "replacementText"},
+                    },
+                    "gone": {"default": None},
+                }
+            },
+            "3.0.0": {"parameters": {"inputText": "never"}},
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "resolved"),
+    [
+        pytest.param(None, {"firstText": "a"}, {"inputText": "a"}, id="two renames, the oldest first"),
+        pytest.param("0.9.0", {"firstText": "a"}, {"inputText": "a"}, id="from a version before the first key"),
+        pytest.param("1.0.0", {"secondText": "b"}, {"appendText": "b"}, id="the default name"),
+        pytest.param(
+            "1.0.0",
+            {"secondText": "b", "operation": "replace"},
+            {"replacementText": "b", "operation": "replace"},
+            id="the name that another value decides",
+        ),
+        pytest.param("1.0.0", {"firstText": "a", "inputText": "now"}, {"inputText": "now"}, id="the new name is kept"),
+        pytest.param("1.0.0", {"gone": "x"}, {}, id="an input that was taken away"),
+        pytest.param("1.5.0", {"firstText": "a", "middleText": "b"}, {"inputText": "b"}, id="only those after it"),
+        pytest.param("2.1.0", {"middleText": "b"}, {}, id="a step of the tool's own version is left alone"),
+        pytest.param("2.10.0", {"middleText": "b"}, {}, id="versions are numbers, not texts"),
+    ],
+)
+def test_a_step_of_an_older_tool_is_migrated(version: str | None, given: Document, resolved: Document) -> None:
+    for section in ("parameterMappings", "parameterOverrides"):
+        values = given if section == "parameterOverrides" else {key: static(value) for key, value in given.items()}
+        step = a_step(toolVersion=version, **{section: values})
+        assert resolve(step, MIGRATED, {}, {}, {}) == resolved
+    exposed = {("n1", parameter): None for parameter in given}
+    assert resolve(a_step(toolVersion=version), MIGRATED, {}, given, exposed) == resolved
+
+
+@pytest.mark.parametrize(
+    ("parameter", "version", "taken"),
+    [
+        ("inputText", "2.1.0", True),
+        ("firstText", "1.0.0", True),
+        ("secondText", "1.0.0", True),
+        ("firstText", "2.1.0", False),
+        ("gone", "1.0.0", False),
+        ("stringA", "2.1.0", True),
+        ("never", "1.0.0", False),
+    ],
+)
+def test_a_parameter_reaches_its_tool_under_old_names(parameter: str, version: str, taken: bool) -> None:
+    assert takes(MIGRATED, parameter, version) is taken
+    assert takes(a_tool(), parameter, version)
+
+
 KEYS = st.sampled_from(
     ["prompt", "input_prompt", "text", "image", "imageUrl", "input_image", "n1_text", "n1_images", "stringA", "seed"]
 )
@@ -393,20 +562,32 @@ SCHEMAS = st.dictionaries(
     KEYS,
     st.fixed_dictionaries(
         {"type": st.sampled_from(["text", "string", "image", "video", "number"])},
-        optional={"required": st.booleans(), "default": VALUES},
+        optional={
+            "required": st.booleans(),
+            "default": VALUES,
+            "visibleIf": st.fixed_dictionaries({"field": KEYS, "values": st.lists(VALUES)}),
+        },
     ),
     min_size=1,
 )
 
 
-@given(SCHEMAS, MAPPINGS, MAPPINGS, DOCUMENTS, DOCUMENTS, st.sets(st.tuples(st.just("n1"), KEYS)), st.none() | KEYS)
+@given(
+    SCHEMAS,
+    MAPPINGS,
+    MAPPINGS,
+    DOCUMENTS,
+    DOCUMENTS,
+    st.dictionaries(st.tuples(st.just("n1"), KEYS), VALUES),
+    st.none() | KEYS,
+)
 def test_no_key_is_sent_that_the_tools_schema_does_not_have(
     schema: Document,
     mappings: Document,
     overrides: Document,
     context: Document,
     inputs: Document,
-    exposed: set[tuple[str, str]],
+    exposed: dict[tuple[str, str], Any],
     primary: str | None,
 ) -> None:
     before = repr((schema, mappings, overrides, context, inputs))

@@ -25,22 +25,24 @@ def test_both_step_shapes_are_read(document: Document, step_id: str, node_id: st
 
 
 def test_a_steps_sections_may_be_missing_or_null() -> None:
-    assert Step.parse({"toolIdentifier": "tool", "parameterMappings": None}, 0) == Step("1", None, "tool", {}, {}, {})
+    assert Step.parse({"toolIdentifier": "tool", "parameterMappings": None}, 0) == Step(
+        "1", None, "tool", "1.0.0", {}, {}, {}
+    )
 
 
 def test_a_version_has_its_steps_in_their_order_and_what_it_exposes() -> None:
     content: Document = {
         "steps": [{"id": "b", "toolIdentifier": "tool"}, {"toolIdentifier": "tool"}],
-        "exposedInputs": [{"nodeId": "b", "paramKey": "p"}, {"nodeId": 2, "paramKey": "q"}],
+        "exposedInputs": [{"nodeId": "b", "paramKey": "p", "defaultValue": 4}, {"nodeId": 2, "paramKey": "q"}],
     }
     version = SpellVersion(spell_id="s", version=1, name="n", content=content, created_at=START)
     assert [step.step_id for step in version.steps] == ["b", "2"]
-    assert version.exposed == {("b", "p"), ("2", "q")}
+    assert version.exposed == {("b", "p"): 4, ("2", "q"): None}
 
 
 def test_a_version_may_expose_nothing() -> None:
     version = SpellVersion(spell_id="s", version=1, name="n", content={"steps": []}, created_at=START)
-    assert version.exposed == frozenset()
+    assert version.exposed == {}
 
 
 @pytest.mark.parametrize(

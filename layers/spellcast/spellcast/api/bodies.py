@@ -18,6 +18,7 @@ MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
 # Ids, keys of inputs and outputs, node ids: what may stand in a key of the pipeline context.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$")]
 Money = Annotated[str, StringConstraints(pattern=f"^{money.TEXT_PATTERN}$")]
 # A tool's rate may also be a JSON number, as in the original's definitions; costs stay exact in 38 digits.
 Rate = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12, lt=10**12, strict=False)]
@@ -55,7 +56,7 @@ class StepBody(Body):
     id: Name | None = None
     step_id: Name | int | None = None
     tool_identifier: Name
-    tool_version: Name | None = None
+    tool_version: Version | None = None
     display_name: Name | None = None
     parameter_mappings: dict[Name, Annotated[StaticMapping | NodeOutputMapping, Field(discriminator="type")]] = Field(
         default_factory=dict
@@ -150,7 +151,7 @@ class ToolBody(Body):
     command_name: Name | None = None
     api_path: str | None = None
     description: str | None = None
-    version: str | None = None
+    version: Version | None = None
     migrations: dict[str, Any] | None = None
     input_schema: dict[Name, InputFieldBody] = Field(default_factory=dict)
     output_schema: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 # An escaped half of a surrogate pair; without its other half it is no text that can be stored.
@@ -49,6 +50,11 @@ def _refuse_constant(name: str) -> None:
 def is_blank(value: object) -> bool:
     """Absent for the purposes of a parameter: null, or a text without a visible character."""
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def is_among(value: object, options: Iterable[object]) -> bool:
+    """Whether the value is one of the options as JSON has them: `true` is not 1, though Python says so."""
+    return any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in options)
 
 
 def is_deeper_than(document: object, levels: int) -> bool:

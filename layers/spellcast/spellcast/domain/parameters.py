@@ -1,17 +1,19 @@
 """What a step's tool is given: the author's mappings and overrides over the pipeline context (contract §3 rows 1–4, 6).
 
-Lowest to highest: the tool's defaults, the pipeline context, mappings, overrides, and for exposed inputs the caster.
+Lowest to highest: the tool's defaults, the pipeline context, the author's defaults of exposed inputs, mappings,
+overrides, and for exposed inputs the caster. A field that its form does not show (`visibleIf`) has no value.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from spellcast.domain.documents import Document, is_blank
+from spellcast.domain.documents import Document, is_among, is_blank
+from spellcast.domain.migrations import names_now, renamed
 from spellcast.domain.spells import Step
-from spellcast.domain.tools import InputField, Tool
+from spellcast.domain.tools import DEFAULT_VERSION, InputField, Tool
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "image": ("input_image", "inputImage", "image_url", "imageUrl", "image", "inputImageUrl", "input_image_url"),
@@ -39,30 +41,55 @@ def caster_inputs(inputs: Document) -> Document:
 
 
 def resolve(
-    step: Step, tool: Tool, context: Document, inputs: Document, exposed: Collection[tuple[str, str]]
+    step: Step, tool: Tool, context: Document, inputs: Document, exposed: Mapping[tuple[str, str], Any]
 ) -> Document:
     """The tool's inputs: never a key that its schema does not have, unless it declares no schema at all.
 
     `context` is the pipeline context, `inputs` what the caster sent, `exposed` the (node id, parameter) pairs that
-    the caster may set.
+    the caster may set, with their defaults.
     """
-    given = {**_mapped(step, context), **_overrides(step, context), **_exposed_values(step, inputs, exposed)}
+    given = {
+        **_exposed_defaults(step, exposed),
+        **_mapped(step, context),
+        **_overrides(step, context),
+        **_exposed_values(step, inputs, exposed),
+    }
+    given = renamed(given, step.tool_version, tool)
     merged = {**context, **given}
     if not tool.inputs:
         return merged
     # What a wire led to is kept, even where it is empty: an alias would put another step's value in its place.
-    resolved = {key: given[key] if key in given else _filled(field, merged, tool) for key, field in tool.inputs.items()}
-    return {key: value for key, value in resolved.items() if value is not None}
+    found = {key: given[key] if key in given else _filled(field, merged, tool) for key, field in tool.inputs.items()}
+    resolved = {key: _as_address(value) if tool.inputs[key].is_media else value for key, value in found.items()}
+    return {key: value for key, value in resolved.items() if value is not None and is_visible(key, tool, resolved)}
 
 
 def missing_inputs(tool: Tool, resolved: Document) -> list[str]:
-    """The required inputs that have no value."""
-    return [key for key, field in tool.inputs.items() if field.required and is_blank(resolved.get(key))]
+    """The required inputs that have no value; what the form does not show is not asked for."""
+    return [
+        key
+        for key, field in tool.inputs.items()
+        if field.required and is_blank(resolved.get(key)) and is_visible(key, tool, resolved)
+    ]
 
 
-def takes(tool: Tool, parameter: str) -> bool:
-    """Whether a value under this name can reach the tool."""
-    return not tool.inputs or parameter in tool.inputs or any(LEGACY_NAMES.get(key) == parameter for key in tool.inputs)
+def is_visible(key: str, tool: Tool, values: Document) -> bool:
+    """Whether the tool's form shows the field at these values; a field that depends on a hidden one is hidden too."""
+    followed: set[str] = set()
+    while (rule := tool.inputs[key].visible_if) is not None:
+        if not is_among(values.get(rule.field), rule.values):
+            return False
+        followed.add(key)
+        key = rule.field
+        if key not in tool.inputs or key in followed:
+            break
+    return True
+
+
+def takes(tool: Tool, parameter: str, step_version: str = DEFAULT_VERSION) -> bool:
+    """Whether a value that a step of this version gives under this name can reach the tool."""
+    known = {*tool.inputs, *(LEGACY_NAMES.get(key) for key in tool.inputs)}
+    return not tool.inputs or not known.isdisjoint(names_now(parameter, step_version, tool))
 
 
 def wired_value(mapping: Document, parameter: str, context: Document) -> Any:
@@ -108,6 +135,14 @@ def _overrides(step: Step, context: Document) -> Document:
         if value is not None:
             resolved[parameter] = value
     return resolved
+
+
+def _exposed_defaults(step: Step, exposed: Mapping[tuple[str, str], Any]) -> Document:
+    return {
+        parameter: default
+        for (node_id, parameter), default in exposed.items()
+        if node_id == step.step_id and not is_blank(default)
+    }
 
 
 def _exposed_values(step: Step, inputs: Document, exposed: Collection[tuple[str, str]]) -> Document:
@@ -164,3 +199,9 @@ def _first_url(value: Any) -> Any:
         return value
     first = value[0] if value else None
     return first.get("url") if isinstance(first, dict) else first
+
+
+def _as_address(value: Any) -> Any:
+    """A field of a picture or a file takes one address, also where its wire leads to a list of them, or to an item."""
+    found = value.get("url") if isinstance(value, dict) else _first_url(value)
+    return value if found is None else found

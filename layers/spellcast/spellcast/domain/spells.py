@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from spellcast.domain.documents import Document
+from spellcast.domain.tools import DEFAULT_VERSION
 
 Visibility = Literal["private", "listed", "public"]
 
@@ -18,6 +19,7 @@ class Step:
     step_id: str
     node_id: str | None
     tool_identifier: str
+    tool_version: str
     parameter_mappings: Document
     parameter_overrides: Document
     output_mappings: Document
@@ -30,6 +32,7 @@ class Step:
             step_id=str(node_id or document.get("stepId") or position + 1),
             node_id=str(node_id) if node_id else None,
             tool_identifier=document["toolIdentifier"],
+            tool_version=document.get("toolVersion") or DEFAULT_VERSION,
             parameter_mappings=document.get("parameterMappings") or {},
             parameter_overrides=document.get("parameterOverrides") or {},
             output_mappings=document.get("outputMappings") or {},
@@ -52,9 +55,10 @@ class SpellVersion:
         return [Step.parse(document, position) for position, document in enumerate(self.content["steps"])]
 
     @property
-    def exposed(self) -> frozenset[tuple[str, str]]:
-        """The (node id, parameter) pairs that the caster may set (contract §3 row 1)."""
-        return frozenset((str(item["nodeId"]), item["paramKey"]) for item in self.content.get("exposedInputs") or [])
+    def exposed(self) -> dict[tuple[str, str], Any]:
+        """The (node id, parameter) pairs that the caster may set (contract §3 row 1), with the author's defaults."""
+        exposed = self.content.get("exposedInputs") or []
+        return {(str(item["nodeId"]), item["paramKey"]): item.get("defaultValue") for item in exposed}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

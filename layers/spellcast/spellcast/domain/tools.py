@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, is_among
 
 DeliveryMode = Literal["immediate", "async", "webhook"]
 
+# What a step was composed with, and a tool is, where neither says so (original-system.md §2.8).
+DEFAULT_VERSION = "1.0.0"
 IMMEDIATE_DEADLINE_SECONDS = 60
 JOB_DEADLINE_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleIf:
+    """A field is part of the form only while another field has one of these values."""
+
+    field: str
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +36,16 @@ class InputField:
     has_default: bool
     default: Any = None
     enum: tuple[Any, ...] = ()
+    visible_if: VisibleIf | None = None
+
+    @property
+    def is_media(self) -> bool:
+        """Whether the field takes the address of a picture or a file."""
+        return self.type in ("image", "video", "audio", "file")
 
     def refusal_of(self, value: Any) -> str | None:
         """Why the field cannot take this value, or None. A text that reads as a number is one, as chats send them."""
-        if self.enum and value not in self.enum:
+        if self.enum and not is_among(value, self.enum):
             return f"is none of {', '.join(map(str, self.enum))}"
         match self.type:
             case "number" if not _is_number(value):
@@ -63,6 +79,7 @@ class Tool:
     inputs: Mapping[str, InputField]
     costing: Costing | None
     primary_input: str | None
+    version: str
     metadata: Document
     document: Document
 
@@ -90,6 +107,7 @@ def parse_tool(document: Document) -> Tool:
         inputs={key: _parse_input(key, field) for key, field in document.get("inputSchema", {}).items()},
         costing=_parse_costing(document.get("costingModel")),
         primary_input=(document.get("platformHints") or {}).get("primaryInput"),
+        version=document.get("version") or DEFAULT_VERSION,
         metadata=document.get("metadata") or {},
         document=document,
     )
@@ -117,6 +135,7 @@ def _parse_input(key: str, field: Document) -> InputField:
         has_default=field.get("default") is not None,
         default=field.get("default"),
         enum=tuple(field.get("enum") or ()),
+        visible_if=VisibleIf(rule["field"], tuple(rule["values"])) if (rule := field.get("visibleIf")) else None,
     )
 
 
