@@ -107,6 +107,16 @@ class Cloud:
         cast: Document = answer.json()
         return cast
 
+    def put_on_bus(self, **detail: Any) -> None:
+        """A `Job Completed` event of this detail."""
+        entry = {
+            "Source": "a.test",
+            "DetailType": "Job Completed",
+            "Detail": json.dumps(detail),
+            "EventBusName": self.outputs["eventBusName"],
+        }
+        assert self.aws("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+
     def get_cast(self, cast: Document) -> Document:
         found: Document = self.api.get(f"/v1/casts/{cast['castId']}").raise_for_status().json()
         return found
@@ -166,6 +176,17 @@ def words(text: str = "a cat", node: str = "words") -> Document:
             "appendText": {"type": "static", "value": "!"},
         },
     }
+
+
+def evaluated(expression: str, node: str, **wired: Document) -> Document:
+    """A line of JSONata; `input=wire("words", "text")` gives it something to work on."""
+    mappings = {"expression": {"type": "static", "value": expression}, **wired}
+    return {"id": node, "toolIdentifier": "expression", "parameterMappings": mappings}
+
+
+def wire(node: str, output: str) -> Document:
+    """A mapping that takes an earlier step's output."""
+    return {"type": "nodeOutput", "nodeId": node, "outputKey": output}
 
 
 def drawn(prompt: str = "a cat", node: str = "draw") -> Document:

@@ -50,6 +50,7 @@ class Job:
     task: asyncio.Task[None] | None = None
     is_running: bool = False
     entry: dict[str, Any] | None = None
+    hiccups: int = 0
     created: int = field(default_factory=lambda: int(time.time() * 1000))
 
     def listed(self) -> list[Any]:
@@ -111,6 +112,7 @@ class ComfyUI:
             return JSONResponse({"error": "too many requests"}, 429)
         self._number += 1
         job = Job(prompt_id or str(uuid.uuid4()), self._number, prompt)
+        job.hiccups = 1 if fault == "hiccup" else 0
         if fault != "lose":
             self._jobs[job.id] = job
             job.task = asyncio.create_task(self._run(job, fault, seconds))
@@ -148,6 +150,10 @@ class ComfyUI:
     async def history(self, request: Request) -> Response:
         self._switches.counts["polls"] += 1
         wanted = request.path_params.get("id")
+        asked = self._jobs.get(wanted or "")
+        if asked is not None and asked.hiccups:
+            asked.hiccups -= 1
+            return PlainTextResponse("500 Internal Server Error", 500)
         jobs = [job for job in self._jobs.values() if job.entry is not None and wanted in (None, job.id)]
         return JSONResponse({job.id: job.entry for job in jobs})
 

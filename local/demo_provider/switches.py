@@ -14,6 +14,7 @@ FAULTS = {
     "hang": "the submit is answered after two minutes, but the job runs",
     "fail": "the job fails",
     "stall": "the job never ends",
+    "hiccup": "the first poll for it is answered with a 500",
     "lose": "the job is forgotten as soon as it is accepted",
     "drop": "its webhooks are not sent",
     "duplicate": "its webhooks are sent twice",
