@@ -82,6 +82,7 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         "PublicWebSocketUrl": f"ws://127.0.0.1:{port}/realtime",
         "WebSocketEndpoint": f"{endpoint}{WEBSOCKET_PREFIX}",
         "AllowLoopback": "true",
+        "WebhookBackoffSeconds": "1,1",  # a developer's receiver is on this machine, and tests wait for it
     }
     for name, variable in (("JwtIssuer", "SPELLCAST_JWT_ISSUER"), ("JwtAudience", "SPELLCAST_JWT_AUDIENCE")):
         if variable in environment:

@@ -31,6 +31,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "events:PutEvents": {"NotifyFunction"},
     "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
+    "sqs:ChangeMessageVisibility": {"SendWebhookFunction"},
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
 }
 SECRET_READERS: dict[str, set[str]] = {
@@ -409,9 +410,22 @@ def test_the_webhook_queue_redrives_to_a_queue_that_keeps_longer(prod: Resources
     dead = prod[referred(queue["RedrivePolicy"]["deadLetterTargetArn"])]["Properties"]
     function = prod[referred(spec["FunctionName"])]["Properties"]
     assert spec["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
     assert dead["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+def test_a_webhook_has_an_attempt_more_than_there_are_waits(template: Properties, prod: Resources) -> None:
+    mapping = prod["SendWebhookQueue"]["Properties"]
+    variables = prod[referred(mapping["FunctionName"])]["Properties"]["Environment"]["Variables"]
+    assert referred(variables["SPELLCAST_WEBHOOK_QUEUE"]) == referred(mapping["EventSourceArn"])
+    queue = prod[referred(mapping["EventSourceArn"])]["Properties"]
+    waits = [int(wait) for wait in variables["SPELLCAST_WEBHOOK_BACKOFF_SECONDS"].split(",")]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == len(waits) + 1 == 3
+    assert max(waits) < queue["VisibilityTimeout"]
+    pattern = re.compile(template["Parameters"]["WebhookBackoffSeconds"]["AllowedPattern"])
+    assert [bool(pattern.match(text)) for text in ("5,30", "1,1", "5", "5,30,60", "5, 30", ",")] == [True] * 2 + [
+        False
+    ] * 4
 
 
 def test_every_mapping_is_one_of_those_above(prod: Resources) -> None:

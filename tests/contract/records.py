@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from spellcast.domain.casts import Cast, CastFailure
+from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.spells import Spell, SpellVersion
@@ -117,6 +117,7 @@ failures = st.builds(Failure, texts, texts, st.booleans())
 cast_failures = st.builds(
     CastFailure, texts, texts, st.none() | st.integers(0, 49), st.none() | texts, st.none() | texts
 )
+deliveries = st.builds(Delivery, st.sampled_from(["sent", "failed"]), st.integers(1, 10**6), moments, st.none() | texts)
 # Progress is told and never stored: a stored result is final.
 results = st.builds(
     ToolResult,
@@ -153,6 +154,7 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "completed_at": st.none() | moments,
     "failed_at": st.none() | moments,
     "failure": st.none() | cast_failures,
+    "delivery": st.none() | deliveries,
 }
 _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,

@@ -22,6 +22,7 @@ from tests.functions.scene import (
     PROVIDER_WEBHOOK_SECRET,
     SECRETS,
     SIGNING_KEY,
+    WEBHOOK_QUEUE,
     Scene,
     secrets_manager,
 )
@@ -51,9 +52,12 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         "SPELLCAST_JWT_ISSUER": "",
         "SPELLCAST_JWT_AUDIENCE": "",
         "SPELLCAST_ALLOW_LOOPBACK": "true",
+        "SPELLCAST_WEBHOOK_QUEUE": WEBHOOK_QUEUE,
+        "SPELLCAST_WEBHOOK_BACKOFF_SECONDS": "5,30",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL_SFN": loopback.url,
         "AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.url,
+        "AWS_ENDPOINT_URL_SQS": loopback.url,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,5 @@
-"""What moto cannot play: Step Functions, the bus, the WebSocket's connections, providers and casters' receivers.
+"""What moto cannot play: Step Functions, the bus, the WebSocket's connections, providers and casters' receivers;
+and the queue, of which only what it is told matters.
 
 One small server on loopback, which remembers what it was asked.
 """
@@ -30,7 +31,7 @@ class Asked:
 
 @dataclass
 class Neighbours:
-    """`answers` are statuses and JSON by path; Step Functions, the bus and connections answer by themselves."""
+    """`answers` are statuses and JSON by path; Step Functions, bus, queue and connections answer by themselves."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Neighbours:
         self.answered.clear()
 
     def told(self, action: str) -> list[Any]:
-        """What Step Functions and the bus were told by this action."""
+        """What Step Functions, the bus and the queue were told by this action."""
         return [item.json for item in self.asked if item.headers.get("x-amz-target", "").endswith(f".{action}")]
 
     def posts(self, connection_id: str) -> list[Any]:
@@ -73,6 +74,8 @@ class Neighbours:
                 if asked.json["taskToken"] in self.answered:
                     return 400, {"__type": "TaskTimedOut", "message": "it was answered"}
                 self.answered.add(asked.json["taskToken"])
+                return 200, {}
+            case "ChangeMessageVisibility":
                 return 200, {}
         return (200, {}) if asked.path.startswith("/live/") else (404, {"detail": "not found"})
 

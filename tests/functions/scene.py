@@ -41,6 +41,7 @@ PROVIDER_KEY = "r8-provider-key-of-the-events"
 PROVIDER_WEBHOOK_SECRET = "whsec_d2ViaG9vayBzZWNyZXQgb2YgdGhlIGV2ZW50cw=="
 WEBHOOK_SECRET = "casters-webhook-secret-of-the-events"
 WEBHOOK_TOKEN = "token-in-the-casters-url"
+WEBHOOK_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/spellcast-dev-webhooks"
 SECRETS = (
     PROMPT,
     API_KEY,

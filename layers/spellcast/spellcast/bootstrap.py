@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from spellcast.application.receive_callback import ReceiveCallback
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.watch_casts import WatchCasts
+    from spellcast.aws.queue import SqsQueue
     from spellcast.domain.casts import Cast
     from spellcast.domain.generations import Generation
     from spellcast.ports.store import Connection
@@ -100,6 +101,12 @@ class Parts:
     def announcer(self) -> AwsAnnouncer:
         connections = self._client("apigatewaymanagementapi", endpoint_url=self.settings.websocket_endpoint)
         return AwsAnnouncer(connections, self._client("events"), self.settings.bus, self.access, self.clock)
+
+    @cached_property
+    def webhook_queue(self) -> SqsQueue:
+        from spellcast.aws.queue import SqsQueue
+
+        return SqsQueue(self._client("sqs"), self.settings.webhook_queue)
 
     @cached_property
     def adapters(self) -> Registry:
@@ -286,7 +293,13 @@ def send_webhook() -> SendWebhook:
     from spellcast.outbound.receiver import HttpReceiver
 
     have = parts()
-    return SendWebhook(have.casts, HttpReceiver(guarded_client(have.settings.allow_loopback)), have.clock)
+    return SendWebhook(
+        casts=have.casts,
+        receiver=HttpReceiver(guarded_client(have.settings.allow_loopback)),
+        queue=have.webhook_queue,
+        clock=have.clock,
+        backoff_seconds=have.settings.webhook_backoff_seconds,
+    )
 
 
 @cache

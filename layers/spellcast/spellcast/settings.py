@@ -23,6 +23,8 @@ class Settings:
     jwt_issuer: str
     jwt_audience: str
     allow_loopback: bool
+    webhook_queue: str
+    webhook_backoff_seconds: tuple[int, ...]
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -45,4 +47,6 @@ class Settings:
             jwt_issuer=value("JWT_ISSUER"),
             jwt_audience=value("JWT_AUDIENCE"),
             allow_loopback=value("ALLOW_LOOPBACK") == "true",
+            webhook_queue=value("WEBHOOK_QUEUE"),
+            webhook_backoff_seconds=tuple(int(wait) for wait in value("WEBHOOK_BACKOFF_SECONDS").split(",") if wait),
         )

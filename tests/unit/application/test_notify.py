@@ -6,7 +6,7 @@ import pytest
 
 from spellcast.application.notify import MAX_DETAIL_BYTES, Notify
 from spellcast.domain import documents
-from spellcast.domain.casts import Cast
+from spellcast.domain.casts import Cast, Delivery
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.ports.announcer import Event
@@ -15,6 +15,8 @@ from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.records import a_cast, a_generation, in_seconds, text_result
 from tests.fakes.world import ACCOUNT, World
+
+GIVEN_UP = Delivery("failed", 3, in_seconds(60), "Webhook returned 500: err")
 
 
 @pytest.fixture
@@ -51,6 +53,11 @@ def test_a_cast_is_pushed_to_its_account_and_put_on_the_bus(announcer: FakeAnnou
         pytest.param({"status": "failed", "failed_at": START}, True, id="it has just failed"),
         pytest.param(
             {"status": "failed", "failed_at": START, "updated_at": in_seconds(60)}, False, id="a late bill was added"
+        ),
+        pytest.param(
+            {"status": "failed", "failed_at": START, "updated_at": in_seconds(60), "delivery": GIVEN_UP},
+            False,
+            id="its caster was given up",
         ),
         pytest.param(
             {"status": "completed", "completed_at": START, "webhook_url": None}, False, id="nobody is to be called"

@@ -9,20 +9,21 @@ import pytest
 from spellcast.settings import Settings
 from tests.contract.deployment import template
 
-ALL = {f"SPELLCAST_{item.name.upper()}": f"the {item.name}" for item in fields(Settings)}
+TYPED = {"allow_loopback": "true", "webhook_backoff_seconds": "5,30"}
+ALL = {f"SPELLCAST_{item.name.upper()}": TYPED.get(item.name, f"the {item.name}") for item in fields(Settings)}
 
 
 def test_each_setting_is_read_from_its_variable() -> None:
-    settings = Settings.read({**ALL, "SPELLCAST_ALLOW_LOOPBACK": "true"})
-    assert settings.allow_loopback is True
+    settings = Settings.read(ALL)
+    assert (settings.allow_loopback, settings.webhook_backoff_seconds) == (True, (5, 30))
     for item in fields(Settings):
-        if item.name != "allow_loopback":
+        if item.name not in TYPED:
             assert getattr(settings, item.name) == f"the {item.name}"
 
 
 def test_what_a_function_is_not_given_is_empty() -> None:
     settings = Settings.read({})
-    assert {getattr(settings, item.name) for item in fields(Settings)} == {"", False}
+    assert {getattr(settings, item.name) for item in fields(Settings)} == {"", False, ()}
 
 
 @pytest.mark.parametrize("value", ["false", "", "True", "1", "yes", " true"])

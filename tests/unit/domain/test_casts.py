@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spellcast.domain.casts import Cast, CastFailure
+from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.errors import IllegalTransition
 from tests.fakes.records import a_cast, in_seconds
 
@@ -68,3 +68,51 @@ def test_only_a_running_cast_is_not_terminal(status: str, terminal: bool) -> Non
 
 def test_its_representation_does_not_show_the_webhook_secret() -> None:
     assert "s3cr3t" not in repr(a_cast())
+
+
+COMPLETED = settled(a_cast())
+GIVEN_UP = COMPLETED.delivery_ended(attempts=3, error="Webhook returned 500: err", now=in_seconds(50))
+TOLD = COMPLETED.delivery_ended(attempts=2, error=None, now=in_seconds(12))
+
+
+def test_a_delivery_is_a_revision_of_its_own() -> None:
+    assert TOLD.delivery == Delivery("sent", 2, in_seconds(12))
+    assert GIVEN_UP.delivery == Delivery("failed", 3, in_seconds(50), "Webhook returned 500: err")
+    for cast in (TOLD, GIVEN_UP):
+        assert (cast.revision, cast.status, cast.completed_at) == (3, "completed", COMPLETED.completed_at)
+
+
+def test_whoever_was_given_up_may_still_be_told_and_the_attempts_add_up() -> None:
+    assert GIVEN_UP.owes_webhook
+    told = GIVEN_UP.delivery_ended(attempts=1, error=None, now=in_seconds(90))
+    assert told.delivery == Delivery("sent", 4, in_seconds(90))
+    again = GIVEN_UP.delivery_ended(attempts=3, error="Webhook returned 401", now=in_seconds(90))
+    assert again.delivery == Delivery("failed", 6, in_seconds(90), "Webhook returned 401")
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        pytest.param(a_cast(), id="it runs"),
+        pytest.param(a_cast(status="cancelled"), id="it was cancelled"),
+        pytest.param(settled(a_cast(webhook_url=None)), id="nobody is to be told"),
+        pytest.param(TOLD, id="its caster was told"),
+    ],
+)
+@pytest.mark.parametrize("error", [None, "Webhook returned 500"])
+def test_nobody_is_told_who_is_not_to_be_told_or_was(cast: Cast, error: str | None) -> None:
+    assert not cast.owes_webhook
+    with pytest.raises(IllegalTransition):
+        cast.delivery_ended(attempts=1, error=error, now=in_seconds(60))
+
+
+@pytest.mark.parametrize("failure", [None, FAILURE])
+@pytest.mark.parametrize("seconds", [-1, 0, 0.0004, 1])
+def test_only_the_revision_that_closed_the_cast_has_just_ended(failure: CastFailure | None, seconds: float) -> None:
+    ended, now = settled(a_cast(), failure=failure), in_seconds(7 + seconds)
+    assert not a_cast().has_just_ended and ended.has_just_ended
+    billed = ended.billed(cost_usd=Decimal("0.05"), points=15, now=now)
+    delivered = ended.delivery_ended(attempts=1, error=None, now=now)
+    both = billed.delivery_ended(attempts=1, error=None, now=now)
+    assert not billed.has_just_ended and not delivered.has_just_ended and not both.has_just_ended
+    assert delivered.billed(cost_usd=Decimal("0.05"), points=15, now=now).delivery == delivered.delivery

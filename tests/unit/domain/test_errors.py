@@ -45,6 +45,7 @@ def test_these_may_be_asked_again() -> None:
         "PROVIDER_UNAVAILABLE",
         "TIMED_OUT",
         "CAST_INTERRUPTED",
+        "WEBHOOK_NOT_DELIVERED",
         "WRITE_CONFLICT",
     }
 

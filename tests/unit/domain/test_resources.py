@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spellcast.domain import documents
-from spellcast.domain.casts import CastFailure
+from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.pipeline import assembled_metadata
 from spellcast.domain.resources import cast_resource, generation_resource, spell_resource
 from spellcast.domain.results import Failure
@@ -88,14 +88,46 @@ def test_a_completed_cast() -> None:
         "startedAt": "2026-01-31T12:00:00.000Z",
         "updatedAt": "2026-01-31T12:00:07.000Z",
         "completedAt": "2026-01-31T12:00:07.000Z",
+        "delivery": {"deliveryStatus": "pending"},
         "budgetUsd": "1.5",
         "metadata": {"cookId": "k"},
     }
 
 
+@pytest.mark.parametrize(
+    ("delivery", "shown"),
+    [
+        (None, {"deliveryStatus": "pending"}),
+        (
+            Delivery("sent", 2, in_seconds(12)),
+            {"deliveryStatus": "sent", "deliveryAttempts": 2, "deliveryTimestamp": "2026-01-31T12:00:12.000Z"},
+        ),
+        (
+            Delivery("failed", 3, in_seconds(50), "Webhook returned 500: err"),
+            {
+                "deliveryStatus": "failed",
+                "deliveryAttempts": 3,
+                "deliveryError": "Webhook returned 500: err",
+                "deliveryTimestamp": "2026-01-31T12:00:50.000Z",
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_a_cast_with_a_webhook_says_whether_its_caster_was_told(
+    status: str, delivery: Delivery | None, shown: dict[str, Any]
+) -> None:
+    assert cast_resource(a_cast(status=status, delivery=delivery))["delivery"] == shown
+
+
+@pytest.mark.parametrize("cast", [a_cast(), a_cast(status="cancelled"), a_cast(status="completed", webhook_url=None)])
+def test_where_nobody_is_to_be_told_there_is_no_delivery(cast: Cast) -> None:
+    assert "delivery" not in cast_resource(cast)
+
+
 def test_a_failed_cast_says_which_step_and_why() -> None:
     resource = cast_resource(a_cast(status="failed", failure=FAILURE, failed_at=in_seconds(7)))
-    assert set(resource) == CAST | {"failedAt", "failureReason", "failure"}
+    assert set(resource) == CAST | {"failedAt", "failureReason", "failure", "delivery"}
     assert resource["failureReason"] == "No cats."
     assert resource["failure"] == {
         "stepIndex": 1,

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from spellcast.domain.errors import AddressRefused, ProviderUnavailable
+from spellcast.domain.errors import AddressRefused, WebhookNotDelivered
 from spellcast.outbound.guard import guarded_client
 from spellcast.outbound.receiver import HttpReceiver
 
@@ -44,21 +44,25 @@ def test_the_body_is_posted_as_it_was_signed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answer", "message", "status"),
     [
-        (httpx.Response(500), "Webhook returned 500"),
-        (httpx.Response(404), "Webhook returned 404"),
-        (httpx.Response(302, headers={"location": "https://hooks.example/b"}), "Webhook returned 302"),
-        (httpx.Response(200, content=b"x" * 70_000), "answered too much"),
-        (httpx.ConnectError("x"), "did not answer: ConnectError"),
-        (httpx.ReadTimeout("x"), "did not answer: ReadTimeout"),
-        (httpx.RemoteProtocolError("x"), "did not answer: RemoteProtocolError"),
+        (httpx.Response(500), "Webhook returned 500", 500),
+        (httpx.Response(500, content=b"err"), "Webhook returned 500: err", 500),
+        (httpx.Response(404, content=b"\n <h1>Not\r\n\there</h1> \n"), "Webhook returned 404: <h1>Not here</h1>", 404),
+        (httpx.Response(503, content="na\u00efve".encode() + b"\xff"), "Webhook returned 503: na\u00efve\ufffd", 503),
+        (httpx.Response(500, content=b"a b" * 1000), f"Webhook returned 500: {('a b' * 67)[:200]}", 500),
+        (httpx.Response(302, headers={"location": "https://hooks.example/b"}), "Webhook returned 302", 302),
+        (httpx.Response(200, content=b"x" * 70_000), "The webhook's receiver answered too much.", None),
+        (httpx.ConnectError("x"), "The webhook's receiver did not answer: ConnectError.", None),
+        (httpx.ReadTimeout("x"), "The webhook's receiver did not answer: ReadTimeout.", None),
+        (httpx.RemoteProtocolError("x"), "The webhook's receiver did not answer: RemoteProtocolError.", None),
     ],
 )
-def test_what_is_tried_again(answer: httpx.Response | Exception, message: str) -> None:
+def test_what_is_tried_again(answer: httpx.Response | Exception, message: str, status: int | None) -> None:
     receiver = Receiver(answer)
-    with pytest.raises(ProviderUnavailable, match=message):
+    with pytest.raises(WebhookNotDelivered) as refused:
         receiver.post()
+    assert (refused.value.message, refused.value.status) == (message, status)
     assert len(receiver.requests) == 1, "redirects are not followed, and retries are the queue's business"
 
 

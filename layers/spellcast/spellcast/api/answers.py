@@ -120,6 +120,15 @@ class CastFailureAnswer(Answer):
     message: str
 
 
+class DeliveryAnswer(Answer):
+    """Whether the caster's webhook took the cast's end. What stands beside `pending` is known when it is over."""
+
+    delivery_status: Literal["pending", "sent", "failed"]
+    delivery_attempts: int | None = None
+    delivery_error: str | None = None
+    delivery_timestamp: str | None = None
+
+
 class CastAnswer(Answer):
     """One run of a spell; `generations` only where one cast is asked for."""
 
@@ -142,6 +151,7 @@ class CastAnswer(Answer):
     failed_at: str | None = None
     failure_reason: str | None = None
     failure: CastFailureAnswer | None = None
+    delivery: DeliveryAnswer | None = None
     budget_usd: str | None = None
     metadata: dict[str, Any] | None = None
     truncated: bool | None = None

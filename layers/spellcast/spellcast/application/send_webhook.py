@@ -10,29 +10,63 @@ from datetime import datetime
 from spellcast.domain import documents, identifiers, money, standard_webhooks, times
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import CastNotFound
+from spellcast.domain.errors import AddressRefused, CastNotFound, WebhookNotDelivered, WriteConflict
 from spellcast.ports.clock import Clock
+from spellcast.ports.queue import Message, Queue
 from spellcast.ports.receiver import Receiver
 from spellcast.ports.store import CastStore
 
 
 @dataclass(frozen=True, slots=True)
 class SendWebhook:
-    """One attempt; whoever calls it tries again where it raises."""
+    """One attempt. There are as many as there are waits in `backoff_seconds`, and one more; the queue counts them.
+
+    The caster is told at least once: who dies between the post and the record of it is followed by one who posts
+    again, under the same message id. Who dies in the last attempt leaves a dead letter and a record that says pending.
+    """
 
     casts: CastStore
     receiver: Receiver
+    queue: Queue
     clock: Clock
+    backoff_seconds: tuple[int, ...]
 
-    def __call__(self, cast_id: str) -> None:
-        """Raises CastNotFound, AddressRefused, ProviderUnavailable."""
+    def __call__(self, cast_id: str, message: Message) -> None:
+        """Raises CastNotFound; AddressRefused and WebhookNotDelivered where the message is to come again."""
+        cast = self._cast(cast_id)
+        if not cast.owes_webhook:
+            return
+        failure = self._post(cast)
+        is_last = message.attempt > len(self.backoff_seconds)
+        if failure is None or is_last:
+            self._record(cast, message.attempt, failure.message if failure else None)
+        if failure is not None:
+            self.queue.postpone(message, 0 if is_last else self.backoff_seconds[message.attempt - 1])
+            raise failure
+
+    def _post(self, cast: Cast) -> AddressRefused | WebhookNotDelivered | None:
+        """What went wrong is answered and not raised: an error after it would bring the receiver's words to the log."""
+        body, headers = signed_request(cast, self.clock.now())
+        try:
+            self.receiver.post(cast.webhook_url or "", body, headers)
+        except (AddressRefused, WebhookNotDelivered) as error:
+            return error
+        return None
+
+    def _record(self, cast: Cast, attempts: int, error: str | None) -> None:
+        # A late bill may come in between, or the same message to somebody else who delivers it.
+        while cast.owes_webhook:
+            try:
+                self.casts.save_cast(cast.delivery_ended(attempts=attempts, error=error, now=self.clock.now()), cast)
+                return
+            except WriteConflict:
+                cast = self._cast(cast.cast_id)
+
+    def _cast(self, cast_id: str) -> Cast:
         cast = self.casts.get_cast(cast_id)
         if cast is None:
             raise CastNotFound(f"There is no cast {cast_id}.")
-        if cast.webhook_url is None or not cast.is_terminal:
-            return
-        body, headers = signed_request(cast, self.clock.now())
-        self.receiver.post(cast.webhook_url, body, headers)
+        return cast
 
 
 def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
@@ -43,8 +77,8 @@ def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
         return documents.to_text(body).encode(), headers
     signature = hmac.digest(cast.webhook_secret.encode(), documents.to_text(body).encode(), hashlib.sha256).hex()
     sent = documents.to_text({**body, "signature": signature}).encode()
-    # The same cast at the same revision is the same message, however often it is sent.
-    message_id = f"msg_{identifiers.fingerprint(f'{cast.cast_id}.{cast.revision}')[:32]}"
+    # One end of one cast is one message, however often it is sent and whatever is billed meanwhile.
+    message_id = f"msg_{identifiers.fingerprint(f'{cast.cast_id}.{cast.ended_at}')[:32]}"
     headers |= standard_webhooks.sign(cast.webhook_secret, message_id, now, sent)
     return sent, headers | {"x-webhook-signature": f"sha256={signature}"}
 

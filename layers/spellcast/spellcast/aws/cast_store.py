@@ -10,7 +10,7 @@ from typing import Any
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.table import Row, Table
 from spellcast.domain import times
-from spellcast.domain.casts import Cast, CastFailure, CastStatus
+from spellcast.domain.casts import Cast, CastFailure, CastStatus, Delivery
 from spellcast.domain.generations import Generation
 from spellcast.domain.identifiers import parse_generation_id
 from spellcast.domain.results import Failure, ToolResult
@@ -98,6 +98,7 @@ class DynamoCastStore:
             completed_at=_time(row.get("completedAt")),
             failed_at=_time(row.get("failedAt")),
             failure=CastFailure(**failure) if failure else None,
+            delivery=_to_delivery(row),
         )
 
     def to_generation(self, row: Row) -> Generation:
@@ -145,6 +146,7 @@ class DynamoCastStore:
         )
 
     def _cast_row(self, cast: Cast) -> Row:
+        delivery = cast.delivery
         return {
             "pk": _pk(cast.cast_id),
             "sk": CAST,
@@ -171,6 +173,10 @@ class DynamoCastStore:
             "pointsSpent": cast.points_spent,
             "completedAt": _text(cast.completed_at),
             "failedAt": _text(cast.failed_at),
+            "deliveryStatus": delivery.status if delivery else None,
+            "deliveryAttempts": delivery.attempts if delivery else None,
+            "deliveryError": delivery.error if delivery else None,
+            "deliveryTimestamp": _text(delivery.at) if delivery else None,
             **self.documents.pack(
                 cast.cast_id,
                 {
@@ -225,6 +231,13 @@ class DynamoCastStore:
                 },
             ),
         }
+
+
+def _to_delivery(row: Row) -> Delivery | None:
+    if "deliveryStatus" not in row:
+        return None
+    at = times.from_text(row["deliveryTimestamp"])
+    return Delivery(row["deliveryStatus"], row["deliveryAttempts"], at, row.get("deliveryError"))
 
 
 def _pk(cast_id: str) -> str:

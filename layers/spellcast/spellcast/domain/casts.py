@@ -12,6 +12,7 @@ from spellcast.domain.errors import IllegalTransition
 from spellcast.domain.money import ZERO
 
 CastStatus = Literal["running", "completed", "failed", "cancelled"]
+DeliveryStatus = Literal["sent", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,16 @@ class CastFailure:
     step_index: int | None = None
     step_id: str | None = None
     generation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the telling of the caster's webhook ended, and after how many attempts; `error` is the last one's."""
+
+    status: DeliveryStatus
+    attempts: int
+    at: datetime
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +65,32 @@ class Cast:
     completed_at: datetime | None = None
     failed_at: datetime | None = None
     failure: CastFailure | None = None
+    delivery: Delivery | None = None
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing but a late bill can still change the record."""
+        """Whether nothing but a late bill and the webhook's delivery can still change the record."""
         return self.status != "running"
 
     @property
+    def ended_at(self) -> datetime | None:
+        """When it was completed or failed."""
+        return self.completed_at or self.failed_at
+
+    @property
     def has_just_ended(self) -> bool:
-        """Whether this revision is the one that closed the cast; a late bill makes another."""
-        return self.updated_at in (self.completed_at, self.failed_at)
+        """Whether this revision is the one that closed the cast; a late bill or a delivery makes another."""
+        return self.updated_at == self.ended_at
+
+    @property
+    def tells_its_end(self) -> bool:
+        """Whether a webhook is called for the way it ended; nobody is called for a cancelled cast."""
+        return self.webhook_url is not None and self.status in ("completed", "failed")
+
+    @property
+    def owes_webhook(self) -> bool:
+        """Whether its caster has not been told yet; one who was given up may still be told."""
+        return self.tells_its_end and (self.delivery is None or self.delivery.status != "sent")
 
     def settled(
         self,
@@ -94,6 +121,21 @@ class Cast:
 
     def billed(self, *, cost_usd: Decimal, points: int, now: datetime) -> Cast:
         """The same status at another total, after a late bill (contract I3, I5)."""
-        # Always after the end, so that nobody takes this revision for the one that closed the cast.
-        later = max(now, self.updated_at + timedelta(milliseconds=1))
-        return replace(self, cost_usd=cost_usd, points_spent=points, updated_at=later, revision=self.revision + 1)
+        return replace(
+            self, cost_usd=cost_usd, points_spent=points, updated_at=self._later(now), revision=self.revision + 1
+        )
+
+    def delivery_ended(self, *, attempts: int, error: str | None, now: datetime) -> Cast:
+        """The caster was told, or given up where an error is given; attempts add to those of a delivery given up.
+
+        Raises IllegalTransition where nobody is, or is any more, to be told.
+        """
+        if not self.owes_webhook:
+            raise IllegalTransition(f"{self.cast_id} owes no webhook")
+        before = self.delivery.attempts if self.delivery else 0
+        delivery = Delivery("sent" if error is None else "failed", before + attempts, now, error)
+        return replace(self, delivery=delivery, updated_at=self._later(now), revision=self.revision + 1)
+
+    def _later(self, now: datetime) -> datetime:
+        """Always after the end, so that nobody takes a further revision for the one that closed the cast."""
+        return max(now, self.updated_at + timedelta(milliseconds=1))

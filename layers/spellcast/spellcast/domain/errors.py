@@ -248,6 +248,20 @@ class WriteConflict(SpellcastError):
     retryable = True
 
 
+class WebhookNotDelivered(SpellcastError):
+    """A caster's receiver did not take the webhook; `status` is what it answered, where it answered.
+
+    The message holds the start of its answer, which may repeat a prompt: it is for the record and not for the log.
+    """
+
+    code = "WEBHOOK_NOT_DELIVERED"
+    retryable = True
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class IllegalTransition(SpellcastError):
     """A state was asked to change in a way that its life does not allow."""
 

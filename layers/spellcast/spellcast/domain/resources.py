@@ -72,6 +72,7 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
             )
             if cast.failure
             else None,
+            "delivery": _delivery(cast) if cast.tells_its_end else None,
             "budgetUsd": None if cast.budget_usd is None else money.to_text(cast.budget_usd),
             "metadata": cast.metadata,
             "generations": None if generations is None else [generation_resource(item) for item in generations],
@@ -139,6 +140,20 @@ def within(resource: Document, limit: int) -> Document:
             for generation in resource["generations"]
         ]
     return {**smaller, "truncated": True}
+
+
+def _delivery(cast: Cast) -> Document:
+    """The webhook's, in the original's words; the attempts are known when it has ended."""
+    if cast.delivery is None:
+        return {"deliveryStatus": "pending"}
+    return _present(
+        {
+            "deliveryStatus": cast.delivery.status,
+            "deliveryAttempts": cast.delivery.attempts,
+            "deliveryError": cast.delivery.error,
+            "deliveryTimestamp": times.to_text(cast.delivery.at),
+        }
+    )
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import httpx
 
-from spellcast.domain.errors import AddressRefused, ProviderUnavailable
+from spellcast.domain.errors import AddressRefused, WebhookNotDelivered
 from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
 
 TOTAL_SECONDS = 10.0
-# Of the answer only the status counts.
+# Of the answer only the status counts, and of a refusal's text its start is kept for the caster to read.
 MAX_ANSWER_BYTES = 64 * 1024
+MAX_TEXT_CHARACTERS = 200
 
 
 class HttpReceiver:
@@ -21,16 +22,22 @@ class HttpReceiver:
         self._client = client
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Raises AddressRefused, and ProviderUnavailable where no 2xx came within 10 seconds."""
+        """Raises AddressRefused, and WebhookNotDelivered where no 2xx came within 10 seconds."""
         try:
             request = self._client.build_request("POST", url, content=body, headers=dict(headers))
         except httpx.InvalidURL as error:
             raise AddressRefused("The address is refused: it cannot be read") from error
         try:
-            answer, _ = read_bounded(self._client, request, max_bytes=MAX_ANSWER_BYTES, seconds=TOTAL_SECONDS)
+            answer, text = read_bounded(self._client, request, max_bytes=MAX_ANSWER_BYTES, seconds=TOTAL_SECONDS)
         except httpx.HTTPError as error:
-            raise ProviderUnavailable(f"The webhook's receiver did not answer: {type(error).__name__}.") from error
+            raise WebhookNotDelivered(f"The webhook's receiver did not answer: {type(error).__name__}.") from error
         except AnswerTooLarge as error:
-            raise ProviderUnavailable("The webhook's receiver answered too much.") from error
+            raise WebhookNotDelivered("The webhook's receiver answered too much.") from error
         if not answer.is_success:
-            raise ProviderUnavailable(f"Webhook returned {answer.status_code}")
+            raise WebhookNotDelivered(_refusal(answer.status_code, text), answer.status_code)
+
+
+def _refusal(status: int, text: bytes) -> str:
+    """In the original's words and in one line (original-system.md S12)."""
+    start = " ".join(text.decode(errors="replace").split())[:MAX_TEXT_CHARACTERS]
+    return f"Webhook returned {status}: {start}" if start else f"Webhook returned {status}"

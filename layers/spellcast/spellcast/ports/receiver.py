@@ -10,4 +10,4 @@ class Receiver(Protocol):
     """An address that a caster supplied."""
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Raises AddressRefused for an address that must not be called, ProviderUnavailable to be tried again."""
+        """Raises AddressRefused for an address that must not be called, WebhookNotDelivered where it took nothing."""

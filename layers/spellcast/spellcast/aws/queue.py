@@ -1,0 +1,25 @@
+"""SQS: when a message that was received comes again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spellcast.ports.queue import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True, slots=True)
+class SqsQueue:
+    """Implements `ports.queue.Queue`."""
+
+    client: SQSClient
+    url: str
+
+    def postpone(self, message: Message, seconds: int) -> None:
+        """By the time for which nobody else sees the message."""
+        self.client.change_message_visibility(
+            QueueUrl=self.url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds
+        )
