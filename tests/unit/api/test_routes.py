@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from spellcast.api import answers
 from spellcast.domain.errors import JobFailed
-from spellcast.domain.results import failed
+from spellcast.domain.results import Failure, failed
 from tests.fakes.world import ACCOUNT, World
 from tests.unit.api.caller import MAX_ANSWER_BYTES, Caller, Reply
 
@@ -215,6 +215,21 @@ class TestCasts:
             reply = call("GET", path)
             assert reply.status == 200
             assert "very secret" not in reply.text
+
+    @pytest.mark.parametrize("error", [None, "Webhook returned 500: err"])
+    def test_whether_the_caster_was_told_is_shown(
+        self, call: Caller, world: World, spell: str, error: str | None
+    ) -> None:
+        body = {"spell": spell, "webhookUrl": "https://hooks.example/x"}
+        cast_id = call("POST", "/v1/casts", body).json["castId"]
+        assert "delivery" not in call("GET", f"/v1/casts/{cast_id}").json
+        ended = world.settle(world.store._casts[cast_id], Failure("CAST_INTERRUPTED", "Stopped."))
+        shown = check(call("GET", f"/v1/casts/{cast_id}"), 200, answers.CastAnswer)
+        assert shown["delivery"] == {"deliveryStatus": "pending"}
+        world.store.save_cast(ended.delivery_ended(attempts=3, error=error, now=world.clock.now()), ended)
+        shown = check(call("GET", f"/v1/casts/{cast_id}"), 200, answers.CastAnswer)
+        assert (shown["delivery"]["deliveryAttempts"], shown["delivery"].get("deliveryError")) == (3, error)
+        assert call("GET", "/v1/casts").json["casts"][0]["delivery"] == shown["delivery"]
 
     def test_the_same_key_and_body_is_the_same_cast(self, call: Caller, spell: str) -> None:
         headers = {"idempotency-key": "once"}

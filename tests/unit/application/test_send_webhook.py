@@ -319,6 +319,7 @@ def test_who_is_told_by_another_at_the_same_time_stays_told(refusals: tuple[Exce
     told.store.meanwhile.append(lambda: told.store.save_cast(ended, told.cast))
     told.deliver()
     assert told.cast == ended
+    assert told.queue.waits == ([5, 30, 0] if refusals else [])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ import httpx
 class AnswerTooLarge(Exception):
     """The answer is over the limit; the rest of it was not read."""
 
+    def __init__(self, answer: httpx.Response, start: bytes) -> None:
+        super().__init__(f"The answer is over {len(start)} bytes")
+        self.answer = answer
+        self.start = start
+
 
 def read_bounded(
     client: httpx.Client, request: httpx.Request, *, max_bytes: int, seconds: float
@@ -35,7 +40,7 @@ def read_bounded(
                 for chunk in response.iter_bytes(65536):
                     body += chunk
                     if len(body) > max_bytes:
-                        raise AnswerTooLarge
+                        raise AnswerTooLarge(response, bytes(body[:max_bytes]))
                 # A body without a length ends where its connection does, at the deadline, too.
                 if deadline.has_passed:
                     raise httpx.ReadTimeout("The answer took too long", request=request)

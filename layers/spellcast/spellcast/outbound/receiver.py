@@ -10,7 +10,7 @@ from spellcast.domain.errors import AddressRefused, WebhookNotDelivered
 from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
 
 TOTAL_SECONDS = 10.0
-# Of the answer only the status counts, and of a refusal's text its start is kept for the caster to read.
+# Of the answer only the status counts, however long it is; the start of a refusal's text is for the caster to read.
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_TEXT_CHARACTERS = 200
 
@@ -32,7 +32,7 @@ class HttpReceiver:
         except httpx.HTTPError as error:
             raise WebhookNotDelivered(f"The webhook's receiver did not answer: {type(error).__name__}.") from error
         except AnswerTooLarge as error:
-            raise WebhookNotDelivered("The webhook's receiver answered too much.") from error
+            answer, text = error.answer, error.start
         if not answer.is_success:
             raise WebhookNotDelivered(_refusal(answer.status_code, text), answer.status_code)
 
