@@ -77,7 +77,8 @@ def test_the_webhook_is_posted_signed_and_recorded(scene: Scene) -> None:
     delivery = scene.cast().delivery
     assert delivery is not None
     assert (delivery.status, delivery.attempts, delivery.error) == ("sent", 1, None)
-    assert postponed(scene) == scene.entries() == []
+    assert postponed(scene) == []
+    assert scene.entries() == []
 
 
 def test_a_message_that_comes_again_is_told_and_written_once(scene: Scene) -> None:

@@ -330,7 +330,8 @@ def test_who_is_told_by_another_at_the_same_time_stays_told(refusals: tuple[Exce
 def test_nobody_else_is_called(cast: Cast) -> None:
     told = Told(cast)
     assert told.deliver()
-    assert told.receiver.posts == told.recorded() == []
+    assert told.receiver.posts == []
+    assert told.recorded() == []
 
 
 def test_a_cast_that_does_not_exist_ends_in_the_dead_letters() -> None:
