@@ -34,9 +34,9 @@ class SendWebhook:
     def __call__(self, cast_id: str, message: Message) -> None:
         """Raises CastNotFound; AddressRefused and WebhookNotDelivered where the message is to come again."""
         cast = self._cast(cast_id)
-        if not cast.owes_webhook:
+        if cast.webhook_url is None or not cast.owes_webhook:
             return
-        failure = self._post(cast)
+        failure = self._post(cast, cast.webhook_url)
         is_last = message.attempt > len(self.backoff_seconds)
         if failure is None or is_last:
             self._record(cast, message.attempt, failure.message if failure else None)
@@ -44,11 +44,11 @@ class SendWebhook:
             self.queue.postpone(message, 0 if is_last else self.backoff_seconds[message.attempt - 1])
             raise failure
 
-    def _post(self, cast: Cast) -> AddressRefused | WebhookNotDelivered | None:
+    def _post(self, cast: Cast, url: str) -> AddressRefused | WebhookNotDelivered | None:
         """What went wrong is answered and not raised: an error after it would bring the receiver's words to the log."""
         body, headers = signed_request(cast, self.clock.now())
         try:
-            self.receiver.post(cast.webhook_url or "", body, headers)
+            self.receiver.post(url, body, headers)
         except (AddressRefused, WebhookNotDelivered) as error:
             return error
         return None
