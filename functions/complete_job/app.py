@@ -25,7 +25,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
 
 
 def apply_event(detail: dict[str, Any]) -> None:
-    """`{generationId, status, type?, data?, costUsd?, error?}`."""
+    """`{generationId, status, type?, data?, costUsd?, usage?, error?}`."""
     generation_id, result = parse_completion(detail)
     begin(castId=generation_id.partition(".")[0], generationId=generation_id)
     bootstrap.complete_job()(generation_id, result)

@@ -33,6 +33,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
     "sqs:ChangeMessageVisibility": {"SendWebhookFunction"},
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
+    "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
 SECRET_READERS: dict[str, set[str]] = {
     "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},

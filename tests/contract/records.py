@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.generations import Generation
-from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.history import SLOTS, Run
+from spellcast.domain.results import Failure, ToolResult, Usage
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.tools import Tool, parse_tool
 
@@ -93,6 +94,11 @@ def make_own_tool(tool_id: str, display_name: str | None = None, **more: Any) ->
     return parse_tool({"toolId": tool_id, "service": "http", "displayName": display_name or tool_id.title(), **more})
 
 
+def a_run(tool_id: str, slot: int = 0, **changes: Any) -> Run:
+    """A completed run of a tool."""
+    return replace(Run(tool_id, slot, Decimal("0.0000004"), 1_234, NOW), **changes)
+
+
 # --- strategies ---
 
 texts = st.text(max_size=12)
@@ -126,6 +132,7 @@ results = st.builds(
     cost_usd=st.none() | amounts,
     duration_ms=st.none() | counts,
     failure=st.none() | failures,
+    usage=st.none() | st.builds(Usage, counts, counts),
 )
 
 _CAST: dict[str, st.SearchStrategy[Any]] = {
@@ -214,6 +221,7 @@ def unlisted_fields() -> dict[str, set[str]]:
 
 
 casts = st.builds(Cast, **_CAST)
+runs = st.builds(Run, st.just("built-in"), st.integers(0, SLOTS - 1), amounts, counts, moments)
 generations = st.builds(Generation, **_GENERATION)
 spells = st.builds(Spell, **_SPELL)
 versions = st.builds(SpellVersion, **_VERSION)

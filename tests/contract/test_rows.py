@@ -14,7 +14,7 @@ from spellcast.aws.table import INDEX
 from spellcast.domain.results import ToolResult
 from spellcast.ports.store import Connection, Ticket
 from tests.contract.deployment import BUCKET, properties, stored_rows
-from tests.contract.records import NOW, make_cast, make_generation, make_own_tool, make_spell
+from tests.contract.records import NOW, a_run, make_cast, make_generation, make_own_tool, make_spell
 from tests.contract.stores import Cloud
 
 MAX_ITEM_BYTES = 400 * 1024
@@ -44,6 +44,7 @@ class TestKeys:
         cloud.casts.save_generation(make_generation("c1", 3, 2), None)
         cloud.spells.create_spell(*make_spell("a-cat", spell_id="s1"))
         cloud.tools.create_tool("alice", make_own_tool("mine"))
+        cloud.history.record_runs("alice", [a_run("built-in", 3), a_run("mine", 0)])
         cloud.access.put_connection(Connection("k=", "alice", NOW, NOW + timedelta(hours=2)))
         cloud.access.put_ticket(Ticket("t", "alice", NOW))
         began = "2026-01-31T12:00:00.123Z"
@@ -63,6 +64,8 @@ class TestKeys:
             ("SPELL#s1", "VERSION#00000001"): ("SPELL_VERSION", None, None),
             ("SLUG#a-cat", "SLUG"): ("SLUG", None, None),
             ("ACCOUNT#alice", "TOOL#mine"): ("TOOL", None, None),
+            ("HISTORY#built-in#3", "RUN"): ("RUN", None, None),
+            ("HISTORY#alice/mine#0", "RUN"): ("RUN", None, None),
             ("ACCOUNT#alice", "CONNECTION#k="): ("CONNECTION", None, None),
             (ticket, "TICKET"): ("TICKET", None, None),
         }

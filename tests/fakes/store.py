@@ -6,13 +6,14 @@ import base64
 import binascii
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from spellcast.domain.casts import Cast, CastStatus
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
+from spellcast.domain.history import Run
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.times import to_text
 from spellcast.domain.tools import Tool
@@ -22,8 +23,9 @@ _MOST_CONFLICTS = 1_000
 
 
 class FakeStore:
-    """Implements CastStore, SpellStore, ToolStore and AccessStore. `writes` lists every record written, in order.
+    """Implements CastStore, SpellStore, ToolStore, HistoryStore and AccessStore.
 
+    `writes` lists every cast and generation written, in order.
     `meanwhile` holds what somebody else does just before the next writes: one entry before each of them.
     """
 
@@ -39,6 +41,7 @@ class FakeStore:
         self._versions: dict[tuple[str, int], SpellVersion] = {}
         self._slugs: dict[str, str] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
+        self._runs: dict[tuple[str | None, str, int], Run] = {}
         self._tickets: dict[str, Ticket] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
 
@@ -157,6 +160,25 @@ class FakeStore:
     def forget_tool(self, account_id: str, tool_id: str) -> None:
         """The tool is deleted, by whoever may."""
         del self._tools[account_id, tool_id]
+
+    # --- history ---
+
+    def record_runs(self, account_id: str, runs: Sequence[Run]) -> None:
+        for run in runs:
+            self._runs[self._historian(account_id, run.tool_id), run.tool_id, run.slot] = run
+
+    def list_runs(self, account_id: str, tool_ids: Collection[str]) -> dict[str, list[Run]]:
+        return {
+            tool_id: [
+                run
+                for (owner, known, _), run in sorted(self._runs.items(), key=lambda item: item[1].slot)
+                if (owner, known) == (self._historian(account_id, tool_id), tool_id)
+            ]
+            for tool_id in tool_ids
+        }
+
+    def _historian(self, account_id: str, tool_id: str) -> str | None:
+        return None if tool_id in self._catalog else account_id
 
     # --- access ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from spellcast.application.cast_spell import CastOrder, CastSpell
@@ -18,14 +19,15 @@ from spellcast.application.give_up_job import GiveUpJob
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.poll_job import PollJob
 from spellcast.application.process_output import ProcessOutput
+from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.application.start_job import StartJob
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain.casts import Cast
-from spellcast.domain.cost import PointsPolicy
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import StepEndedInFailure
 from spellcast.domain.generations import Generation
+from spellcast.domain.pricing import PricingPolicy
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool, parse_tool
@@ -88,15 +90,18 @@ class World:
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store)
+        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy())
         self.lint_spell = LintSpell(self.find_tools)
         self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
         self.update_spell = UpdateSpell(store, self.find_spells, self.lint_spell, self.clock)
         self.delete_spell = DeleteSpell(store, self.find_spells)
-        self.process_output = ProcessOutput(store, store, PointsPolicy(), self.clock)
-        self.finalize_cost = FinalizeCost(store, self.process_output, self.clock)
-        self.complete_job = CompleteJob(store, machine, self.finalize_cost, self.clock)
+        self.process_output = ProcessOutput(store, store, PricingPolicy(), self.clock)
+        finalize_cost = FinalizeCost(store, self.process_output, self.clock)
+        # As in the composition root: only the function of this name writes the history.
+        self.finalize_cost = replace(finalize_cost, history=store)
+        self.complete_job = CompleteJob(store, machine, finalize_cost, self.clock)
         self.cast_spell = CastSpell(
-            store, self.find_spells, self.find_tools, machine, self.finalize_cost, self.clock, lambda url: None
+            store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None
         )
         give_up_job = GiveUpJob(adapters, self.complete_job)
         self.execute_step = ExecuteStep(

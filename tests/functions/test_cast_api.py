@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from functions.cast_api import app
-from tests.functions.scene import ACCOUNT, API_KEY, CAST, PROMPT, SEGMENTS, Scene, load_event
+from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.catalog import built_in_tools
+from spellcast.domain.history import Run
+from tests.functions.scene import ACCOUNT, API_KEY, CAST, PROMPT, SEGMENTS, Scene, load_event, now
 from tests.unit.api.caller import Context
 
 
@@ -96,6 +100,19 @@ def test_spells_tools_casts_and_tickets_come_from_the_store(scene: Scene) -> Non
     status, ticket = invoke(event)
     assert status == 201
     assert ticket["url"] == f"wss://socket.example/live?ticket={ticket['ticket']}"
+
+
+def test_a_spell_is_quoted_from_the_definitions_and_then_from_the_history(scene: Scene) -> None:
+    scene.add_spell()
+    event = get("/v1/spells/fox/quote")
+    event["requestContext"]["http"]["method"] = "POST"
+    status, quote = invoke(event)
+    assert (status, {step["basis"] for step in quote["breakdown"]}) == (200, {"model"})
+    run = Run("comfyui-text-to-image", 3, Decimal("0.5"), 700, now())
+    DynamoHistoryStore(scene.table, built_in_tools().keys()).record_runs("x", [run])
+    steps = {step["toolId"]: step for step in invoke(event)[1]["breakdown"]}
+    drawn = steps["comfyui-text-to-image"]
+    assert (drawn["costUsd"], drawn["runtimeMs"], drawn["basis"]) == ("0.5", 700, "history")
 
 
 @pytest.mark.parametrize("path", ["/v1/casts", "/v1/spells"])

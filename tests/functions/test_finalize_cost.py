@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from functions.finalize_cost import app
+from spellcast import bootstrap
+from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.catalog import built_in_tools
 from spellcast.domain.errors import CastNotFound
 from spellcast.domain.results import succeeded
-from tests.functions.scene import CAST, Scene, load_event
+from tests.functions.scene import CAST, Scene, load_event, now
 
 PICTURE = succeeded("image", {"images": [{"url": "https://x.example/fox.png"}]})
 
@@ -35,6 +38,26 @@ def test_a_cast_whose_steps_are_done_is_completed_with_their_exact_sum(scene: Sc
     assert (cast.status, cast.cost_usd) == ("completed", Decimal("0.3000004"))
     assert cast.outputs == {"images": [{"url": "https://x.example/fox.png"}]}
     assert cast.step_generation_ids == tuple(f"{CAST}.{number}.1" for number in range(3))
+
+
+def test_what_the_steps_cost_is_in_the_history_that_quotes_rest_on(scene: Scene) -> None:
+    scene.add_cast()
+    ended = {"status": "completed", "result": PICTURE, "response_timestamp": now(), "duration_ms": 700}
+    for step_index, cost in enumerate(("0", "0.2", "0.0000004")):
+        scene.add_generation(step_index, cost_usd=Decimal(cost), **ended)
+    twice(scene, load_event("finalize_cost.completed"))
+    history = DynamoHistoryStore(scene.table, built_in_tools().keys())
+    tools = ("string-primitive", "comfyui-text-to-image", "replicate-flux-schnell")
+    found = {
+        tool: [(run.cost_usd, run.duration_ms) for run in runs] for tool, runs in history.list_runs("x", tools).items()
+    }
+    assert found == {tools[0]: [], tools[1]: [(Decimal("0.2"), 700)], tools[2]: [(Decimal("0.0000004"), 700)]}
+
+
+def test_only_this_function_writes_the_history(scene: Scene) -> None:
+    assert bootstrap.finalize_cost().history is not None
+    assert bootstrap.complete_job().finalize_cost.history is None
+    assert bootstrap.parts().finalize_cost.history is None, "what cast_api closes casts with"
 
 
 def test_a_step_that_timed_out_fails_the_cast_with_its_place(scene: Scene) -> None:

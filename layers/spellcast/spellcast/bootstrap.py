@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ from spellcast.aws.announcer import AwsAnnouncer
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
+from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table, from_item
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.catalog import built_in_tools
-from spellcast.domain.cost import PointsPolicy
 from spellcast.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ class Parts:
         return DynamoToolStore(self.table, self.documents, built_in_tools())
 
     @cached_property
+    def history(self) -> DynamoHistoryStore:
+        return DynamoHistoryStore(self.table, built_in_tools().keys())
+
+    @cached_property
     def access(self) -> DynamoAccessStore:
         return DynamoAccessStore(self.table)
 
@@ -118,7 +122,7 @@ class Parts:
     def process_output(self) -> ProcessOutput:
         from spellcast.application.process_output import ProcessOutput
 
-        return ProcessOutput(self.casts, self.tools, PointsPolicy(), self.clock)
+        return ProcessOutput(self.casts, self.tools, self.settings.pricing, self.clock)
 
     @cached_property
     def finalize_cost(self) -> FinalizeCost:
@@ -179,6 +183,7 @@ def cast_api() -> CastApi:
     from spellcast.application.find_tools import FindTools
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.lint_spell import LintSpell
+    from spellcast.application.quote_spell import QuoteSpell
     from spellcast.application.update_spell import UpdateSpell
     from spellcast.outbound.guard import check_url
 
@@ -193,6 +198,7 @@ def cast_api() -> CastApi:
         update_spell=UpdateSpell(have.spells, find_spells, lint_spell, have.clock),
         delete_spell=DeleteSpell(have.spells, find_spells),
         find_spells=find_spells,
+        quote_spell=QuoteSpell(find_spells, find_tools, have.history, settings.pricing),
         cast_spell=CastSpell(
             have.casts,
             find_spells,
@@ -272,9 +278,10 @@ def process_output() -> ProcessOutput:
     return parts().process_output
 
 
+@cache
 def finalize_cost() -> FinalizeCost:
-    """Closes a cast."""
-    return parts().finalize_cost
+    """Closes a cast; it alone has seen all that was run, and keeps samples of it."""
+    return replace(parts().finalize_cost, history=parts().history)
 
 
 @cache

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spellcast.domain.pricing import PricingPolicy, parse_pricing
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -25,10 +27,11 @@ class Settings:
     allow_loopback: bool
     webhook_queue: str
     webhook_backoff_seconds: tuple[int, ...]
+    pricing: PricingPolicy
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """From `SPELLCAST_*`."""
+        """From `SPELLCAST_*`. Raises ValueError where the pricing is wrong."""
         source = os.environ if environment is None else environment
 
         def value(name: str) -> str:
@@ -49,4 +52,5 @@ class Settings:
             allow_loopback=value("ALLOW_LOOPBACK") == "true",
             webhook_queue=value("WEBHOOK_QUEUE"),
             webhook_backoff_seconds=tuple(int(wait) for wait in value("WEBHOOK_BACKOFF_SECONDS").split(",") if wait),
+            pricing=parse_pricing(value("PRICING")),
         )

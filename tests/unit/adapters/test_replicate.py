@@ -21,8 +21,9 @@ from spellcast.domain.errors import (
     ProviderUnavailable,
     StepFailed,
 )
+from spellcast.domain.results import Usage
 from spellcast.domain.standard_webhooks import sign
-from spellcast.domain.tools import Tool
+from spellcast.domain.tools import Tool, parse_tool
 from spellcast.ports.adapter import Adapter, ProviderConfig, Request
 
 SECRET = "whsec_" + base64.b64encode(b"a shared secret of some length").decode()
@@ -215,6 +216,34 @@ def test_outputs(
     assert [(element["type"], element["data"]) for element in result.payload] == payload
     assert result.duration_ms == 1235
     assert result.cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "usage"),
+    [
+        pytest.param(
+            {"input_token_count": 25, "output_token_count": 20, "tokens_per_second": 9.5}, Usage(25, 20), id="a chat's"
+        ),
+        pytest.param({"output_token_count": 20}, Usage(0, 20), id="what is counted"),
+        pytest.param({"predict_time": 2.5}, None, id="a picture's"),
+        pytest.param({"input_token_count": "25", "output_token_count": -1}, None, id="no counts"),
+        pytest.param({"input_token_count": True, "output_token_count": 2.5}, None, id="no whole numbers"),
+        pytest.param(None, None, id="no metrics"),
+    ],
+)
+def test_a_language_models_tokens_are_kept(
+    adapter: Adapter, provider: Any, tool: CatalogTool, metrics: Any, usage: Usage | None
+) -> None:
+    chat = tool("replicate-flux-schnell")
+    assert poll(adapter, provider, chat, status="succeeded", output=["Hi."], metrics=metrics).usage == usage
+
+
+def test_tokens_of_a_lost_output_are_paid_for(adapter: Adapter, provider: Any, tool: CatalogTool) -> None:
+    prices = {"dear": {"input": 1, "output": 2}, "default": {"input": "0.1", "output": "0.2"}}
+    chat = parse_tool({**tool("replicate-flux-schnell").document, "metadata": {"tokenPrices": prices}})
+    told = {"status": "succeeded", "output": None, "metrics": {"input_token_count": 500, "output_token_count": 250}}
+    assert poll(adapter, provider, chat, **told, input={"model": "dear"}).cost_usd == Decimal(1)
+    assert poll(adapter, provider, chat, **told, input=None).cost_usd == Decimal("0.1")
 
 
 def test_a_success_whose_output_is_gone_is_a_failure_that_is_paid_for(

@@ -68,6 +68,7 @@ class Caller:
             update_spell=world.update_spell,
             delete_spell=world.delete_spell,
             find_spells=world.find_spells,
+            quote_spell=world.quote_spell,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
             create_tool=CreateTool(world.store, ("fake", "http")),

@@ -276,6 +276,24 @@ class TestSpells:
         assert (reply.status, list(reply.faults)) == (400, ["steps[0].toolIdentifier"])
 
 
+class TestQuotes:
+    @pytest.mark.parametrize(
+        ("body", "path"), [({"inputs": []}, "inputs"), ({"inputs": None}, "inputs"), ({"version": 1}, "version")]
+    )
+    def test_a_wrong_question_is_not_answered(self, call: Caller, body: Any, path: str) -> None:
+        assert call("POST", "/v1/spells", spell(step(0))).status == 201
+        reply = call("POST", "/v1/spells/a-cat/quote", body)
+        assert (reply.status, list(reply.faults)) == (400, [path])
+
+    def test_a_tool_that_is_gone_is_named(self, call: Caller, world: World) -> None:
+        call("POST", "/v1/tools", TOOL)
+        assert call("POST", "/v1/spells", spell(step(0), step(1, toolIdentifier="mine"))).status == 201
+        world.store.forget_tool(ACCOUNT, "mine")
+        reply = call("POST", "/v1/spells/a-cat/quote")
+        assert (reply.status, list(reply.faults)) == (400, ["spell.steps[1].toolIdentifier"])
+        assert "'mine'" in reply.text
+
+
 class TestCasts:
     @pytest.fixture(autouse=True)
     def saved(self, call: Caller) -> None:
@@ -375,6 +393,13 @@ class TestTools:
             ),
             ({"visibility": "secret"}, "visibility"),
             ({"unknown": 1}, "unknown"),
+            ({"metadata": []}, "metadata"),
+            ({"metadata": {"costTable": {"m": {"s": 1}}}}, "metadata.costTable.m.s"),
+            ({"metadata": {"costTable": {"m": {"s": {"q": "-1"}}}}}, "metadata.costTable.m.s.q"),
+            ({"metadata": {"tokenPrices": {"m": {"input": 1}}}}, "metadata.tokenPrices.m.output"),
+            ({"metadata": {"tokenPrices": {"m": {"input": 1, "output": "x"}}}}, "metadata.tokenPrices.m.output"),
+            ({"metadata": {"estimatedTokens": 0}}, "metadata.estimatedTokens"),
+            ({"metadata": {"estimatedDurationSeconds": -1}}, "metadata.estimatedDurationSeconds"),
         ],
     )
     def test_a_wrong_definition_is_not_saved(self, call: Caller, change: dict[str, Any], path: str) -> None:

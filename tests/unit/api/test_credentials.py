@@ -149,6 +149,12 @@ class TestOtherAccounts:
         assert call("GET", "/v1/casts", key=OTHERS_KEY).json == {"casts": []}
         assert call("GET", "/v1/spells", key=OTHERS_KEY).json == {"spells": []}
 
+    def test_a_private_spell_is_not_quoted_to_others(self, call: Caller, private: str) -> None:
+        assert call("POST", "/v1/spells/free/quote").status == 200
+        for reference in ("free", "none"):
+            reply = call("POST", f"/v1/spells/{reference}/quote", key=OTHERS_KEY)
+            assert (reply.status, reply.code) == (404, "SPELL_NOT_FOUND")
+
     def test_a_private_spell_is_not_cast_by_others(self, call: Caller, world: World, private: str) -> None:
         before = len(world.store.writes)
         reply = call("POST", "/v1/casts", {"spell": "free"}, key=OTHERS_KEY)

@@ -59,8 +59,14 @@ GOOD: dict[str, dict[str, Any]] = {
         "deliveryMode": "async",
         "deadlineSeconds": 9,
         "platformHints": {"primaryInput": "url"},
-        "metadata": {},
+        "metadata": {
+            "costTable": {"m": {"s": {"q": "0.04"}}},
+            "tokenPrices": {"default": {"input": "0.1", "output": 0.2}},
+            "estimatedDurationSeconds": 9,
+            "estimatedTokens": 9,
+        },
     },
+    "/v1/spells/a-cat/quote": {"inputs": {"prompt": "x"}},
 }
 
 

@@ -35,7 +35,6 @@ CONTRACT = {
     ("PUT", "/v1/accounts/me/settings"),
 }
 NOT_YET = {
-    ("POST", "/v1/spells/{}/quote"),
     ("POST", "/v1/casts/{}/cancel"),
     ("POST", "/v1/casts/{}/resume"),
     ("DELETE", "/v1/tools/{}"),

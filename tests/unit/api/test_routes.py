@@ -122,6 +122,28 @@ class TestSpells:
         assert call("GET", "/v1/spells/portrait").json["spellId"] == own["spellId"]
 
 
+class TestQuotes:
+    def test_a_spell_is_quoted_step_by_step_with_exact_totals(self, call: Caller) -> None:
+        call("POST", "/v1/spells", SPELL)
+        quote = check(
+            call("POST", "/v1/spells/a-cat-painted/quote", {"inputs": {"prompt": "a dog"}}), 200, answers.QuoteAnswer
+        )
+        first = {"stepIndex": 0, "toolId": "free", "costUsd": "0", "points": 3, "runtimeMs": 1000, "basis": "model"}
+        called = {"stepIndex": 1, "toolId": "called", "costUsd": "0.03", "points": 89, "runtimeMs": 30_000}
+        assert quote == {
+            "totalCostUsd": "0.03",
+            "totalPoints": 92,
+            "totalRuntimeMs": 31_000,
+            "breakdown": [first, {**called, "basis": "model"}],
+        }
+
+    @pytest.mark.parametrize("text", [None, "", "{}", '{"inputs":{}}'])
+    def test_the_body_may_be_empty_or_absent(self, call: Caller, text: str | None) -> None:
+        call("POST", "/v1/spells", SPELL)
+        quote = check(call("POST", "/v1/spells/a-cat-painted/quote", text=text), 200, answers.QuoteAnswer)
+        assert quote["totalCostUsd"] == "0.03"
+
+
 class TestCasts:
     @pytest.fixture
     def spell(self, call: Caller) -> str:
@@ -280,6 +302,20 @@ class TestTools:
         costing = {"rateSource": "machine", "rate": amount, "unit": "second"}
         tool = check(call("POST", "/v1/tools", {**TOOL, "costingModel": costing}), 201, answers.ToolAnswer)
         assert tool["costingModel"]["rate"] == str(amount)
+
+    def test_what_a_run_costs_beside_its_rate_is_kept_as_it_was_sent(self, call: Caller) -> None:
+        metadata = {
+            "costTable": {"dall-e-3": {"1024x1024": {"standard": "0.04"}}},
+            "tokenPrices": {"default": {"input": "0.0005", "output": "0.0015"}},
+            "estimatedDurationSeconds": 20,
+            "minDurationSeconds": 1.5,
+            "estimatedTokens": 500,
+            "model": "dall-e-3",
+            "anything": {"else": [1, 0.1]},
+        }
+        tool = {**TOOL, "metadata": metadata}
+        assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
+        assert json.loads(json.dumps(call("GET", "/v1/tools/my-tool").json["metadata"])) == metadata
 
 
 def test_a_ticket_opens_the_websocket_once(call: Caller, world: World) -> None:

@@ -23,7 +23,7 @@ from spellcast.domain.errors import (
     StepToolNotFound,
 )
 from spellcast.domain.generations import Generation
-from spellcast.domain.results import Failure, Job, ToolResult
+from spellcast.domain.results import Failure, Job, ToolResult, Usage
 from spellcast.ports.adapter import Request
 from tests.fakes.records import text_result
 from tests.fakes.world import ACCOUNT, SIGNING_KEY, World, make_tool
@@ -329,6 +329,16 @@ def test_a_callback_for_a_tool_that_is_gone_is_refused(world: World) -> None:
             id="succeeded, with everything",
         ),
         pytest.param(
+            {"status": "succeeded", "data": {"text": "t"}, "usage": {"inputTokens": 25, "outputTokens": 20}},
+            text_result("t", usage=Usage(25, 20)),
+            id="succeeded, with its tokens",
+        ),
+        pytest.param(
+            {"status": "succeeded", "data": {"text": "t"}, "usage": {"outputTokens": 20}},
+            text_result("t", usage=Usage(0, 20)),
+            id="succeeded, with some of its tokens",
+        ),
+        pytest.param(
             {"status": "succeeded", "data": {"text": "t"}}, text_result("t"), id="succeeded, with what is needed"
         ),
         pytest.param(
@@ -383,6 +393,10 @@ GOOD: Document = {"generationId": "c1.0.1", "status": "succeeded", "data": {}}
         ({"costUsd": "1."}, ["costUsd"]),
         ({"costUsd": "1\n"}, ["costUsd"]),
         ({"costUsd": "9" * 13}, ["costUsd"]),
+        ({"usage": 45}, ["usage"]),
+        ({"usage": {"inputTokens": -1, "outputTokens": 10**9 + 1}}, ["usage.inputTokens", "usage.outputTokens"]),
+        ({"usage": {"inputTokens": "25", "outputTokens": 2.5}}, ["usage.inputTokens", "usage.outputTokens"]),
+        ({"usage": {"inputTokens": True, "outputTokens": None}}, ["usage.inputTokens", "usage.outputTokens"]),
         ({"generationId": "", "status": "", "costUsd": True}, ["generationId", "status", "costUsd"]),
     ],
 )
@@ -403,7 +417,7 @@ JSON: st.SearchStrategy[Any] = (
 )
 
 
-@given(st.dictionaries(st.sampled_from(["generationId", "status", "type", "data", "costUsd", "error"]), JSON))
+@given(st.dictionaries(st.sampled_from(["generationId", "status", "type", "data", "costUsd", "usage", "error"]), JSON))
 def test_any_event_is_a_result_or_refused_with_its_faults(detail: dict[str, Any]) -> None:
     for document in (detail, {**GOOD, **detail}, {**GOOD, "status": "failed", **detail}):
         try:

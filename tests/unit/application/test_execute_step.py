@@ -661,6 +661,27 @@ def test_no_step_is_asked_for_that_would_pass_the_budget(
     assert closed.status == ("completed" if asked == len(tools) else "failed")
 
 
+@pytest.mark.parametrize(("quality", "status"), [("standard", "completed"), ("hd", "failed")])
+def test_a_budget_knows_what_the_steps_own_inputs_cost(quality: str, status: str) -> None:
+    prices = {"dall-e-3": {"1024x1024": {"standard": "0.04", "hd": "0.08"}}}
+    schema = {"quality": {"type": "string"}}
+    world = World(make_tool("drawing", inputSchema=schema, metadata={"costTable": prices}))
+    steps = [{"id": "n0", "toolIdentifier": "drawing"}]
+    spell, _, _ = world.create_spell(ACCOUNT, "spell", "private", {"steps": steps})
+    order = CastOrder(spell=spell.spell_id, fingerprint="f", inputs={"quality": quality}, budget_usd=Decimal("0.07"))
+    cast, _ = world.cast_spell(ACCOUNT, order)
+    world.execute(cast)
+    world.process(cast)
+    closed = world.settle(cast)
+    assert (closed.status, closed.cost_usd) == (status, Decimal("0.04") if status == "completed" else 0)
+
+
+def test_a_tool_whose_price_is_in_a_table_is_no_free_tool_that_may_be_run_again() -> None:
+    world = World(make_tool("drawing", metadata={"costTable": {"dall-e-3": {}}}))
+    world.execute(world.cast("drawing"))
+    assert next(item.status for item in world.store.writes if isinstance(item, Generation)) == "pending"
+
+
 # --- what races with the end of the cast, and other faults ---
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -166,6 +167,51 @@ def test_only_the_latest_attempts_decide_and_all_of_them_cost(world: World) -> N
     closed = world.settle(cast)
     assert (closed.status, closed.cost_usd, closed.points_spent) == ("completed", Decimal("0.03"), 3)
     assert closed.step_generation_ids == (second.generation_id,)
+
+
+# --- the history of runs ---
+
+
+def history(world: World, *tools: str) -> dict[str, list[tuple[Decimal, int]]]:
+    runs = world.store.list_runs("anybody", tools)
+    return {tool: [(run.cost_usd, run.duration_ms) for run in found] for tool, found in runs.items()}
+
+
+def test_what_completed_runs_cost_is_kept_and_free_runs_leave_no_trace(world: World) -> None:
+    cast = world.cast("free", "paid", "polled", "free")
+    world.execute(cast)
+    world.clock.advance(3)
+    world.complete_job(f"{cast.cast_id}.2.1", text_result())
+    world.process(cast)
+    world.execute(cast, 1)
+    world.process(cast, 1)
+    assert history(world, "paid") == {"paid": []}, "the cast is not closed yet"
+    world.settle(cast)
+    expected = {"free": [], "paid": [(Decimal("0.01"), 0)], "polled": [(Decimal("0.02"), 3_000)]}
+    assert history(world, *expected) == expected
+
+
+def test_of_a_failed_cast_the_completed_runs_are_kept(world: World) -> None:
+    cast = world.cast("paid", "polled")
+    world.execute(cast)
+    world.complete_job(f"{cast.cast_id}.1.1", results.failed(JobFailed("No."), cost_usd=Decimal("0.5")))
+    world.process(cast)
+    assert history(world, "paid", "polled") == {"paid": [(Decimal("0.01"), 0)], "polled": []}
+
+
+def test_a_history_that_cannot_be_written_holds_up_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(account_id: str, runs: object) -> None:
+        raise RuntimeError("AccessDenied")
+
+    monkeypatch.setattr(world.store, "record_runs", refuse)
+    cast = done(world, "paid")
+    assert world.settle(cast).status == "completed"
+
+
+def test_a_function_that_has_no_history_writes_none(world: World) -> None:
+    cast = done(world, "paid")
+    assert replace(world.finalize_cost, history=None)(cast.cast_id).status == "completed"
+    assert history(world, "paid") == {"paid": []}
 
 
 def test_a_cast_that_does_not_exist_is_an_error(world: World) -> None:

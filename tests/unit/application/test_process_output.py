@@ -7,9 +7,9 @@ import pytest
 from spellcast.domain import results
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import GenerationNotFound, IllegalTransition, JobFailed, StepEndedInFailure
-from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.results import Failure, ToolResult, Usage
 from spellcast.domain.segments import Segment
-from tests.fakes.records import text_result
+from tests.fakes.records import a_generation, text_result
 from tests.fakes.world import ACCOUNT, World, make_tool
 
 
@@ -79,7 +79,7 @@ def test_a_failed_step_is_written_and_the_machine_told(world: World, cost: Decim
         assert raised.value.message == f"{cast.cast_id}.0.1 ended with JOB_FAILED."
     generation = world.generation(cast, 0)
     assert (generation.status, generation.failure) == ("failed", Failure("JOB_FAILED", "No cats."))
-    assert generation.cost_usd == told
+    assert (generation.cost_usd, generation.points_spent) == (told, 6 if told else 0)
 
 
 def test_a_failure_without_a_reason_has_one(world: World) -> None:
@@ -105,14 +105,39 @@ def test_the_providers_own_duration_and_figure_come_first(world: World) -> None:
     assert world.generation(cast, 0).cost_usd == Decimal("0.7")
 
 
-@pytest.mark.parametrize(("cost", "told"), [(None, Decimal(0)), (Decimal("0.002"), Decimal("0.002"))])
-def test_a_tool_that_is_gone_costs_what_the_provider_says(world: World, cost: Decimal | None, told: Decimal) -> None:
+@pytest.mark.parametrize(("cost", "told", "points"), [(None, Decimal(0), 3), (Decimal("0.002"), Decimal("0.002"), 6)])
+def test_a_tool_that_is_gone_costs_what_the_provider_says(
+    world: World, cost: Decimal | None, told: Decimal, points: int
+) -> None:
     world.store.create_tool(ACCOUNT, make_tool("own", "async", "0.5"))
     cast = answered(world, "own", text_result(cost_usd=cost))
     world.store.forget_tool(ACCOUNT, "own")
     world.process_output(cast.cast_id, world.segments(cast))
     generation = world.generation(cast, 0)
-    assert (generation.status, generation.cost_usd, generation.points_spent) == ("completed", told, 0)
+    assert (generation.status, generation.cost_usd, generation.points_spent) == ("completed", told, points)
+
+
+def test_a_price_is_of_the_steps_own_inputs_and_of_the_tokens_that_were_counted() -> None:
+    prices = {"cheap": {"input": "0.001", "output": "0.002"}, "dear": {"input": "1", "output": "2"}}
+    costing = {"rateSource": "static", "staticCost": {"amount": 0, "unit": "token"}}
+    schema = {"model": {"type": "string"}}
+    world = World(
+        make_tool("chat", "async", inputSchema=schema, costingModel=costing, metadata={"tokenPrices": prices})
+    )
+    cast = world.cast("chat", inputs={"model": "dear"})
+    world.execute(cast)
+    world.complete_job(f"{cast.cast_id}.0.1", text_result(usage=Usage(1_500, 250)))
+    world.process_output(cast.cast_id, world.segments(cast))
+    assert world.generation(cast, 0).cost_usd == Decimal(2)
+
+
+@pytest.mark.parametrize(("service", "points"), [("fake", 3), ("string", 0)])
+def test_a_free_step_takes_points_unless_its_service_is_never_charged(service: str, points: int) -> None:
+    world = World(make_tool("gratis", "async", service=service))
+    world.store.save_generation(
+        a_generation(tool_id="gratis", service_name=service, status="processing", result=text_result()), None
+    )
+    assert world.process_output.finish_stored("c1.0.1").points_spent == points
 
 
 def test_a_step_without_a_result_is_not_finished(world: World) -> None:

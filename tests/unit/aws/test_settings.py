@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
+from decimal import Decimal
 
 import pytest
 
+from spellcast.domain.pricing import PricingPolicy, parse_pricing
 from spellcast.settings import Settings
 from tests.contract.deployment import template
 
-TYPED = {"allow_loopback": "true", "webhook_backoff_seconds": "5,30"}
+TYPED = {
+    "allow_loopback": "true",
+    "webhook_backoff_seconds": "5,30",
+    "pricing": '{"floorUsd": "0.5"}',
+}
 ALL = {f"SPELLCAST_{item.name.upper()}": TYPED.get(item.name, f"the {item.name}") for item in fields(Settings)}
 
 
 def test_each_setting_is_read_from_its_variable() -> None:
     settings = Settings.read(ALL)
     assert (settings.allow_loopback, settings.webhook_backoff_seconds) == (True, (5, 30))
+    assert settings.pricing == PricingPolicy(floor_usd=Decimal("0.5"))
     for item in fields(Settings):
         if item.name not in TYPED:
             assert getattr(settings, item.name) == f"the {item.name}"
@@ -23,7 +31,20 @@ def test_each_setting_is_read_from_its_variable() -> None:
 
 def test_what_a_function_is_not_given_is_empty() -> None:
     settings = Settings.read({})
-    assert {getattr(settings, item.name) for item in fields(Settings)} == {"", False, ()}
+    assert {getattr(settings, item.name) for item in fields(Settings) if item.name not in TYPED} == {""}
+    assert (settings.allow_loopback, settings.webhook_backoff_seconds) == (False, ())
+    assert settings.pricing == PricingPolicy()
+
+
+def test_a_wrong_pricing_is_refused_when_it_is_read() -> None:
+    with pytest.raises(ValueError, match="usdPerPoint is zero"):
+        Settings.read({"SPELLCAST_PRICING": '{"usdPerPoint": "0"}'})
+
+
+def test_the_templates_pricing_is_the_originals_to_the_last_figure() -> None:
+    default = template()["Parameters"]["Pricing"]["Default"]
+    assert json.loads(default).keys() == {"usdPerPoint", "floorUsd", "multipliers", "neverCharged"}
+    assert parse_pricing(default) == PricingPolicy()
 
 
 @pytest.mark.parametrize("value", ["false", "", "True", "1", "yes", " true"])

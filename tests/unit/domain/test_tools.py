@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from spellcast.domain.costing import Costing
 from spellcast.domain.documents import Document
-from spellcast.domain.tools import Costing, parse_tool
+from spellcast.domain.tools import parse_tool
 from tests.fakes.records import tool_document
 
 

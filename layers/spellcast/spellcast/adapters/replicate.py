@@ -26,7 +26,7 @@ from spellcast.domain.errors import (
     ProviderRefused,
     StepFailed,
 )
-from spellcast.domain.results import Job, ToolResult, failed
+from spellcast.domain.results import Job, ToolResult, Usage, failed
 from spellcast.domain.standard_webhooks import verify
 from spellcast.domain.tools import Tool
 from spellcast.outbound.guard import is_loopback
@@ -107,6 +107,7 @@ def _target(tool: Tool) -> tuple[str, Document]:
 def _read(prediction: Document, tool: Tool) -> ToolResult:
     seconds = _predict_seconds(prediction)
     duration_ms = None if seconds is None else int((seconds * 1000).to_integral_value(ROUND_HALF_UP))
+    usage = _usage(prediction)
     match prediction.get("status"):
         case "starting" | "processing" as status:
             return ToolResult("processing", live_status=status)
@@ -115,28 +116,42 @@ def _read(prediction: Document, tool: Tool) -> ToolResult:
             if not payload:
                 # Replicate deletes a prediction's output an hour after its end; the run is paid for all the same.
                 lost = JobFailed("Replicate has no output of the prediction")
-                cost = None if tool.costing is None else cost_of(tool, ToolResult("succeeded"), duration_ms or 0)
+                given = prediction.get("input")
+                inputs = given if isinstance(given, dict) else {}
+                done = ToolResult("succeeded", usage=usage)
+                cost = None if tool.costing is None else cost_of(tool, done, duration_ms or 0, inputs)
                 return failed(lost, cost_usd=cost, duration_ms=duration_ms)
-            return ToolResult("succeeded", payload, duration_ms=duration_ms)
+            return ToolResult("succeeded", payload, duration_ms=duration_ms, usage=usage)
         case "failed":
             reason = prediction.get("error") or "the prediction failed"
-            return _billed(JobFailed(one_line(f"Replicate: {reason}")), tool, seconds, duration_ms)
+            return _billed(JobFailed(one_line(f"Replicate: {reason}")), tool, duration_ms)
         case "canceled" | "aborted":
-            return _billed(JobCancelled("The prediction was cancelled at Replicate"), tool, seconds, duration_ms)
+            return _billed(JobCancelled("The prediction was cancelled at Replicate"), tool, duration_ms)
         case _:
             raise ProviderAnswerInvalid("Replicate answered a prediction without a known status")
 
 
-def _billed(error: StepFailed, tool: Tool, seconds: Decimal | None, duration_ms: int | None) -> ToolResult:
+def _billed(error: StepFailed, tool: Tool, duration_ms: int | None) -> ToolResult:
     """What is paid by the second is paid for until it failed; what is paid by the run is not paid for."""
-    if seconds is None or tool.costing is None or not tool.costing.unit.startswith("second"):
+    if duration_ms is None or tool.costing is None or not tool.costing.is_per_second:
         return failed(error, duration_ms=duration_ms)
-    return failed(error, cost_usd=tool.costing.amount * seconds, duration_ms=duration_ms)
+    return failed(error, cost_usd=cost_of(tool, ToolResult("succeeded"), duration_ms, {}), duration_ms=duration_ms)
+
+
+def _usage(prediction: Document) -> Usage | None:
+    """The tokens of a language model; other models count none."""
+    counts = [_metric(prediction, name) for name in ("input_token_count", "output_token_count")]
+    read, written = (count if Usage.is_count(count) else None for count in counts)
+    return None if read is None and written is None else Usage(read or 0, written or 0)
+
+
+def _metric(prediction: Document, name: str) -> Any:
+    metrics = prediction.get("metrics")
+    return metrics.get(name) if isinstance(metrics, dict) else None
 
 
 def _predict_seconds(prediction: Document) -> Decimal | None:
-    metrics = prediction.get("metrics")
-    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    seconds = _metric(prediction, "predict_time")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
         return None
     return Decimal(str(seconds))

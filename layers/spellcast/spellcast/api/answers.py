@@ -63,6 +63,26 @@ class SpellsAnswer(Answer):
     cursor: str | None = None
 
 
+class StepQuoteAnswer(Answer):
+    """One step; `basis` says what its cost rests on: earlier runs, the tool's definition, or what is usual."""
+
+    step_index: int
+    tool_id: str
+    cost_usd: str
+    points: int
+    runtime_ms: int
+    basis: Literal["history", "model", "default"]
+
+
+class QuoteAnswer(Answer):
+    """What a cast of the spell will probably cost and take."""
+
+    total_cost_usd: str
+    total_points: int
+    total_runtime_ms: int
+    breakdown: list[StepQuoteAnswer]
+
+
 class StepFailureAnswer(Answer):
     """Why a generation failed."""
 

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from spellcast.domain import money
 from spellcast.domain.documents import Document
 from spellcast.domain.linter import MAX_STEPS
+from spellcast.domain.results import MOST_TOKENS
 from spellcast.domain.segments import IMMEDIATE_SECONDS_PER_SEGMENT
 
 # A job that is polled every 30 s for 12 hours stays well under the 25,000 events of an execution's history.
@@ -22,6 +23,8 @@ Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}\.[0-9]{1,6}\.[0
 Money = Annotated[str, StringConstraints(pattern=f"^{money.TEXT_PATTERN}$")]
 # A tool's rate may also be a JSON number, as in the original's definitions; costs stay exact in 38 digits.
 Rate = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12, lt=10**12, strict=False)]
+
+Seconds = Annotated[int | float, Field(ge=0, le=MAX_DEADLINE_SECONDS)]
 
 
 class Body(BaseModel):
@@ -91,6 +94,12 @@ class SpellBody(Body):
         return {key: value for key, value in document.items() if key not in ("name", "visibility")}
 
 
+class QuoteBody(Body):
+    """What the caster would send."""
+
+    inputs: dict[Name, Any] = Field(default_factory=dict)
+
+
 class CastBody(Body):
     """A run of a spell; `spell` is its id, slug or name."""
 
@@ -142,6 +151,25 @@ class CostingBody(Body):
         return self
 
 
+class TokenPriceBody(Body):
+    """US dollars per 1,000 tokens that a model reads and writes."""
+
+    input: Rate
+    output: Rate
+
+
+class ToolMetadataBody(Body):
+    """What a run costs and takes beside its rate; other keys are the tool's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    cost_table: dict[Name, dict[Name, dict[Name, Rate]]] | None = None
+    token_prices: dict[Name, TokenPriceBody] | None = None
+    estimated_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    estimated_duration_seconds: Seconds | None = None
+    min_duration_seconds: Seconds | None = None
+
+
 class ToolBody(Body):
     """A tool's definition (the original's keys, and `deadlineSeconds`)."""
 
@@ -164,7 +192,7 @@ class ToolBody(Body):
     category: str | None = None
     visibility: Literal["public", "internal", "hidden"] | None = None
     human_defaults: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: ToolMetadataBody | None = None
 
     @model_validator(mode="after")
     def _can_be_kept(self) -> ToolBody:

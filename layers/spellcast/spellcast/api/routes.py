@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, SpellBody, ToolBody
+from spellcast.api.bodies import CastBody, QuoteBody, SpellBody, ToolBody
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
@@ -22,6 +22,7 @@ from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
+from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
@@ -39,6 +40,7 @@ class UseCases:
     update_spell: UpdateSpell
     delete_spell: DeleteSpell
     find_spells: FindSpells
+    quote_spell: QuoteSpell
     cast_spell: CastSpell
     find_casts: FindCasts
     create_tool: CreateTool
@@ -106,6 +108,15 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def delete_spell(spell: SpellName) -> Response[str]:
         use.delete_spell(_account(app), spell)
         return Response(204, body="")
+
+    @app.post(
+        "/v1/spells/<spell>/quote",
+        summary="What a cast will probably cost and take",
+        responses=_answers(200, answers.QuoteAnswer, 404, 413),
+    )
+    def quote_spell(spell: SpellName, body: Annotated[QuoteBody | None, Body()] = None) -> Response[str]:
+        quote = use.quote_spell(_account(app), spell, body.inputs if body else {})
+        return _json(200, quote.document())
 
 
 def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:

@@ -116,13 +116,4 @@ class CastSpell:
                 pass  # A tool was deleted since: the cast that was started says so itself.
 
     def _segments(self, account_id: str, version: SpellVersion) -> list[Segment]:
-        identifiers_used = [step.tool_identifier for step in version.steps]
-        tools = self.find_tools.known(account_id, identifiers_used)
-        faults = [
-            Fault(f"spell.steps[{position}].toolIdentifier", f"there is no tool {identifier!r} any more")
-            for position, identifier in enumerate(identifiers_used)
-            if identifier not in tools
-        ]
-        if faults:
-            raise InvalidInput(faults)
-        return plan_segments([tools[identifier] for identifier in identifiers_used])
+        return plan_segments(self.find_tools.of_version(account_id, version))

@@ -101,7 +101,7 @@ class ExecuteStep:
     def _begin_job(self, run: SegmentRun, position: int, tool: Tool) -> None:
         reserved = run.reserve(position, tool, self.clock.now(), run.task_token)
         try:
-            run.check_budget(tool)
+            run.check_budget(tool, reserved.request_payload)
             if refusal := refusal_of(tool, reserved):
                 raise refusal
             self.start_job(run, reserved, tool)
@@ -125,7 +125,7 @@ class ExecuteStep:
                 raise refusal
             adapter = self.adapters.get(tool.service)
             if not (tool.is_free and adapter.is_repeatable(request)):
-                run.check_budget(tool)
+                run.check_budget(tool, reserved.request_payload)
                 self.casts.save_generation(reserved, None)
                 stored = run.keep(reserved)
                 run.check_open(self.casts)

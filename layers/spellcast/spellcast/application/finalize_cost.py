@@ -16,21 +16,27 @@ from spellcast.domain.errors import (
     WriteConflict,
 )
 from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.history import runs_of
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.results import Failure, ToolResult
+from spellcast.observability import logger
 from spellcast.ports.clock import Clock
-from spellcast.ports.store import CastStore
+from spellcast.ports.store import CastStore, HistoryStore
 
 _RETRYABLE = frozenset(kind.code for kind in (CastInterrupted, ProviderUnavailable, StepTimedOut))
 
 
 @dataclass(frozen=True, slots=True)
 class FinalizeCost:
-    """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent."""
+    """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent.
+
+    `history` is none where nothing can have been run, and the function may not write it.
+    """
 
     casts: CastStore
     process_output: ProcessOutput
     clock: Clock
+    history: HistoryStore | None = None
 
     def __call__(self, cast_id: str, interruption: Failure | None = None) -> Cast:
         """The closed cast. `interruption` says why the machine ended where no step's record does."""
@@ -49,6 +55,7 @@ class FinalizeCost:
                 self.casts.save_cast(settled, cast)
             except WriteConflict:
                 continue
+            self._record_runs(cast.account_id, closed)
             if settled.status == "completed":
                 return settled
             # Once more: a step that was reserved while the cast was being closed is closed too.
@@ -98,6 +105,16 @@ class FinalizeCost:
             failure=failure,
             now=self.clock.now(),
         )
+
+    def _record_runs(self, account_id: str, generations: list[Generation]) -> None:
+        """Only by whoever closed the cast: these are samples, of which one may be missing."""
+        runs = runs_of(generations)
+        if self.history is None or not runs:
+            return
+        try:
+            self.history.record_runs(account_id, runs)
+        except Exception:
+            logger().exception("What the cast's runs cost is missing in the history")
 
     def _sum_again(self, cast_id: str, *, is_new: bool = False) -> None:
         while loaded := self.casts.load_cast(cast_id):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spellcast.domain.errors import ToolNotFound
+from spellcast.domain.errors import Fault, InvalidInput, ToolNotFound
+from spellcast.domain.spells import SpellVersion
 from spellcast.domain.tools import Tool
 from spellcast.ports.store import ToolStore
 
@@ -31,3 +32,16 @@ class FindTools:
         """The tools that exist, by the identifiers that were asked for."""
         found = {identifier: self.tools.get_tool(account_id, identifier) for identifier in set(identifiers)}
         return {identifier: tool for identifier, tool in found.items() if tool is not None}
+
+    def of_version(self, account_id: str, version: SpellVersion) -> Sequence[Tool]:
+        """The steps' tools, in their order. Raises InvalidInput naming every step whose tool is gone."""
+        identifiers = [step.tool_identifier for step in version.steps]
+        tools = self.known(account_id, identifiers)
+        faults = [
+            Fault(f"spell.steps[{position}].toolIdentifier", f"there is no tool {identifier!r} any more")
+            for position, identifier in enumerate(identifiers)
+            if identifier not in tools
+        ]
+        if faults:
+            raise InvalidInput(faults)
+        return [tools[identifier] for identifier in identifiers]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from spellcast.domain import cost, identifiers, money
 from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepEndedInFailure, WriteConflict
 from spellcast.domain.generations import Generation
+from spellcast.domain.pricing import PricingPolicy
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.domain.times import milliseconds
@@ -22,7 +23,7 @@ class ProcessOutput:
 
     casts: CastStore
     tools: ToolStore
-    points: cost.PointsPolicy
+    pricing: PricingPolicy
     clock: Clock
 
     def __call__(self, cast_id: str, segments: Sequence[Segment]) -> Sequence[Segment]:
@@ -69,10 +70,15 @@ class ProcessOutput:
         """Cost in US dollars and points of this result of the generation."""
         tool = self.tools.get_tool(generation.account_id, generation.tool_id)
         if tool is None:
-            return result.cost_usd or money.ZERO, 0
+            amount = result.cost_usd or money.ZERO
+        else:
+            amount = cost.cost_of(tool, result, self._measured_ms(generation, result), generation.request_payload)
+        completed = result.status == "succeeded"
+        return amount, self.pricing.charge(generation.service_name, amount, completed=completed)
+
+    def _measured_ms(self, generation: Generation, result: ToolResult) -> int:
+        if result.duration_ms is not None:
+            return result.duration_ms
         # Where only our clocks say how long it took, a result that came late is not charged for its lateness.
         ended = min(generation.received_at or self.clock.now(), generation.deadline_at)
-        reported = result.duration_ms
-        measured = milliseconds(generation.request_timestamp, ended) if reported is None else reported
-        amount = cost.cost_of(tool, result, measured)
-        return amount, self.points.points(tool.service, amount)
+        return milliseconds(generation.request_timestamp, ended)

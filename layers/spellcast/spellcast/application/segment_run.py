@@ -7,7 +7,7 @@ from datetime import datetime
 
 from spellcast.domain import cost, money
 from spellcast.domain.casts import Cast
-from spellcast.domain.documents import is_blank
+from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.errors import BudgetExceeded, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
 from spellcast.domain.generations import Generation
 from spellcast.domain.identifiers import generation_id
@@ -66,13 +66,13 @@ class SegmentRun:
         if cast is None or cast.is_terminal:
             raise CastInterrupted("The cast was closed while its steps ran.")
 
-    def check_budget(self, tool: Tool) -> None:
+    def check_budget(self, tool: Tool, inputs: Document) -> None:
         """Raises BudgetExceeded where the step is expected to pass what the caster wants to spend."""
         budget = self.cast.budget_usd
         if budget is None:
             return
         spent = money.total(generation.cost_usd for generation in self.generations.values())
-        expected = cost.expected_cost(tool)
+        expected = cost.expected_cost(tool, inputs).cost_usd
         if money.total([spent, expected]) > budget:
             raise BudgetExceeded(
                 f"${money.to_text(spent)} of the budget of ${money.to_text(budget)} are spent, "

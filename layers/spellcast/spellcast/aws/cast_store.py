@@ -13,7 +13,7 @@ from spellcast.domain import times
 from spellcast.domain.casts import Cast, CastFailure, CastStatus, Delivery
 from spellcast.domain.generations import Generation
 from spellcast.domain.identifiers import parse_generation_id
-from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.results import Failure, ToolResult, Usage
 from spellcast.ports.store import Page
 
 CAST = "CAST"
@@ -143,6 +143,7 @@ class DynamoCastStore:
             cost_usd=_decimal(row.get("resultCostUsd")),
             duration_ms=row.get("resultDurationMs"),
             failure=Failure(**failure) if failure else None,
+            usage=Usage(row["inputTokens"], row["outputTokens"]) if "inputTokens" in row else None,
         )
 
     def _cast_row(self, cast: Cast) -> Row:
@@ -220,6 +221,8 @@ class DynamoCastStore:
             "resultStatus": result.status if result else None,
             "resultCostUsd": result.cost_usd if result else None,
             "resultDurationMs": result.duration_ms if result else None,
+            "inputTokens": result.usage.input_tokens if result and result.usage else None,
+            "outputTokens": result.usage.output_tokens if result and result.usage else None,
             **self.documents.pack(
                 f"{generation.cast_id}/{generation.generation_id}",
                 {

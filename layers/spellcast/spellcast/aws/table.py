@@ -22,6 +22,7 @@ Row = dict[str, Any]
 
 INDEX = "byAccount"
 _BATCH = 100
+_BATCH_WRITTEN = 25  # DynamoDB's most
 _SORT_KEY = re.compile(r"[0-9TZ:.-]{20,30}#(?P<id>[A-Za-z0-9_-]{1,64})")
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
@@ -54,6 +55,20 @@ class Table:
         item = answer.get("Item")
         return from_item(item) if item else None
 
+    def get_all(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
+        """The rows that exist, in the order of their keys; may lag a moment behind."""
+        found: dict[tuple[str, str], Row] = {}
+        for start in range(0, len(keys), _BATCH):
+            wanted: Any = {
+                self.name: {"Keys": [to_item({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + _BATCH]]}
+            }
+            while wanted:
+                answer = self.client.batch_get_item(RequestItems=wanted)
+                for row in map(from_item, answer["Responses"].get(self.name, [])):
+                    found[row["pk"], row["sk"]] = row
+                wanted = answer.get("UnprocessedKeys")
+        return [found[key] for key in keys if key in found]
+
     def create(self, row: Row) -> None:
         """Raises WriteConflict where the row exists."""
         self._put(row, ConditionExpression="attribute_not_exists(pk)")
@@ -69,6 +84,11 @@ class Table:
     def put(self, row: Row) -> None:
         """Writes the row whatever was there."""
         self._put(row)
+
+    def put_some(self, rows: Sequence[Row]) -> None:
+        """One request for rows of different keys whatever was there; what it does not take is left out."""
+        writes: Any = [{"PutRequest": {"Item": to_item(row)}} for row in rows[:_BATCH_WRITTEN]]
+        self.client.batch_write_item(RequestItems={self.name: writes})
 
     def create_all(self, rows: Sequence[Row], *, newer: Row | None = None) -> None:
         """All rows or none, and with them a row that takes the place of its version before.
@@ -139,7 +159,7 @@ class Table:
                 break
             start = from_item(page["LastEvaluatedKey"])
         listed = found[:limit]
-        rows = self._batch_get([(row["pk"], row["sk"]) for row in listed])
+        rows = self.get_all([(row["pk"], row["sk"]) for row in listed])
         return rows, _cursor(listed[-1]["gsi1sk"]) if len(found) > limit else None
 
     def _transact(self, writes: Sequence[Any]) -> None:
@@ -157,19 +177,6 @@ class Table:
             self.client.put_item(TableName=self.name, Item=to_item(row), **condition)
         except self.client.exceptions.ConditionalCheckFailedException as error:
             raise WriteConflict(f"{row['pk']} {row['sk']} was written by somebody else.") from error
-
-    def _batch_get(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
-        found: dict[tuple[str, str], Row] = {}
-        for start in range(0, len(keys), _BATCH):
-            wanted: Any = {
-                self.name: {"Keys": [to_item({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + _BATCH]]}
-            }
-            while wanted:
-                answer = self.client.batch_get_item(RequestItems=wanted)
-                for row in map(from_item, answer["Responses"].get(self.name, [])):
-                    found[row["pk"], row["sk"]] = row
-                wanted = answer.get("UnprocessedKeys")
-        return [found[key] for key in keys if key in found]
 
 
 def _cursor(sort_key: str) -> str:

@@ -9,7 +9,7 @@ from spellcast.domain import money, results
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import Fault, InvalidInput, JobFailed
 from spellcast.domain.identifiers import parse_generation_id
-from spellcast.domain.results import ToolResult
+from spellcast.domain.results import ToolResult, Usage
 
 
 def parse_completion(detail: Document) -> tuple[str, ToolResult]:
@@ -28,11 +28,13 @@ def parse_completion(detail: Document) -> tuple[str, ToolResult]:
     cost_usd, cost_fault = _parse_cost(detail.get("costUsd"))
     if cost_fault:
         faults.append(cost_fault)
+    usage, usage_faults = _parse_usage(detail.get("usage"))
+    faults += usage_faults
     if faults:
         raise InvalidInput(faults)
     if status == "succeeded":
         kind = str(detail.get("type") or "text")
-        return str(generation_id), results.succeeded(kind, dict(data or {}), cost_usd=cost_usd)
+        return str(generation_id), results.succeeded(kind, dict(data or {}), cost_usd=cost_usd, usage=usage)
     return str(generation_id), results.failed(JobFailed(_reason(detail.get("error"))), cost_usd=cost_usd)
 
 
@@ -43,6 +45,20 @@ def _parse_cost(value: object) -> tuple[Decimal | None, Fault | None]:
     if not isinstance(value, str) or not re.fullmatch(money.TEXT_PATTERN, value):
         return None, fault
     return Decimal(value), None
+
+
+def _parse_usage(value: object) -> tuple[Usage | None, list[Fault]]:
+    if value is None:
+        return None, []
+    if not isinstance(value, dict):
+        return None, [Fault("usage", "is not an object")]
+    counts = {key: value.get(key, 0) for key in ("inputTokens", "outputTokens")}
+    faults = [
+        Fault(f"usage.{key}", "is not a whole number of tokens")
+        for key, count in counts.items()
+        if not Usage.is_count(count)
+    ]
+    return (None if faults else Usage(counts["inputTokens"], counts["outputTokens"])), faults
 
 
 def _reason(error: object) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import StepFailed
+
+# Of one run, in either direction; a figure beyond it is a fault of its sender's, and costs stay exact in 38 digits.
+MOST_TOKENS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,23 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens that a model read and wrote."""
+
+    input_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def is_count(cls, value: object) -> TypeGuard[int]:
+        """Whether the value can be a number of tokens."""
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
 class ToolResult:
     """`payload` is `[{type, data}]`; `cost_usd` only where the provider says what it billed.
 
-    `duration_ms` is the provider's own figure of its run time, where it gives one.
+    `duration_ms` is the provider's own figure of its run time, `usage` its count of tokens, where it gives them.
     """
 
     status: Literal["succeeded", "failed", "processing"]
@@ -38,6 +54,7 @@ class ToolResult:
     failure: Failure | None = None
     progress: float | None = None
     live_status: str | None = None
+    usage: Usage | None = None
 
     @property
     def is_final(self) -> bool:
@@ -54,10 +71,16 @@ class Job:
 
 
 def succeeded(
-    kind: str, data: Document, *, cost_usd: Decimal | None = None, duration_ms: int | None = None
+    kind: str,
+    data: Document,
+    *,
+    cost_usd: Decimal | None = None,
+    duration_ms: int | None = None,
+    usage: Usage | None = None,
 ) -> ToolResult:
     """One element of output, as most tools give it."""
-    return ToolResult("succeeded", ({"type": kind, "data": data},), cost_usd=cost_usd, duration_ms=duration_ms)
+    payload = ({"type": kind, "data": data},)
+    return ToolResult("succeeded", payload, cost_usd=cost_usd, duration_ms=duration_ms, usage=usage)
 
 
 def failed(error: StepFailed, *, cost_usd: Decimal | None = None, duration_ms: int | None = None) -> ToolResult:

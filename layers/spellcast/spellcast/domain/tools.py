@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
+from spellcast.domain.costing import Costing, parse_costing
 from spellcast.domain.documents import Document, is_among
 
 DeliveryMode = Literal["immediate", "async", "webhook"]
@@ -60,14 +60,6 @@ class InputField:
 
 
 @dataclass(frozen=True, slots=True)
-class Costing:
-    """`amount` US dollars per `unit`: second(s), or once per run, request, token or fixed."""
-
-    amount: Decimal
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
 class Tool:
     """A tool, read from its definition; `document` is the definition as it was given."""
 
@@ -91,7 +83,7 @@ class Tool:
     @property
     def is_free(self) -> bool:
         """Whether a run is known to cost nothing."""
-        return self.costing is None or self.costing.amount == 0
+        return self.costing is None or self.costing.is_nothing
 
 
 def parse_tool(document: Document) -> Tool:
@@ -105,7 +97,7 @@ def parse_tool(document: Document) -> Tool:
         delivery_mode=delivery_mode,
         deadline_seconds=document.get("deadlineSeconds") or default_deadline,
         inputs={key: _parse_input(key, field) for key, field in document.get("inputSchema", {}).items()},
-        costing=_parse_costing(document.get("costingModel")),
+        costing=parse_costing(document.get("costingModel"), document.get("metadata") or {}),
         primary_input=(document.get("platformHints") or {}).get("primaryInput"),
         version=document.get("version") or DEFAULT_VERSION,
         metadata=document.get("metadata") or {},
@@ -137,24 +129,3 @@ def _parse_input(key: str, field: Document) -> InputField:
         enum=tuple(field.get("enum") or ()),
         visible_if=VisibleIf(rule["field"], tuple(rule["values"])) if (rule := field.get("visibleIf")) else None,
     )
-
-
-def _parse_costing(model: Document | None) -> Costing | None:
-    """`rateSource` machine reads `rate` and `unit`, fixed `fixedCost`, static `staticCost`."""
-    if not model:
-        return None
-    match model.get("rateSource"):
-        case "machine":
-            amount, unit = model.get("rate"), model.get("unit")
-        case "fixed":
-            amount, unit = _amount_and_unit(model.get("fixedCost"))
-        case _:
-            amount, unit = _amount_and_unit(model.get("staticCost"))
-    if amount is None:
-        return None
-    # A rate may have been written as a JSON number: its shortest text is the figure that its author meant.
-    return Costing(Decimal(str(amount)), str(unit or "run"))
-
-
-def _amount_and_unit(cost: Document | None) -> tuple[Any, Any]:
-    return (cost.get("amount"), cost.get("unit")) if cost else (None, None)

@@ -5,13 +5,14 @@ Every `save` is one write, on the condition that nobody wrote in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from spellcast.domain.casts import Cast, CastStatus
 from spellcast.domain.generations import Generation
+from spellcast.domain.history import Run
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.tools import Tool
 
@@ -104,6 +105,19 @@ class ToolStore(Protocol):
 
     def create_tool(self, account_id: str, tool: Tool) -> None:
         """Raises WriteConflict where the id is taken."""
+
+
+class HistoryStore(Protocol):
+    """What runs cost: a sample for quotes, of which runs may be missing.
+
+    All accounts' runs of a built-in tool are one history; of an account's own tool nobody else has any.
+    """
+
+    def record_runs(self, account_id: str, runs: Sequence[Run]) -> None:
+        """Each run takes the place of the one in its slot; no two of them have the same. Repeating it is harmless."""
+
+    def list_runs(self, account_id: str, tool_ids: Collection[str]) -> Mapping[str, Sequence[Run]]:
+        """The sampled runs of each tool, in the order of their slots."""
 
 
 class AccessStore(Protocol):
