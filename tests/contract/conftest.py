@@ -9,6 +9,7 @@ import pytest
 from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.documents import DocumentStore
+from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
@@ -30,6 +31,7 @@ def cloud() -> Iterator[Cloud]:
             DynamoSpellStore(table, documents),
             DynamoToolStore(table, documents, CATALOG),
             DynamoAccessStore(table),
+            DynamoEventStore(table, documents),
         )
 
 
@@ -37,6 +39,6 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-        return Stores("fake", fake, fake, fake, fake, CATALOG)
+        return Stores("fake", fake, fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
-    return Stores("dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.access, CATALOG)
+    return Stores("dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.access, cloud.events, CATALOG)

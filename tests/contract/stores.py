@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
+from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.tools import Tool
-from spellcast.ports.store import AccessStore, CastStore, SpellStore, ToolStore
+from spellcast.ports.store import AccessStore, CastStore, EventStore, SpellStore, ToolStore
 from tests.contract.records import make_own_tool
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ CATALOG = {tool.tool_id: tool for tool in (make_own_tool("built-in", "Built In")
 
 @dataclass(frozen=True)
 class Stores:
-    """The four ports of one store."""
+    """The ports of one store."""
 
     kind: str
     casts: CastStore
     spells: SpellStore
     tools: ToolStore
     access: AccessStore
+    events: EventStore
     catalog: dict[str, Tool]
 
 
@@ -44,3 +46,4 @@ class Cloud:
     spells: DynamoSpellStore
     tools: DynamoToolStore
     access: DynamoAccessStore
+    events: DynamoEventStore
