@@ -136,7 +136,7 @@ def test_python_executes_a_spell_and_continues_it(
         "name": "From elsewhere",
         "isPublic": False,
         "steps": [
-            {"stepId": 1, "toolIdentifier": "replicate-flux-schnell"},
+            {"stepId": 1, "toolIdentifier": "replicate-flux-schnell", "outputMappings": {"text": "inputText"}},
             {
                 "stepId": 2,
                 "toolIdentifier": "string-primitive",
@@ -166,6 +166,7 @@ def test_python_executes_a_spell_and_continues_it(
     ended = internal.get(f"/spells/casts/{started['castId']}").json()
     assert (ended["status"], ended["outputs"], ended["costUsd"]) == ("completed", {"text": "painted!"}, "0.02")
     assert ended["metadata"] == {"castId": "of-the-caller"}
-    assert len(cloud.api.get("/v1/casts", params={"limit": 100}).json()["casts"]) >= 1
+    casts = cloud.api.get("/v1/casts", params={"limit": 100}).json()["casts"]
+    assert [cast["castId"] for cast in casts if cast["spellId"] == ended["spellId"]] == [ended["castId"]]
     service.continue_execution({**done, "status": "failed"})
     assert internal.get(f"/spells/casts/{started['castId']}").json() == ended

@@ -187,6 +187,7 @@ class TestGenerations:
             ({"castId": "c", "costUsd_gte": "1"}, "costUsd_gte"),
             ({"castId": "c", "requestTimestamp_gte": "soon"}, "requestTimestamp_gte"),
             ({"castId": "c", "limit": "-1"}, "limit"),
+            ({"masterAccountId": "x" * 201}, "masterAccountId"),
             ({"castId": "c", "page": "0"}, "page"),
             ({"castId": "c", "sort": "prompt:desc"}, "sort"),
             ({"castId": "c", "metadata.castId": "d"}, "metadata.castId"),
@@ -209,6 +210,7 @@ class TestGenerations:
         for missing in (ask(call, "GET", path, query={"masterAccountId": "bob"}), ask(call, "GET", "/generations/x")):
             assert (missing.status, missing.code) == (404, "GENERATION_NOT_FOUND")
         assert ask(call, "GET", "/generations/last/bob").status == 404
+        assert ask(call, "GET", "/generations/last/" + "x" * 201).status == 400
 
     def test_the_last_is_the_latest_that_was_asked_for(self, call: Caller, world: World) -> None:
         older = world.cast("called", "free")
@@ -346,8 +348,10 @@ class TestExecute:
                 world.execute(cast)
 
         call.meanwhile = submit
+        began = world.clock.now()
         reply = self.execute(call, "called")
         assert reply.status == 202
+        assert (world.clock.now() - began).total_seconds() < 1
         answer = reply.json
         generation = world.store.get_generation(answer["generationId"])
         assert generation is not None
@@ -444,6 +448,8 @@ class TestCasts:
             ({"slug": "free"}, 400, "BAD_REQUEST"),
             ({"slug": "free", "context": {}}, 400, "BAD_REQUEST"),
             ({"slug": "", "context": {"masterAccountId": ACCOUNT}}, 400, "BAD_REQUEST"),
+            ({"slug": "x" * 201, "context": {"masterAccountId": ACCOUNT}}, 400, "BAD_REQUEST"),
+            ({"slug": "free", "context": {"masterAccountId": "x" * 201}}, 400, "SPELL_CAST_FAILED"),
             ({"slug": "none", "context": {"masterAccountId": ACCOUNT}}, 404, "SPELL_CAST_FAILED"),
             ({"slug": "free", "context": {"masterAccountId": "bob"}}, 404, "SPELL_CAST_FAILED"),
             (
@@ -452,7 +458,7 @@ class TestCasts:
                 "SPELL_CAST_FAILED",
             ),
         ],
-        ids=str,
+        ids=lambda value: str(value)[:60],
     )
     def test_what_cannot_be_cast_says_why(self, call: Caller, world: World, body: Any, status: int, code: str) -> None:
         run(world, "free")

@@ -207,10 +207,15 @@ STEP = {"toolIdentifier": "free"}
             "Tool with name or ID 'spell:x' not found in registry for step 0 of spell \"A cat\".",
         ),
         (
+            [{"toolIdentifier": "x" * 3_000}],
+            f"Tool with name or ID '{'x' * 3_000}' not found in registry for step 0 of spell \"A cat\".",
+        ),
+        (
             [STEP, {"stepId": 2, "toolId": "none"}],
             "Tool with name or ID 'none' not found in registry for step 2 of spell \"A cat\".",
         ),
     ],
+    ids=lambda value: str(value)[:60],
 )
 def test_the_originals_refusals_have_its_words_and_nothing_is_written(steps: Any, message: str) -> None:
     world = World()

@@ -8,6 +8,7 @@ import pytest
 
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import IdempotencyKeyReused, InvalidInput, SpellNotFound
+from tests.fakes.crashes import Chokepoint, Crash, When
 from tests.fakes.world import ACCOUNT, World
 
 SPELL = {"name": "A cat", "steps": [{"toolIdentifier": "free"}]}
@@ -112,3 +113,22 @@ def test_a_spell_is_cast_by_its_slug_as_anyone_may() -> None:
     with pytest.raises(SpellNotFound):
         world.cast_in_context({"masterAccountId": ACCOUNT}, "a-cat")
     assert world.cast_in_context({"masterAccountId": "bob"}, "a-cat").account_id == "bob"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_at_any_call_is_mended_by_the_repeat(when: When) -> None:
+    chokepoint = Chokepoint()
+    execute(World(through=chokepoint), castId="mine")
+    calls = len(chokepoint.calls)
+    assert calls >= 6
+    for number in range(1, calls + 1):
+        chokepoint = Chokepoint()
+        world = World(through=chokepoint)
+        chokepoint.arm([(number, when)])
+        with pytest.raises(Crash):
+            execute(world, castId="mine")
+        cast = execute(world, castId="mine")
+        assert casts(world) == 1, chokepoint.killed
+        assert (cast.status, list(world.machine.casts)) == ("running", [cast.cast_id]), chokepoint.killed
+        (spell,) = world.store.list_spells(ACCOUNT, limit=9, cursor=None).items
+        assert spell.version == 1, chokepoint.killed

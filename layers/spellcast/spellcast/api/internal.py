@@ -16,7 +16,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from spellcast.api.errors import status_of
 from spellcast.api.internal_bodies import OUTCOME_KEYS, CastUpdateBody, EventBody, ExecuteBody
 from spellcast.api.resolver import add_errors
-from spellcast.api.routes import MAX_ANSWER_BYTES
+from spellcast.api.routes import MAX_ANSWER_BYTES, Name
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.complete_generation import CompleteGeneration
@@ -108,7 +108,7 @@ def _add_generations(app: APIGatewayHttpResolver, use: InternalUseCases) -> None
         raise MadeByCasts("Generations are made by casts and by POST /internal/v1/data/execute; none is written here.")
 
     @app.get(f"{_DATA}/generations/last/<account_id>")
-    def get_last_generation(account_id: str) -> Response[str]:
+    def get_last_generation(account_id: Name) -> Response[str]:
         return _json(200, within(use.find_records.last_generation(account_id), MAX_ANSWER_BYTES))
 
     @app.get(f"{_DATA}/generations/<generation_id>")
@@ -120,8 +120,6 @@ def _add_generations(app: APIGatewayHttpResolver, use: InternalUseCases) -> None
         update = _object(app)
         account_id = originals.id_text(update.get("masterAccountId")) or _asked_account(app)
         _check_outcome(update)
-        # Whether it exists comes before what may become of it.
-        use.find_records.generation(generation_id, account_id)
         if update["status"] not in ("completed", "failed"):
             raise IllegalTransition(
                 f"A caller completes or fails a generation; {update['status']!r} is not for it to say."
@@ -145,7 +143,8 @@ def _add_casts(app: APIGatewayHttpResolver, use: InternalUseCases) -> None:
     def cast_spell() -> Response[str]:
         body = _object(app)
         slug, context = body.get("slug"), body.get("context")
-        if not (slug and isinstance(slug, str) and isinstance(context, dict)) or not context.get("masterAccountId"):
+        is_named = isinstance(slug, str) and 0 < len(slug) <= 200
+        if not is_named or not isinstance(context, dict) or not context.get("masterAccountId"):
             return _refused(400, "BAD_REQUEST", "Send a slug, and a context with the masterAccountId that casts.")
         try:
             cast = use.cast_in_context(context, slug)

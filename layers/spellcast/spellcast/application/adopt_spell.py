@@ -70,7 +70,10 @@ class AdoptSpell:
 
     def _check_steps(self, account_id: str, name: str, steps: list[Document]) -> None:
         originals.check_steps(name, steps)
-        tools = self.find_tools.known(account_id, [str(originals.tool_identifier(step)) for step in steps])
+        identifiers_used = {str(originals.tool_identifier(step)) for step in steps}
+        # A longer one is no key of the table.
+        short = [item for item in identifiers_used if len(item) <= originals.MAX_ID_CHARACTERS]
+        tools = self.find_tools.known(account_id, short)
         for index, step in enumerate(steps):
             identifier = str(originals.tool_identifier(step))
             if identifier not in tools:

@@ -29,9 +29,9 @@ class CastInContext:
 
     def __call__(self, context: Document, spell: str, version: int | None = None) -> Cast:
         """The cast. Raises InvalidInput, SpellNotFound, and IdempotencyKeyReused for a castId of another call."""
+        account_id = originals.account_of(context)
         if faults := list(_faults(context)):
             raise InvalidInput(faults)
-        account_id = str(originals.id_text(context["masterAccountId"]))
         own_name = originals.id_text(context.get("castId"))
         if own_name is not None and (known := self._known(account_id, own_name)):
             return known
@@ -57,8 +57,6 @@ class CastInContext:
 
 
 def _faults(context: Document) -> Iterator[Fault]:
-    if originals.id_text(context.get("masterAccountId")) is None:
-        yield Fault("context.masterAccountId", "says whose cast it is, and is missing")
     inputs = context.get("parameterOverrides") or {}
     if not isinstance(inputs, dict) or not all(isinstance(key, str) for key in inputs):
         yield Fault("context.parameterOverrides", "is not an object")

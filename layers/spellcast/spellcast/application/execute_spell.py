@@ -9,7 +9,6 @@ from spellcast.application.cast_in_context import CastInContext
 from spellcast.domain import originals
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import Fault, InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,5 @@ class ExecuteSpell:
 
     def __call__(self, document: Document, context: Document) -> Cast:
         """The cast. Raises SpellNotExecutable, InvalidInput, IdempotencyKeyReused."""
-        account_id = originals.id_text(context.get("masterAccountId"))
-        if account_id is None:
-            raise InvalidInput([Fault("context.masterAccountId", "says whose cast it is, and is missing")])
-        spell, version = self.adopt_spell(account_id, document)
+        spell, version = self.adopt_spell(originals.account_of(context), document)
         return self.cast_in_context(context, spell.spell_id, version.version)

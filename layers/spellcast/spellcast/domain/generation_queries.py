@@ -13,6 +13,7 @@ from typing import Any
 from spellcast.domain import times
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
+from spellcast.domain.originals import MAX_ID_CHARACTERS
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 200
@@ -65,6 +66,8 @@ def parse_query(parameters: Mapping[str, str]) -> GenerationQuery:
     order = _order(rest.pop("sort", ""), reading.faults)
     fields = _values(rest.pop("fields", "")) or _values(rest.pop("projection", ""))
     account_id = rest.pop("masterAccountId", "") or None
+    if account_id and len(account_id) > MAX_ID_CHARACTERS:
+        reading.faults.append(Fault("masterAccountId", f"has more than {MAX_ID_CHARACTERS} characters"))
     named = [rest.pop(key) for key in _CAST if key in rest]
     if len(set(named)) > 1:
         reading.faults.append(Fault("metadata.castId", "is another cast than castId"))

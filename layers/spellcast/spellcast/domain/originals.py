@@ -13,6 +13,8 @@ from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import Fault, InvalidGenerationRecord, InvalidInput, JobFailed, SpellNotExecutable
 from spellcast.domain.results import ToolResult
 
+# Keys of the table have at most 1 KB and 2 KB.
+MAX_ID_CHARACTERS = 200
 _SPELL_KEYS = ("name", "description", "connections", "tags")
 _STEP_KEYS = ("stepId", "toolVersion", "displayName", "parameterOverrides")
 _EXPOSED_KEYS = ("nodeId", "paramKey", "paramType", "defaultValue")
@@ -31,6 +33,14 @@ def id_text(value: object) -> str | None:
     if isinstance(value, dict):
         value = value.get("$oid")
     return None if value is None or value == "" else str(value)
+
+
+def account_of(context: Document) -> str:
+    """Whose cast it is. Raises InvalidInput."""
+    account_id = id_text(context.get("masterAccountId"))
+    if account_id is None or len(account_id) > MAX_ID_CHARACTERS:
+        raise InvalidInput([Fault("context.masterAccountId", "says whose cast it is, and is missing or no id")])
+    return account_id
 
 
 def is_json(value: object) -> bool:
