@@ -146,7 +146,7 @@ def test_any_name_and_query_on_any_route(route: tuple[str, str], name: str, quer
     check(caller()(method, path.partition("{")[0] + name if "{" in path else path, body, query=query, key=KEY))
 
 
-INTERNAL = {
+INTERNAL: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/events"): {"masterAccountId": ACCOUNT, "eventType": "t", "eventData": {}, "sourcePlatform": "web"},
     ("POST", "/execute"): {"toolId": "free", "inputs": {}, "user": {"masterAccountId": ACCOUNT}, "metadata": {}},
     ("POST", "/spells/cast"): {

@@ -143,8 +143,8 @@ def _add_casts(app: APIGatewayHttpResolver, use: InternalUseCases) -> None:
     def cast_spell() -> Response[str]:
         body = _object(app)
         slug, context = body.get("slug"), body.get("context")
-        is_named = isinstance(slug, str) and 0 < len(slug) <= 200
-        if not is_named or not isinstance(context, dict) or not context.get("masterAccountId"):
+        context = context if isinstance(context, dict) else {}
+        if not isinstance(slug, str) or not 0 < len(slug) <= 200 or not context.get("masterAccountId"):
             return _refused(400, "BAD_REQUEST", "Send a slug, and a context with the masterAccountId that casts.")
         try:
             cast = use.cast_in_context(context, slug)
