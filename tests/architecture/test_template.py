@@ -26,7 +26,7 @@ LOG_DELIVERY = {  # the only actions on every resource: AWS offers no narrower o
 }
 HOLDERS = {  # who alone may do what has effects outside the table
     "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction"},
-    "states:SendTaskSuccess": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "states:SendTaskSuccess": {"CastApiFunction", "ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "events:PutEvents": {"NotifyFunction"},
     "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
@@ -37,7 +37,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
 }
 SECRET_READERS: dict[str, set[str]] = {
     "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
-    "InternalKeySecret": set(),  # the routes that it opens come with the original's internal API
+    "InternalKeySecret": {"CastApiFunction"},
     "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
 }

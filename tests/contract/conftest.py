@@ -9,6 +9,7 @@ import pytest
 from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.documents import DocumentStore
+from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
@@ -32,6 +33,7 @@ def cloud() -> Iterator[Cloud]:
             DynamoToolStore(table, documents, CATALOG),
             DynamoHistoryStore(table, CATALOG.keys()),
             DynamoAccessStore(table),
+            DynamoEventStore(table, documents),
         )
 
 
@@ -39,6 +41,8 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-        return Stores("fake", fake, fake, fake, fake, fake, CATALOG)
+        return Stores("fake", fake, fake, fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
-    return Stores("dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.history, cloud.access, CATALOG)
+    return Stores(
+        "dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.history, cloud.access, cloud.events, CATALOG
+    )

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
+from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.tools import Tool
-from spellcast.ports.store import AccessStore, CastStore, HistoryStore, SpellStore, ToolStore
+from spellcast.ports.store import AccessStore, CastStore, EventStore, HistoryStore, SpellStore, ToolStore
 from tests.contract.records import make_own_tool
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CATALOG = {tool.tool_id: tool for tool in (make_own_tool("built-in", "Built In")
 
 @dataclass(frozen=True)
 class Stores:
-    """The five ports of one store."""
+    """The ports of one store."""
 
     kind: str
     casts: CastStore
@@ -32,6 +33,7 @@ class Stores:
     tools: ToolStore
     history: HistoryStore
     access: AccessStore
+    events: EventStore
     catalog: dict[str, Tool]
 
 
@@ -47,3 +49,4 @@ class Cloud:
     tools: DynamoToolStore
     history: DynamoHistoryStore
     access: DynamoAccessStore
+    events: DynamoEventStore

@@ -148,3 +148,16 @@ def test_a_deleted_spell_is_gone_and_its_versions_and_its_slug_are_not(stores: S
         stores.spells.create_spell(other, other_version)
     with pytest.raises(WriteConflict):
         stores.spells.save_spell(replace(spell, version=2), replace(version, version=2))
+
+
+def test_a_version_of_a_deleted_spell_is_not_written_again(stores: Stores) -> None:
+    spell, version = make_spell("gone-before")
+    stores.spells.create_spell(spell, version)
+    stores.spells.delete_spell(spell)
+    renamed = replace(version, name="Another")
+    with pytest.raises(WriteConflict):
+        stores.spells.create_spell(replace(spell, slug="gone-again"), renamed)
+    assert stores.spells.get_version(spell.spell_id, 1) == version
+    again = replace(spell, slug="gone-again", version=2)
+    stores.spells.create_spell(again, replace(renamed, version=2))
+    assert stores.spells.get_spell(spell.spell_id) == again

@@ -17,16 +17,17 @@ from spellcast.domain.history import Run
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.times import to_text
 from spellcast.domain.tools import Tool
+from spellcast.domain.user_events import UserEvent
 from spellcast.ports.store import Connection, Page, Ticket
 
 _MOST_CONFLICTS = 1_000
 
 
 class FakeStore:
-    """Implements CastStore, SpellStore, ToolStore, HistoryStore and AccessStore.
+    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore and AccessStore.
 
-    `writes` lists every cast and generation written, in order.
-    `meanwhile` holds what somebody else does just before the next writes: one entry before each of them.
+    `writes` lists every cast and generation written, in order. `meanwhile` holds what somebody else does just before
+    the next writes: one entry before each of them.
     """
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
@@ -37,6 +38,7 @@ class FakeStore:
         self._catalog = {tool.tool_id: tool for tool in tools}
         self._casts: dict[str, Cast] = {}
         self._generations: dict[str, Generation] = {}
+        self._events: dict[str, UserEvent] = {}
         self._spells: dict[str, Spell] = {}
         self._versions: dict[tuple[str, int], SpellVersion] = {}
         self._slugs: dict[str, str] = {}
@@ -105,11 +107,21 @@ class FakeStore:
         assert self._conflicts < _MOST_CONFLICTS, f"the same write of {record_id} is tried again and again"
         return WriteConflict(record_id)
 
+    # --- events ---
+
+    def create_event(self, event: UserEvent) -> None:
+        self._events[event.event_id] = event
+
+    def get_event(self, event_id: str) -> UserEvent | None:
+        return self._events.get(event_id)
+
     # --- spells ---
 
     def create_spell(self, spell: Spell, version: SpellVersion) -> None:
-        if spell.slug in self._slugs or spell.spell_id in self._spells:
-            raise WriteConflict(spell.slug)
+        self._let_others_write()
+        written = (version.spell_id, version.version) in self._versions
+        if written or spell.slug in self._slugs or spell.spell_id in self._spells:
+            raise self._conflict(spell.slug)
         self._slugs[spell.slug] = spell.spell_id
         self._spells[spell.spell_id] = spell
         self._versions[version.spell_id, version.version] = version

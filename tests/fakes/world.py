@@ -6,10 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from spellcast.api.bodies import read_draft
+from spellcast.application.adopt_spell import AdoptSpell
+from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.cast_spell import CastOrder, CastSpell
+from spellcast.application.complete_generation import CompleteGeneration
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.delete_spell import DeleteSpell
+from spellcast.application.execute_spell import ExecuteSpell
 from spellcast.application.execute_step import ExecuteStep
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_casts import FindCasts
@@ -39,6 +44,7 @@ from tests.fakes.store import FakeStore
 
 ACCOUNT = "alice"
 SIGNING_KEY = "a signing key for tests"
+INTERNAL_KEY = "an internal key for tests"
 
 
 def make_tool(tool_id: str, mode: str = "immediate", amount: str = "0", unit: str = "run", **more: Any) -> Tool:
@@ -63,6 +69,9 @@ class FakeSecrets:
 
     def callback_signing_key(self) -> str:
         return SIGNING_KEY
+
+    def internal_key(self) -> str:
+        return INTERNAL_KEY
 
 
 class World:
@@ -103,6 +112,10 @@ class World:
         self.cast_spell = CastSpell(
             store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None
         )
+        self.adopt_spell = AdoptSpell(store, self.find_spells, self.find_tools, self.lint_spell, self.clock, read_draft)
+        self.cast_in_context = CastInContext(store, self.cast_spell)
+        self.execute_spell = ExecuteSpell(self.adopt_spell, self.cast_in_context)
+        self.complete_generation = CompleteGeneration(store, self.complete_job)
         give_up_job = GiveUpJob(adapters, self.complete_job)
         self.execute_step = ExecuteStep(
             casts=store,

@@ -18,6 +18,7 @@ from tests.functions.neighbours import Neighbours, neighbourhood
 from tests.functions.scene import (
     ACCOUNT,
     API_KEY,
+    INTERNAL_KEY,
     PROVIDER_KEY,
     PROVIDER_WEBHOOK_SECRET,
     SECRETS,
@@ -95,5 +96,6 @@ def _restarter(log: io.StringIO) -> Callable[[], None]:
 
 def _create_secrets(provider_url: str) -> None:
     provider = json.dumps({"url": provider_url, "key": PROVIDER_KEY, "webhookSecret": PROVIDER_WEBHOOK_SECRET})
-    for name, value in (("callback-signing", SIGNING_KEY), ("comfyui", provider), ("replicate", provider)):
+    keys = {"callback-signing": SIGNING_KEY, "internal-key": INTERNAL_KEY}
+    for name, value in {**keys, "comfyui": provider, "replicate": provider}.items():
         secrets_manager().create_secret(Name=f"spellcast/test/{name}", SecretString=value)

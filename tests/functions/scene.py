@@ -35,6 +35,7 @@ PROMPT = "a red fox in deep snow"
 API_KEY = "sk-of-the-events-6f1d"
 TICKET = "N3cQ0bJ5-ticket-of-the-events-x8Zt"
 TASK_TOKEN = "AQCEAAAAKgAAAAMAAAAA-task-token-of-the-events"
+INTERNAL_KEY = "internal-key-of-the-events"
 SIGNING_KEY = "callback-signing-key-of-the-events"
 PROVIDER_KEY = "r8-provider-key-of-the-events"
 # base64 of "webhook secret of the events"
@@ -47,6 +48,7 @@ SECRETS = (
     API_KEY,
     TICKET,
     TASK_TOKEN,
+    INTERNAL_KEY,
     SIGNING_KEY,
     PROVIDER_KEY,
     PROVIDER_WEBHOOK_SECRET.removeprefix("whsec_"),

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from functions.cast_api import app
+from spellcast.aws.clock import SystemClock
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.catalog import built_in_tools
 from spellcast.domain.history import Run
-from tests.functions.scene import ACCOUNT, API_KEY, CAST, PROMPT, SEGMENTS, Scene, load_event, now
+from spellcast.domain.results import ToolResult
+from tests.functions.scene import (
+    ACCOUNT,
+    API_KEY,
+    CAST,
+    PROMPT,
+    SEGMENTS,
+    TASK_TOKEN,
+    WEBHOOK_SECRET,
+    Scene,
+    load_event,
+    now,
+)
 from tests.unit.api.caller import Context
 
 
@@ -135,3 +149,73 @@ def test_a_failure_is_answered_in_the_common_shape_and_logged_without_what_was_a
     assert (status, answer["error"]["code"]) == (500, "INTERNAL_ERROR")
     (entry,) = scene.entries()
     assert (entry["level"], entry["exception_name"]) == ("ERROR", "StateMachineDeleting")
+
+
+def test_the_internal_key_opens_the_internal_routes_and_a_casters_key_does_not(scene: Scene) -> None:
+    event = load_event("cast_api.internal_create_event")
+    status, logged = invoke(event)
+    assert (status, logged["masterAccountId"]) == (201, ACCOUNT)
+    found = load_event("cast_api.internal_list_generations") | {"rawPath": f"{event['rawPath']}/{logged['_id']}"}
+    assert invoke({**found, "queryStringParameters": {}})[1] == logged
+    before = scene.rows()
+    del event["headers"]["x-internal-client-key"]
+    event["headers"]["x-api-key"] = API_KEY
+    assert invoke(event)[0] == 401
+    event["headers"]["x-internal-client-key"] = API_KEY
+    assert invoke(event)[0] == 403
+    assert scene.rows() == before
+
+
+def test_records_are_listed_as_the_internal_callers_ask(scene: Scene) -> None:
+    scene.add_cast()
+    scene.add_generation(0, status="completed", result=ToolResult("succeeded"))
+    scene.add_generation(1)
+    status, answer = invoke(load_event("cast_api.internal_list_generations"))
+    record = {"_id": f"{CAST}.1.1", "status": "processing", "metadata": {"run_id": "job-of-step-1"}}
+    assert (status, answer) == (200, {"generations": [record]})
+
+
+def test_a_result_that_is_put_answers_the_waiting_machine_once_more_when_it_is_repeated(scene: Scene) -> None:
+    scene.add_spell()
+    scene.add_cast()
+    scene.add_generation(2)
+    first = invoke(load_event("cast_api.internal_complete_generation"))
+    stored = scene.generation(2)
+    assert (first[0], stored.result and stored.result.status) == (200, "succeeded")
+    scene.restart()
+    assert invoke(load_event("cast_api.internal_complete_generation")) == first
+    assert scene.generation(2) == stored
+    answered = [told["taskToken"] for told in scene.neighbours.told("SendTaskSuccess")]
+    assert answered == [TASK_TOKEN] * 2
+
+
+def test_a_tool_that_nobody_runs_is_answered_after_20_seconds(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(0, 600, 7))
+    began = now()
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(SystemClock, "now", lambda self: began + timedelta(seconds=next(moments)))
+    status, answer = invoke(load_event("cast_api.internal_execute"))
+    assert (status, answer["status"], answer["service"]) == (202, "processing", "string")
+    assert answer["generationId"].partition(".")[0] in scene.neighbours.started
+
+
+def test_the_originals_way_to_cast_is_one_cast_however_often_it_comes(scene: Scene) -> None:
+    scene.add_spell()
+    answers = [invoke(load_event("cast_api.internal_cast_spell")) for _ in range(2)]
+    assert answers[0] == answers[1]
+    stored = scene.casts.get_cast(answers[0][1]["castId"])
+    assert stored is not None and stored.webhook_secret == WEBHOOK_SECRET
+    assert stored.metadata == {"platform": "web-sandbox", "castId": "65f1c0ffee65f1c0ffee0002"}
+    assert scene.neighbours.started == {stored.cast_id}
+
+
+def test_a_cast_is_closed_once(scene: Scene) -> None:
+    scene.add_cast()
+    scene.add_generation(0)
+    assert invoke(load_event("cast_api.internal_close_cast")) == (200, {"ok": True})
+    closed = scene.cast()
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.message) == ("failed", "The collection was stopped.")
+    scene.restart()
+    assert invoke(load_event("cast_api.internal_close_cast")) == (200, {"ok": True})
+    assert scene.cast() == closed

@@ -12,6 +12,7 @@ from spellcast.aws.announcer import AwsAnnouncer
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
+from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
@@ -25,13 +26,22 @@ if TYPE_CHECKING:
     import boto3
     import httpx
 
+    from spellcast.api.internal import InternalApi
     from spellcast.api.resolver import CastApi
+    from spellcast.application.adopt_spell import AdoptSpell
     from spellcast.application.authorize import Authorize
+    from spellcast.application.cast_in_context import CastInContext
+    from spellcast.application.cast_spell import CastSpell
+    from spellcast.application.complete_generation import CompleteGeneration
     from spellcast.application.complete_job import CompleteJob
+    from spellcast.application.execute_spell import ExecuteSpell
     from spellcast.application.execute_step import ExecuteStep
     from spellcast.application.finalize_cost import FinalizeCost
     from spellcast.application.find_casts import FindCasts
+    from spellcast.application.find_spells import FindSpells
+    from spellcast.application.find_tools import FindTools
     from spellcast.application.give_up_job import GiveUpJob
+    from spellcast.application.lint_spell import LintSpell
     from spellcast.application.notify import Notify
     from spellcast.application.poll_job import PollJob
     from spellcast.application.process_output import ProcessOutput
@@ -159,6 +169,58 @@ class Parts:
 
         return FindCasts(self.casts, self.spells)
 
+    @cached_property
+    def find_tools(self) -> FindTools:
+        from spellcast.application.find_tools import FindTools
+
+        return FindTools(self.tools)
+
+    @cached_property
+    def find_spells(self) -> FindSpells:
+        from spellcast.application.find_spells import FindSpells
+
+        return FindSpells(self.spells)
+
+    @cached_property
+    def lint_spell(self) -> LintSpell:
+        from spellcast.application.lint_spell import LintSpell
+
+        return LintSpell(self.find_tools)
+
+    @cached_property
+    def cast_spell(self) -> CastSpell:
+        from spellcast.application.cast_spell import CastSpell
+        from spellcast.outbound.guard import check_url
+
+        return CastSpell(
+            self.casts,
+            self.find_spells,
+            self.find_tools,
+            self.machine,
+            self.finalize_cost,
+            self.clock,
+            lambda url: check_url(url, self.settings.allow_loopback),
+        )
+
+    @cached_property
+    def adopt_spell(self) -> AdoptSpell:
+        from spellcast.api.bodies import read_draft
+        from spellcast.application.adopt_spell import AdoptSpell
+
+        return AdoptSpell(self.spells, self.find_spells, self.find_tools, self.lint_spell, self.clock, read_draft)
+
+    @cached_property
+    def cast_in_context(self) -> CastInContext:
+        from spellcast.application.cast_in_context import CastInContext
+
+        return CastInContext(self.casts, self.cast_spell)
+
+    @cached_property
+    def complete_generation(self) -> CompleteGeneration:
+        from spellcast.application.complete_generation import CompleteGeneration
+
+        return CompleteGeneration(self.casts, self.complete_job)
+
 
 @cache
 def parts() -> Parts:
@@ -175,46 +237,68 @@ def cast_api() -> CastApi:
     from spellcast.api.resolver import build_cast_api
     from spellcast.api.routes import UseCases
     from spellcast.application.authenticate import Authenticate
-    from spellcast.application.cast_spell import CastSpell
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
-    from spellcast.application.find_spells import FindSpells
-    from spellcast.application.find_tools import FindTools
     from spellcast.application.issue_ticket import IssueTicket
-    from spellcast.application.lint_spell import LintSpell
     from spellcast.application.quote_spell import QuoteSpell
     from spellcast.application.update_spell import UpdateSpell
-    from spellcast.outbound.guard import check_url
 
     have = parts()
     settings = have.settings
-    find_tools = FindTools(have.tools)
-    find_spells = FindSpells(have.spells)
-    lint_spell = LintSpell(find_tools)
     use = UseCases(
-        lint_spell=lint_spell,
-        create_spell=CreateSpell(have.spells, lint_spell, have.clock),
-        update_spell=UpdateSpell(have.spells, find_spells, lint_spell, have.clock),
-        delete_spell=DeleteSpell(have.spells, find_spells),
-        find_spells=find_spells,
-        quote_spell=QuoteSpell(find_spells, find_tools, have.history, settings.pricing),
-        cast_spell=CastSpell(
-            have.casts,
-            find_spells,
-            find_tools,
-            have.machine,
-            have.finalize_cost,
-            have.clock,
-            lambda url: check_url(url, settings.allow_loopback),
-        ),
+        lint_spell=have.lint_spell,
+        create_spell=CreateSpell(have.spells, have.lint_spell, have.clock),
+        update_spell=UpdateSpell(have.spells, have.find_spells, have.lint_spell, have.clock),
+        delete_spell=DeleteSpell(have.spells, have.find_spells),
+        find_spells=have.find_spells,
+        quote_spell=QuoteSpell(have.find_spells, have.find_tools, have.history, settings.pricing),
+        cast_spell=have.cast_spell,
         find_casts=have.find_casts,
         create_tool=CreateTool(have.tools, SERVICES),
-        find_tools=find_tools,
+        find_tools=have.find_tools,
         issue_ticket=IssueTicket(have.access, have.clock),
         websocket_url=settings.websocket_url,
     )
-    return build_cast_api(Authenticate(have.access, JwtVerifier(settings.jwt_issuer, settings.jwt_audience)), use)
+    authenticate = Authenticate(have.access, JwtVerifier(settings.jwt_issuer, settings.jwt_audience))
+    return build_cast_api(authenticate, use, internal_api)
+
+
+@cache
+def internal_api() -> InternalApi:
+    """The original's internal routes."""
+    import time
+
+    from spellcast.api.internal import InternalUseCases, build_internal_api
+    from spellcast.application.authenticate_internal import AuthenticateInternal
+    from spellcast.application.find_records import FindRecords
+    from spellcast.application.record_event import RecordEvent
+    from spellcast.application.run_tool import RunTool
+    from spellcast.application.update_cast import UpdateCast
+
+    have = parts()
+    use = InternalUseCases(
+        record_event=RecordEvent(DynamoEventStore(have.table, have.documents), have.clock),
+        find_records=FindRecords(have.casts, have.find_casts),
+        complete_generation=have.complete_generation,
+        run_tool=RunTool(have.find_tools, have.adopt_spell, have.cast_spell, have.casts, have.clock, time.sleep),
+        cast_in_context=have.cast_in_context,
+        update_cast=UpdateCast(have.casts, have.finalize_cost),
+    )
+    return build_internal_api(AuthenticateInternal(have.secrets), use, have.lint_spell)
+
+
+@cache
+def execute_spell() -> ExecuteSpell:
+    """Casts a spell document."""
+    from spellcast.application.execute_spell import ExecuteSpell
+
+    return ExecuteSpell(parts().adopt_spell, parts().cast_in_context)
+
+
+def complete_generation() -> CompleteGeneration:
+    """Applies a completed record."""
+    return parts().complete_generation
 
 
 @cache

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from spellcast.api.bearer import JwtVerifier
+from spellcast.api.internal import InternalApi, InternalUseCases, build_internal_api
 from spellcast.api.resolver import CastApi, build_cast_api
 from spellcast.api.routes import UseCases
 from spellcast.application.authenticate import Authenticate
+from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.create_tool import CreateTool
+from spellcast.application.find_records import FindRecords
 from spellcast.application.issue_ticket import IssueTicket
+from spellcast.application.record_event import RecordEvent
+from spellcast.application.run_tool import RunTool
+from spellcast.application.update_cast import UpdateCast
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
 from spellcast.ports.tokens import TokenVerifier
-from tests.fakes.world import ACCOUNT, World
+from tests.fakes.world import ACCOUNT, FakeSecrets, World
 
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
 # API Gateway takes at most 6 MB from a function and answers 5xx otherwise.
@@ -59,6 +66,8 @@ class Caller:
 
     def __init__(self, world: World, tokens: TokenVerifier | None = None) -> None:
         self.world = world
+        # What happens while a request waits.
+        self.meanwhile: Callable[[], object] = lambda: None
         world.store.keys = {fingerprint(KEY): ACCOUNT, fingerprint(OTHERS_KEY): "bob"}
         # The world calls any address; the API refuses what the deployed one refuses.
         cast_spell = replace(world.cast_spell, refusal_of=lambda url: check_url(url, False))
@@ -76,7 +85,28 @@ class Caller:
             issue_ticket=IssueTicket(world.store, world.clock),
             websocket_url="wss://socket.example/live",
         )
-        self.api: CastApi = build_cast_api(Authenticate(world.store, tokens or JwtVerifier("", "")), use)
+        self.api: CastApi = build_cast_api(
+            Authenticate(world.store, tokens or JwtVerifier("", "")), use, lambda: self._internal
+        )
+
+    @cached_property
+    def _internal(self) -> InternalApi:
+        world = self.world
+        cast_spell = replace(world.cast_spell, refusal_of=lambda url: check_url(url, False))
+        use = InternalUseCases(
+            record_event=RecordEvent(world.store, world.clock),
+            find_records=FindRecords(world.store, world.find_casts),
+            complete_generation=world.complete_generation,
+            run_tool=RunTool(world.find_tools, world.adopt_spell, cast_spell, world.store, world.clock, self._wait),
+            cast_in_context=replace(world.cast_in_context, cast_spell=cast_spell),
+            update_cast=UpdateCast(world.store, world.finalize_cost),
+        )
+        return build_internal_api(AuthenticateInternal(FakeSecrets()), use, world.lint_spell)
+
+    def _wait(self, seconds: float) -> None:
+        """The clock goes on, and so does the world."""
+        self.world.clock.advance(seconds)
+        self.meanwhile()
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spellcast.api.answers import ErrorAnswer
-from tests.fakes.world import World
+from tests.fakes.world import ACCOUNT, INTERNAL_KEY, World
 from tests.unit.api.caller import KEY, Caller, Reply, documented_routes
 
 # Infinities and lone surrogates have tests of their own in test_bad_input.
@@ -150,3 +150,41 @@ def test_a_body_that_is_not(path: str, text: str, headers: dict[str, str]) -> No
 def test_any_name_and_query_on_any_route(route: tuple[str, str], name: str, query: dict[str, str], body: Any) -> None:
     method, path = route
     check(caller()(method, path.partition("{")[0] + name if "{" in path else path, body, query=query, key=KEY))
+
+
+INTERNAL: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/events"): {"masterAccountId": ACCOUNT, "eventType": "t", "eventData": {}, "sourcePlatform": "web"},
+    ("POST", "/execute"): {"toolId": "free", "inputs": {}, "user": {"masterAccountId": ACCOUNT}, "metadata": {}},
+    ("POST", "/spells/cast"): {
+        "slug": "a-cat",
+        "context": {"masterAccountId": ACCOUNT, "webhookUrl": "", "castId": "c"},
+    },
+    ("PUT", "/spells/casts/{}"): {"status": "failed", "failureReason": "x", "costDeltaUsd": 0, "generationId": ""},
+    ("PUT", "/generations/{}.0.1"): {"status": "completed", "responsePayload": [], "costUsd": "1", "metadata": {}},
+}
+
+
+@fuzzed
+@given(route=st.sampled_from(sorted(INTERNAL)), key=texts, value=json_values, at=st.data())
+def test_a_body_of_an_internal_route(route: tuple[str, str], key: str, value: Any, at: st.DataObject) -> None:
+    call = caller()
+    cast = call.world.cast("called")
+    call.world.execute(cast)
+    good = INTERNAL[route]
+    body = {**good, at.draw(st.sampled_from([*good, key])): value}
+    path = f"/internal/v1/data{route[1].replace('{}', cast.cast_id)}"
+    check(call(route[0], path, body, headers={"x-internal-client-key": INTERNAL_KEY}, key=None))
+
+
+@settings(fuzzed, max_examples=100)
+@given(
+    path=st.sampled_from(["/events/", "/generations/", "/generations/last/", "/spells/casts/", "/generations"]),
+    name=st.text(max_size=30),
+    query=st.dictionaries(
+        st.sampled_from(["masterAccountId", "_id_in", "castId", "limit", "sort", "page", "status_in", "x"]),
+        st.text(max_size=20),
+    ),
+)
+def test_any_name_and_query_on_an_internal_route(path: str, name: str, query: dict[str, str]) -> None:
+    headers = {"x-internal-client-key": INTERNAL_KEY}
+    check(caller()("GET", f"/internal/v1/data{path}{name}", query=query, headers=headers, key=None))

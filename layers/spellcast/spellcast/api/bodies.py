@@ -5,11 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from spellcast.domain import money
+from spellcast.api.errors import faults_of
+from spellcast.application.adopt_spell import Draft
+from spellcast.domain import money, originals
 from spellcast.domain.documents import Document
+from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.linter import MAX_STEPS
 from spellcast.domain.results import MOST_TOKENS
 from spellcast.domain.segments import IMMEDIATE_SECONDS_PER_SEGMENT
@@ -98,6 +101,18 @@ class QuoteBody(Body):
     """What the caster would send."""
 
     inputs: dict[Name, Any] = Field(default_factory=dict)
+
+
+def read_draft(body: Document) -> Draft:
+    """A spell's body that did not come over HTTP. Raises InvalidInput with every fault."""
+    if not originals.is_json(body):
+        raise InvalidInput([Fault("spell", "holds a value that JSON cannot hold")])
+    try:
+        spell = SpellBody.model_validate(body)
+    except ValidationError as error:
+        found = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise InvalidInput(faults_of(found)) from error
+    return Draft(spell.name, spell.visibility, spell.content())
 
 
 class CastBody(Body):

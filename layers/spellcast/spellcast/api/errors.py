@@ -9,12 +9,18 @@ from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
     Fault,
     IdempotencyKeyReused,
+    IllegalTransition,
     InvalidCallbackToken,
+    InvalidGenerationRecord,
     InvalidInput,
+    InvalidInternalKey,
     InvalidSignature,
+    MadeByCasts,
+    MissingInternalKey,
     NotFound,
     PayloadTooLarge,
     SpellcastError,
+    SpellNotExecutable,
     ToolExists,
     Unauthorized,
 )
@@ -25,11 +31,17 @@ MAX_FAULT_CHARACTERS = 500
 
 _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (InvalidInput, 400),
+    (SpellNotExecutable, 400),
+    (InvalidGenerationRecord, 400),
     (Unauthorized, 401),
     (InvalidCallbackToken, 401),
     (InvalidSignature, 401),
+    (MissingInternalKey, 401),
+    (InvalidInternalKey, 403),
     (NotFound, 404),
     (IdempotencyKeyReused, 409),
+    (IllegalTransition, 409),
+    (MadeByCasts, 409),
     (ToolExists, 409),
     (PayloadTooLarge, 413),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -17,49 +18,62 @@ from spellcast.api.description import DescribedResolver
 from spellcast.api.errors import error_document, faults_of, refusal, status_of
 from spellcast.api.routes import UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
+from spellcast.application.lint_spell import LintSpell
 from spellcast.domain import documents
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, NotFound, PayloadTooLarge, SpellcastError
 from spellcast.observability import logger
 
+if TYPE_CHECKING:
+    from spellcast.api.internal import InternalApi
+
 MAX_BODY_BYTES = 1_000_000
 # Deeper than anything that people write, and shallow enough for every reader of JSON.
 MAX_DEPTH = 60
+_INTERNAL_PATHS = "/internal/"
 _OPEN_PATHS = frozenset({"/v1/health", "/openapi.json", "/docs"})
 
 
 @dataclass(frozen=True, slots=True)
 class CastApi:
-    """The function behind the API's `$default` route."""
+    """The function behind the API's `$default` route; the internal routes are built when one is first asked for."""
 
     authenticate: Authenticate
     resolver: APIGatewayHttpResolver
+    internal: Callable[[], InternalApi]
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The answer in API Gateway's payload format 2.0."""
         headers = event.get("headers") or {}
+        resolver = self.resolver
         try:
-            if event["rawPath"] not in _OPEN_PATHS:
+            if event["rawPath"].startswith(_INTERNAL_PATHS):
+                internal = self.internal()
+                internal.authenticate(headers.get("x-internal-client-key"))
+                resolver = internal.resolver
+            elif event["rawPath"] not in _OPEN_PATHS:
                 account_id = self.authenticate(headers.get("x-api-key"), headers.get("authorization"))
                 self.resolver.append_context(account_id=account_id)  # type: ignore[no-untyped-call]
             _check_body(event)
             # Every body here is JSON, whatever its sender calls it (`curl -d` calls it a form).
             as_json = {**event, "headers": {**headers, "content-type": "application/json"}}
-            return self.resolver.resolve(as_json, context)
+            return resolver.resolve(as_json, context)
         except SpellcastError as error:
             return refusal(error)
 
 
-def build_cast_api(authenticate: Authenticate, use: UseCases) -> CastApi:
+def build_cast_api(authenticate: Authenticate, use: UseCases, internal: Callable[[], InternalApi]) -> CastApi:
     """The API with its routes, its errors and its description."""
     app = DescribedResolver(enable_validation=True)
-    _add_errors(app, use)
+    add_errors(app, use.lint_spell)
     add_routes(app, use)
     _add_description(app)
-    return CastApi(authenticate, app)
+    return CastApi(authenticate, app, internal)
 
 
-def _add_errors(app: APIGatewayHttpResolver, use: UseCases) -> None:
+def add_errors(app: APIGatewayHttpResolver, lint_spell: LintSpell) -> None:
+    """Adds the refusals that all routes have in common."""
+
     @app.exception_handler(SpellcastError)  # type: ignore[untyped-decorator]
     def refuse(error: SpellcastError) -> Response[str]:
         if status_of(error) >= 500:
@@ -74,7 +88,7 @@ def _add_errors(app: APIGatewayHttpResolver, use: UseCases) -> None:
         if is_spell and event.path.startswith("/v1/spells") and isinstance(event.json_body, dict):
             # Every fault is named, those of meaning beside those of shape.
             named = {fault.path for fault in faults}
-            found = use.lint_spell.find_faults(str(app.context["account_id"]), event.json_body)
+            found = lint_spell.find_faults(str(app.context["account_id"]), event.json_body)
             faults += [fault for fault in found if fault.path not in named]
         return _refusal(InvalidInput(faults))
 

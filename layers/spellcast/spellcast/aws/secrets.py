@@ -27,6 +27,10 @@ class SecretsManagerSecrets:
         """The key of the tokens in callback URLs."""
         return self._get("callback-signing")
 
+    def internal_key(self) -> str:
+        """The key that callers of the internal routes send."""
+        return self._get("internal-key")
+
     def provider_config(self, service: str) -> ProviderConfig:
         """`{"url", "key", "webhookSecret"}` of a service; empty where there is no such secret."""
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError

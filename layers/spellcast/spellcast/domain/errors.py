@@ -87,6 +87,12 @@ class GenerationNotFound(NotFound):
     code = "GENERATION_NOT_FOUND"
 
 
+class EventNotFound(NotFound):
+    """No such event of this account."""
+
+    code = "EVENT_NOT_FOUND"
+
+
 class ToolNotFound(NotFound):
     """No such tool in the catalog or among the account's own."""
 
@@ -97,6 +103,36 @@ class IdempotencyKeyReused(SpellcastError):
     """The same Idempotency-Key came with another body."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class SpellNotExecutable(SpellcastError):
+    """The original's refusals of a spell document, in its words."""
+
+    code = "SPELL_NOT_EXECUTABLE"
+
+
+class InvalidGenerationRecord(SpellcastError):
+    """The original's refusals of a completed record, in its words."""
+
+    code = "INVALID_GENERATION_RECORD"
+
+
+class MissingInternalKey(SpellcastError):
+    """An internal route was asked without X-Internal-Client-Key."""
+
+    code = "MISSING_AUTH_HEADER"
+
+
+class InvalidInternalKey(SpellcastError):
+    """An internal route was asked with a key that is not this deployment's."""
+
+    code = "INVALID_API_KEY"
+
+
+class MadeByCasts(SpellcastError):
+    """Casts and generations exist because something runs; nobody writes them by hand."""
+
+    code = "MADE_BY_CASTS"
 
 
 class ToolExists(SpellcastError):

@@ -37,6 +37,11 @@ def cast_id_for(account_id: str, idempotency_key: str) -> str:
     return uuid.uuid5(_NAMESPACE, f"{account_id}\n{idempotency_key}").hex
 
 
+def spell_id_for(account_id: str, source: str) -> str:
+    """The id under which this account's copy of a spell from elsewhere is kept."""
+    return uuid.uuid5(_NAMESPACE, f"{account_id}\nspell\n{source}").hex
+
+
 def generation_id(cast_id: str, step_index: int, attempt: int) -> str:
     """`<castId>.<stepIndex>.<attempt>`, contract §2."""
     return f"{cast_id}.{step_index}.{attempt}"

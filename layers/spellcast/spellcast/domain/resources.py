@@ -126,6 +126,16 @@ def generation_resource(generation: Generation, assembled: Document | None = Non
     )
 
 
+def cast_record(resource: Document, account_id: str) -> Document:
+    """A cast's resource as the original's callers know it."""
+    return {"_id": resource["castId"], "initiatorAccountId": account_id, **resource}
+
+
+def generation_record(resource: Document, account_id: str) -> Document:
+    """A generation's resource as the original's callers know it."""
+    return {"_id": resource["generationId"], "masterAccountId": account_id, **resource}
+
+
 def within(resource: Document, limit: int) -> Document:
     """The resource in at most so many bytes of JSON: without its documents where they are too large for that.
 

@@ -10,3 +10,6 @@ class Secrets(Protocol):
 
     def callback_signing_key(self) -> str:
         """The key of the tokens in callback URLs."""
+
+    def internal_key(self) -> str:
+        """The key that callers of the internal routes send."""

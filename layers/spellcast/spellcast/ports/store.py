@@ -15,6 +15,7 @@ from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.tools import Tool
+from spellcast.domain.user_events import UserEvent
 
 Item = TypeVar("Item")
 
@@ -69,11 +70,19 @@ class CastStore(Protocol):
         """Raises WriteConflict where the row is not `previous` any more; None means that there is no row."""
 
 
+class EventStore(Protocol):
+    """What the original's callers log of their users."""
+
+    def create_event(self, event: UserEvent) -> None: ...
+
+    def get_event(self, event_id: str) -> UserEvent | None: ...
+
+
 class SpellStore(Protocol):
     """Spells and their versions."""
 
     def create_spell(self, spell: Spell, version: SpellVersion) -> None:
-        """Writes all or nothing. Raises WriteConflict where the slug or the id is taken."""
+        """Writes all or nothing. Raises WriteConflict where the slug, the id or the version is taken."""
 
     def save_spell(self, spell: Spell, version: SpellVersion) -> None:
         """Writes a further version and its head, or nothing.
