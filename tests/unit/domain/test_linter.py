@@ -84,6 +84,41 @@ def wire(node: Any, output: Any = "text") -> Document:
             id="a wire without an output",
         ),
         pytest.param(
+            {
+                "steps": [
+                    step(id="a", parameterMappings={"prompt": wire("b")}),
+                    step(id="b", parameterOverrides={"prompt": wire("a")}),
+                ]
+            },
+            [("steps[0].parameterMappings.prompt.nodeId", "'b' does not run before this step")],
+            id="two steps that are wired to each other",
+        ),
+        pytest.param(
+            {"steps": [step(id="None"), step(parameterOverrides={"prompt": {"type": "nodeOutput", "outputKey": "x"}})]},
+            [("steps[1].parameterOverrides.prompt.nodeId", "no step has the id None")],
+            id="a wire from no step at all",
+        ),
+        pytest.param(
+            {"steps": [step(stepId=7), step(parameterMappings={"prompt": wire("7")})]},
+            [],
+            id="a wire from a step without an id",
+        ),
+        pytest.param(
+            {"steps": [step(stepId=1), step(id="b", parameterMappings={"prompt": wire("1")}), step(stepId=1)]},
+            [],
+            id="of several without an id the first counts",
+        ),
+        pytest.param(
+            {"steps": [step(parameterMappings={"prompt": wire("2")}), step()]},
+            [("steps[0].parameterMappings.prompt.nodeId", "'2' does not run before this step")],
+            id="a wire from a later step without an id",
+        ),
+        pytest.param(
+            {"steps": [step(id="3"), step(parameterMappings={"prompt": wire("3")}), step()]},
+            [],
+            id="an id comes before a place",
+        ),
+        pytest.param(
             {"steps": [step(parameterMappings={"prompt": {"type": "static", "value": 1}, "x": "raw"})]},
             [],
             id="other mappings are no wires",
@@ -183,3 +218,262 @@ def test_an_authors_value_that_the_tool_cannot_take_is_a_fault(section: str) -> 
     faults = find_faults({"steps": [step(**{section: {"size": value}})]}, {"tool": tool})
     path = f"steps[0].{section}.size" + (".value" if mapped else "")
     assert faults == [Fault(path, "is not a whole number")]
+
+
+# --- outputs and wires ---
+
+PAINTER = parse_tool(
+    tool_document(
+        {"prompt": {"type": "text", "required": False}},
+        displayName="Painter",
+        outputSchema={"images": {"type": "image"}, "seed": {"type": "integer"}, "odd": "?", "vague": {}},
+    )
+)
+FRAMER = parse_tool(
+    tool_document(
+        {
+            kind: {"type": kind, "required": False}
+            for kind in ("text", "number", "integer", "boolean", "object", "enum", "image", "video", "any", "file")
+        },
+        displayName="Framer",
+    )
+)
+SPEAKER = parse_tool(
+    tool_document(
+        displayName="Speaker",
+        outputSchema={
+            "text": {"type": "string"},
+            "count": {"type": "number"},
+            "clear": {"type": "boolean"},
+            "whole": {"type": "object"},
+            "clip": {"type": "video"},
+            "result": {"type": "any"},
+            "link": {"type": "url"},
+            "output": {"type": "number"},
+        },
+    )
+)
+MAKERS = {"painter": PAINTER, "framer": FRAMER, "speaker": SPEAKER, "open": OPEN, "tool": TOOL}
+
+
+def warned(content: Document) -> list[Fault]:
+    assert find_faults(content, MAKERS) == []
+    return find_warnings(content, MAKERS)
+
+
+def wired(maker: str, output: str, parameter: str, section: str = "parameterMappings", **more: Any) -> Document:
+    return {
+        "steps": [
+            {"id": "a", "toolIdentifier": maker, **more},
+            {"id": "b", "toolIdentifier": "framer", section: {parameter: wire("a", output)}},
+        ]
+    }
+
+
+@pytest.mark.parametrize("section", ["parameterMappings", "parameterOverrides"])
+@pytest.mark.parametrize(
+    ("maker", "output", "parameter", "of_type"),
+    [
+        ("painter", "images", "number", "image"),
+        ("painter", "image", "number", "image"),
+        ("painter", "images", "integer", "image"),
+        ("painter", "images", "boolean", "image"),
+        ("painter", "images", "object", "image"),
+        ("painter", "images", "enum", "image"),
+        ("painter", "images", "video", "image"),
+        ("painter", "images", "image", None),
+        ("painter", "image", "image", None),
+        ("painter", "images", "file", None),
+        ("painter", "images", "text", None),
+        ("painter", "images", "any", None),
+        ("painter", "seed", "integer", None),
+        ("painter", "seed", "image", "integer"),
+        ("painter", "odd", "image", None),
+        ("painter", "vague", "number", None),
+        ("painter", "output", "number", None),
+        ("speaker", "text", "number", None),
+        ("speaker", "text", "boolean", "string"),
+        ("speaker", "text", "object", "string"),
+        ("speaker", "text", "image", None),
+        ("speaker", "link", "image", None),
+        ("speaker", "link", "video", None),
+        ("speaker", "count", "boolean", "number"),
+        ("speaker", "count", "enum", None),
+        ("speaker", "count", "file", "number"),
+        ("speaker", "clear", "boolean", None),
+        ("speaker", "clear", "number", "boolean"),
+        ("speaker", "whole", "object", None),
+        ("speaker", "whole", "number", "object"),
+        ("speaker", "clip", "image", "video"),
+        ("speaker", "clip", "video", None),
+        ("speaker", "result", "image", None),
+        # What is declared comes before the word for a type.
+        ("speaker", "output", "image", "number"),
+        ("open", "image", "number", "image"),
+        ("open", "anything", "number", None),
+    ],
+)
+def test_outputs_that_cannot_fill_an_input(
+    maker: str, output: str, parameter: str, of_type: str | None, section: str
+) -> None:
+    reason = f"{output!r} of {MAKERS[maker].display_name} is of type {of_type} and cannot fill {parameter!r}"
+    expected = [Fault(f"steps[1].{section}.{parameter}.outputKey", f"{reason}, which is of type {parameter}")]
+    assert warned(wired(maker, output, parameter, section)) == (expected if of_type else [])
+
+
+@pytest.mark.parametrize("section", ["parameterMappings", "parameterOverrides"])
+def test_an_output_that_the_earlier_tool_does_not_declare(section: str) -> None:
+    message = "Painter has no output 'picture', it declares images, seed, odd, vague"
+    path = f"steps[1].{section}.image.outputKey"
+    assert warned(wired("painter", "picture", "image", section)) == [Fault(path, message)]
+
+
+@pytest.mark.parametrize("word", ["image", "video", "audio", "file", "text", "output"])
+def test_a_word_for_a_type_is_no_undeclared_output(word: str) -> None:
+    assert warned(wired("painter", word, "any")) == []
+
+
+def test_an_output_may_be_wired_under_the_name_that_its_step_gives_it() -> None:
+    renamed: Document = {"outputMappings": {"images": "picture", "seed": "number"}}
+    assert warned(wired("painter", "picture", "image", **renamed)) == []
+    (warning,) = warned(wired("painter", "picture", "number", **renamed))
+    assert "'picture' of Painter is of type image" in warning.message
+
+
+def test_outputs_that_are_mapped_and_not_declared() -> None:
+    mappings = {"outputMappings": {"images": "x", "image": "y", "text": "z"}}
+    declares = "it declares images, seed, odd, vague"
+    assert warned({"steps": [{"toolIdentifier": "painter", **mappings}]}) == [
+        Fault("steps[0].outputMappings.image", f"Painter has no output 'image', {declares}"),
+        Fault("steps[0].outputMappings.text", f"Painter has no output 'text', {declares}"),
+    ]
+    assert warned({"steps": [{"toolIdentifier": "open", **mappings}]}) == []
+
+
+@pytest.mark.parametrize("section", ["parameterMappings", "parameterOverrides"])
+@pytest.mark.parametrize(("more", "step_id"), [({}, "1"), ({"stepId": 7}, "7"), ({"stepId": "s"}, "s")])
+def test_a_step_without_an_id_that_something_is_wired_to(section: str, more: Document, step_id: str) -> None:
+    maker = {"toolIdentifier": "painter", **more}
+    taker = {"id": "b", "toolIdentifier": "framer", section: {"image": wire(step_id, "image")}}
+    reason = "has no id, so its outputs are not told from those of other steps: the latest 'image' is taken"
+    expected = [Fault(f"steps[1].{section}.image.nodeId", f"step {step_id!r} {reason}")]
+    assert warned({"steps": [maker, taker]}) == expected
+    assert warned({"steps": [maker, {**taker, section: {}}]}) == [], "only where something is"
+
+
+# --- tools that have a newer version ---
+
+RENAMED = parse_tool(
+    tool_document(
+        {"width": {"type": "number"}, "note": {"type": "text", "required": False}},
+        version="2.0.0",
+        migrations={"2.0.0": {"parameters": {"breadth": "width"}}},
+    )
+)
+
+
+def old_step(**more: Any) -> Document:
+    return {"id": "b", "toolIdentifier": "renamed", "toolVersion": "1.0.0", **more}
+
+
+@pytest.mark.parametrize(
+    ("content", "warnings"),
+    [
+        pytest.param({"steps": [old_step(parameterOverrides={"breadth": 1})]}, [], id="supplied by its old name"),
+        pytest.param(
+            {"steps": [old_step()], "exposedInputs": [{"nodeId": "b", "paramKey": "breadth"}]}, [], id="exposed by it"
+        ),
+        pytest.param(
+            {"steps": [old_step(parameterOverrides={"breadth": 1}, toolVersion="2.0.1")]},
+            [
+                ("steps[0]", "Tool has no input 'breadth'"),
+                ("steps[0]", "required input 'width' of Tool is not mapped"),
+            ],
+            id="a newer step has no such name",
+        ),
+        pytest.param(
+            {
+                "steps": [
+                    {"id": "a", "toolIdentifier": "painter"},
+                    old_step(parameterMappings={"breadth": wire("a", "image")}),
+                ]
+            },
+            [
+                (
+                    "steps[1].parameterMappings.breadth.outputKey",
+                    "'image' of Painter is of type image and cannot fill 'breadth', which is of type number",
+                )
+            ],
+            id="wired by its old name",
+        ),
+    ],
+)
+def test_a_step_of_an_older_version(content: Document, warnings: list[tuple[str, str]]) -> None:
+    assert find_warnings(content, {**MAKERS, "renamed": RENAMED}) == [Fault(*warning) for warning in warnings]
+
+
+# --- exposed inputs ---
+
+
+def exposing(*pairs: tuple[Any, str], steps: list[Document] | None = None) -> Document:
+    exposed = [{"nodeId": node, "paramKey": parameter} for node, parameter in pairs]
+    return {"steps": steps or [{"id": "a", "toolIdentifier": "framer"}], "exposedInputs": exposed}
+
+
+@pytest.mark.parametrize(
+    ("content", "warnings"),
+    [
+        pytest.param(exposing(("a", "image"), ("a", "number")), [], id="inputs that the tool has"),
+        pytest.param(
+            exposing(("a", "image"), ("a", "colour")),
+            [("exposedInputs[1].paramKey", "Framer has no input 'colour'")],
+            id="one that it does not have",
+        ),
+        pytest.param(
+            exposing(("a", "image"), ("a", "number"), ("a", "image")),
+            [("exposedInputs[2]", "'image' of step 'a' is exposed by exposedInputs[0] already")],
+            id="the same twice",
+        ),
+        pytest.param(
+            exposing(
+                ("a", "image"),
+                ("b", "image"),
+                steps=[{"id": step_id, "toolIdentifier": "framer"} for step_id in ("a", "b")],
+            ),
+            [],
+            id="the same parameter of two steps",
+        ),
+        pytest.param(
+            exposing(
+                (1, "image"), (1, "prompt"), (1, "odd"), steps=[{"stepId": 1, "toolIdentifier": t} for t in MAKERS][:2]
+            ),
+            [("exposedInputs[2].paramKey", "Painter has no input 'odd'")],
+            id="step ids that repeat: one of the steps has it",
+        ),
+        pytest.param(exposing(("a", "any"), steps=[{"id": "a", "toolIdentifier": "open"}]), [], id="no schema"),
+        pytest.param(
+            exposing(("b", "image"), steps=wired("painter", "image", "image")["steps"]),
+            [("exposedInputs[0]", "'image' is wired from step 'a': a caster's value replaces the wire")],
+            id="a wired parameter",
+        ),
+        pytest.param(
+            exposing(("b", "image"), steps=wired("painter", "image", "image", "parameterOverrides")["steps"]),
+            [("exposedInputs[0]", "'image' is wired from step 'a': a caster's value replaces the wire")],
+            id="wired in an override",
+        ),
+        pytest.param(
+            exposing(("b", "file"), steps=wired("painter", "image", "image")["steps"]), [], id="another is wired"
+        ),
+        pytest.param(
+            exposing(
+                ("a", "text"), steps=[{"id": "a", "toolIdentifier": "framer", "parameterOverrides": {"text": "x"}}]
+            ),
+            [],
+            id="the author's value is a default",
+        ),
+    ],
+)
+def test_exposed_inputs_that_do_nothing_or_more_than_they_seem_to(
+    content: Document, warnings: list[tuple[str, str]]
+) -> None:
+    assert warned(content) == [Fault(*warning) for warning in warnings]

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.errors import Fault
+from spellcast.domain.migrations import names_now
 from spellcast.domain.parameters import takes
 from spellcast.domain.spells import Step
 from spellcast.domain.tools import InputField, Tool
 
 MAX_STEPS = 50
+_MAX_NAMED = 20
+
+# Keys of wires that name a type: what they take, `wired_value` looks for among the node's outputs.
+_TYPE_WORDS = {"image": "image", "video": "video", "audio": "audio", "file": "file", "text": "text", "output": "any"}
+_KINDS = {kind: kind for kind in ("text", "number", "boolean", "object", "image", "video", "audio", "file")}
+_KINDS |= {"string": "text", "url": "text", "enum": "text", "integer": "number"}
+# The kinds of outputs that can fill an input of this type: a text may hold an address or a number. Others take all.
+_FILLED_BY = {
+    "number": {"number", "text"},
+    "integer": {"number", "text"},
+    "boolean": {"boolean"},
+    "object": {"object"},
+    "enum": {"text", "number", "boolean"},
+    "image": {"image", "file", "text"},
+    "video": {"video", "file", "text"},
+    "audio": {"audio", "file", "text"},
+    "file": {"image", "video", "audio", "file", "text"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """A step that can be wired from: the types of its outputs by the keys that wires may name them by."""
+
+    tool: Tool
+    types: Mapping[str, str]
+
+    @classmethod
+    def of(cls, step: Step, tool: Tool) -> _Maker:
+        declared = _declared(tool)
+        renamed = {name: declared.get(output, "") for output, name in step.output_mappings.items()}
+        return cls(tool, {**_TYPE_WORDS, **renamed, **declared})
 
 
 def tool_identifiers(content: Document) -> set[str]:
@@ -33,6 +68,7 @@ def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
         return [Fault("steps", f"a spell has at most {MAX_STEPS} steps, this one has {len(steps)}")]
     faults: list[Fault] = []
     positions: dict[str, int] = {}
+    nameless: dict[str, int] = {}
     for position, step in steps:
         identifier = step.get("toolIdentifier")
         if not identifier:
@@ -44,8 +80,11 @@ def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
             faults.append(Fault(f"steps[{position}].id", f"{node_id!r} is also steps[{positions[node_id]}]'s id"))
         elif node_id:
             positions[node_id] = position
+        else:
+            nameless.setdefault(_step_id(position, step), position)
     for position, step in steps:
-        faults.extend(_wire_faults(position, step, positions))
+        # What names a step without an id by its step id comes with a warning.
+        faults.extend(_wire_faults(position, step, {**nameless, **positions}))
         faults.extend(_value_faults(position, step, tools.get(str(step.get("toolIdentifier")))))
     faults.extend(_exposure_faults(content, {_step_id(position, step) for position, step in steps}))
     return faults
@@ -56,20 +95,31 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
     warnings: list[Fault] = []
     exposed = {(str(item["nodeId"]), item["paramKey"]) for item in content.get("exposedInputs") or []}
     before: list[Tool] = []
+    named: dict[str, _Maker] = {}
     for position, document in enumerate(content["steps"]):
         step = Step.parse(document, position)
         tool = tools[step.tool_identifier]
         given = step.parameter_mappings.keys() | step.parameter_overrides.keys()
         for key in sorted(given):
-            if not takes(tool, key):
+            if not takes(tool, key, step.tool_version):
                 warnings.append(Fault(f"steps[{position}]", f"{tool.display_name} has no input {key!r}"))
+        settable = {parameter for node_id, parameter in exposed if node_id == step.step_id}
+        supplied = {field.key for key in given | settable for field in fields_reached(key, step, tool)}
         for key, field in tool.inputs.items():
-            supplied = key in given or (step.step_id, key) in exposed or field.has_default
-            if field.required and not supplied and not _fills_itself(field, before):
+            if field.required and not field.has_default and key not in supplied and not _fills_itself(field, before):
                 message = f"required input {key!r} of {tool.display_name} is not mapped"
                 warnings.append(Fault(f"steps[{position}]", message))
+        warnings += _wire_warnings(position, step, document, tool, named)
+        warnings += _mapping_warnings(position, step, tool)
         before.append(tool)
-    return warnings
+        if step.node_id:
+            named[step.node_id] = _Maker.of(step, tool)
+    return [*warnings, *_exposure_warnings(content, tools)]
+
+
+def fields_reached(parameter: str, step: Step, tool: Tool) -> list[InputField]:
+    """The tool's inputs that a value of the step under this name may become, now that the tool has a newer version."""
+    return [tool.inputs[name] for name in sorted(names_now(parameter, step.tool_version, tool)) if name in tool.inputs]
 
 
 def _fills_itself(field: InputField, before: Sequence[Tool]) -> bool:
@@ -80,26 +130,87 @@ def _fills_itself(field: InputField, before: Sequence[Tool]) -> bool:
 
 
 def _makes(tool: Tool, kind: str) -> bool:
-    outputs = tool.document.get("outputSchema") or {}
-    declared = {output.get("type") for output in outputs.values() if isinstance(output, dict)}
-    return kind in declared | {tool.metadata.get("outputType")}
+    return kind in {*_declared(tool).values(), tool.metadata.get("outputType")}
 
 
 def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) -> list[Fault]:
     faults: list[Fault] = []
-    for section in ("parameterMappings", "parameterOverrides"):
-        for parameter, mapping in _section(step, section).items():
-            path = f"steps[{position}].{section}.{parameter}"
-            if not isinstance(mapping, dict) or mapping.get("type") != "nodeOutput":
-                continue
-            source = positions.get(str(mapping.get("nodeId")))
-            if source is None:
-                faults.append(Fault(f"{path}.nodeId", f"no step has the id {mapping.get('nodeId')!r}"))
-            elif source >= position:
-                faults.append(Fault(f"{path}.nodeId", f"{mapping['nodeId']!r} does not run before this step"))
-            if is_blank(mapping.get("outputKey")):
-                faults.append(Fault(f"{path}.outputKey", "a wire names the output that it takes"))
+    for path, _, mapping in _wires(position, step):
+        node_id = mapping.get("nodeId")
+        source = None if node_id is None else positions.get(str(node_id))
+        if source is None:
+            faults.append(Fault(f"{path}.nodeId", f"no step has the id {node_id!r}"))
+        elif source >= position:
+            faults.append(Fault(f"{path}.nodeId", f"{node_id!r} does not run before this step"))
+        if is_blank(mapping.get("outputKey")):
+            faults.append(Fault(f"{path}.outputKey", "a wire names the output that it takes"))
     return faults
+
+
+def _wire_warnings(
+    position: int, step: Step, document: Document, tool: Tool, named: Mapping[str, _Maker]
+) -> Iterator[Fault]:
+    for path, parameter, mapping in _wires(position, document):
+        key = str(mapping["outputKey"])
+        if str(mapping["nodeId"]) not in named:
+            reason = "has no id, so its outputs are not told from those of other steps"
+            yield Fault(f"{path}.nodeId", f"step {mapping['nodeId']!r} {reason}: the latest {key!r} is taken")
+            continue
+        maker = named[str(mapping["nodeId"])]
+        made = maker.types.get(key)
+        fields = fields_reached(parameter, step, tool)
+        if made is None and maker.tool.document.get("outputSchema"):
+            yield Fault(f"{path}.outputKey", _no_output(maker.tool, key))
+        elif made and fields and not any(_can_fill(made, field.type) for field in fields):
+            reason = f"is of type {made} and cannot fill {parameter!r}, which is of type {fields[0].type}"
+            yield Fault(f"{path}.outputKey", f"{key!r} of {maker.tool.display_name} {reason}")
+
+
+def _mapping_warnings(position: int, step: Step, tool: Tool) -> Iterator[Fault]:
+    declared = _declared(tool)
+    for key in step.output_mappings:
+        if declared and key not in declared:
+            yield Fault(f"steps[{position}].outputMappings.{key}", _no_output(tool, key))
+
+
+def _exposure_warnings(content: Document, tools: Mapping[str, Tool]) -> Iterator[Fault]:
+    """Exposed inputs that do nothing, or more than they seem to."""
+    wires: dict[str, dict[str, str]] = {}
+    takers: dict[str, list[tuple[Step, Tool]]] = {}
+    for position, step in _steps(content):
+        step_id = _step_id(position, step)
+        takers.setdefault(step_id, []).append((Step.parse(step, position), tools[str(step["toolIdentifier"])]))
+        wires.setdefault(step_id, {}).update(
+            (parameter, str(mapping["nodeId"])) for _, parameter, mapping in _wires(position, step)
+        )
+    first: dict[tuple[str, str], int] = {}
+    for number, item in enumerate(content.get("exposedInputs") or []):
+        path, node_id, parameter = f"exposedInputs[{number}]", str(item["nodeId"]), item["paramKey"]
+        earlier = first.setdefault((node_id, parameter), number)
+        if earlier != number:
+            yield Fault(path, f"{parameter!r} of step {node_id!r} is exposed by exposedInputs[{earlier}] already")
+        elif not any(takes(tool, parameter, step.tool_version) for step, tool in takers[node_id]):
+            yield Fault(f"{path}.paramKey", f"{takers[node_id][0][1].display_name} has no input {parameter!r}")
+        elif parameter in wires[node_id]:
+            source = wires[node_id][parameter]
+            yield Fault(path, f"{parameter!r} is wired from step {source!r}: a caster's value replaces the wire")
+
+
+def _can_fill(made: str, wanted: str) -> bool:
+    """Whether an output of one type can be the value of an input of another; what is not known may."""
+    kind, fillers = _KINDS.get(made), _FILLED_BY.get(wanted)
+    return kind is None or fillers is None or kind in fillers
+
+
+def _declared(tool: Tool) -> dict[str, str]:
+    """The types of the outputs that the tool declares, by their keys; an empty type where it says none."""
+    outputs = tool.document.get("outputSchema") or {}
+    return {key: str(output.get("type") or "") if isinstance(output, dict) else "" for key, output in outputs.items()}
+
+
+def _no_output(tool: Tool, key: str) -> str:
+    named = ", ".join(islice(tool.document["outputSchema"], _MAX_NAMED))
+    return f"{tool.display_name} has no output {key!r}, it declares {named}"
 
 
 def _value_faults(position: int, step: Document, tool: Tool | None) -> list[Fault]:
@@ -137,6 +248,14 @@ def _steps(content: Document) -> list[tuple[int, Document]]:
         if isinstance(steps, list)
         else []
     )
+
+
+def _wires(position: int, step: Document) -> Iterator[tuple[str, str, Document]]:
+    """Path, parameter and mapping of each wire; in an override it has the form that the original had there."""
+    for section in ("parameterMappings", "parameterOverrides"):
+        for parameter, mapping in _section(step, section).items():
+            if isinstance(mapping, dict) and mapping.get("type") == "nodeOutput":
+                yield f"steps[{position}].{section}.{parameter}", parameter, mapping
 
 
 def _section(step: Document, name: str) -> Document:
