@@ -192,6 +192,10 @@ def test_authorize_may_only_spend_tickets(prod: Resources) -> None:
     assert as_list(statement["Action"]) == ["dynamodb:DeleteItem"]
 
 
+def test_rows_are_replaced_but_for_a_spells_head(prod: Resources) -> None:
+    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction"}
+
+
 def test_every_service_that_invokes_a_function_does_so_for_one_source(prod: Resources) -> None:
     for name, spec in of_type(prod, "AWS::Lambda::Permission").items():
         assert spec["Action"] == "lambda:InvokeFunction", name

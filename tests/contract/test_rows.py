@@ -12,6 +12,7 @@ import pytest
 from spellcast.aws.documents import MAX_ROW_BYTES
 from spellcast.aws.table import INDEX
 from spellcast.domain.results import ToolResult
+from spellcast.domain.spells import Permission
 from spellcast.ports.store import Connection, Ticket
 from tests.contract.deployment import BUCKET, properties, stored_rows
 from tests.contract.records import NOW, a_run, make_cast, make_generation, make_own_tool, make_spell
@@ -43,6 +44,7 @@ class TestKeys:
         cloud.casts.create_cast(cast)
         cloud.casts.save_generation(make_generation("c1", 3, 2), None)
         cloud.spells.create_spell(*make_spell("a-cat", spell_id="s1"))
+        cloud.spells.create_permission(Permission("s1", "bob", "alice", NOW))
         cloud.tools.create_tool("alice", make_own_tool("mine"))
         cloud.history.record_runs("alice", [a_run("built-in", 3), a_run("mine", 0)])
         cloud.access.put_connection(Connection("k=", "alice", NOW, NOW + timedelta(hours=2)))
@@ -62,6 +64,7 @@ class TestKeys:
             ("CAST#c1", "GENERATION#0003#0002"): ("GENERATION", None, None),
             ("SPELL#s1", "SPELL"): ("SPELL", "ACCOUNT#alice#SPELLS", f"{began}#s1"),
             ("SPELL#s1", "VERSION#00000001"): ("SPELL_VERSION", None, None),
+            ("SPELL#s1", "PERMISSION#bob"): ("PERMISSION", None, None),
             ("SLUG#a-cat", "SLUG"): ("SLUG", None, None),
             ("ACCOUNT#alice", "TOOL#mine"): ("TOOL", None, None),
             ("HISTORY#built-in#3", "RUN"): ("RUN", None, None),

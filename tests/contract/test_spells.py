@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from spellcast.domain.errors import InvalidInput, WriteConflict
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.ports.store import Page
 from tests.contract import records
 from tests.contract.records import NOW, drawn, make_spell, new_id
@@ -161,3 +161,67 @@ def test_a_version_of_a_deleted_spell_is_not_written_again(stores: Stores) -> No
     again = replace(spell, slug="gone-again", version=2)
     stores.spells.create_spell(again, replace(renamed, version=2))
     assert stores.spells.get_spell(spell.spell_id) == again
+
+
+def counted(stores: Stores, spell: Spell) -> int | None:
+    found = stores.spells.get_spell(spell.spell_id)
+    return None if found is None else found.usage_count
+
+
+def test_casts_are_counted_and_nothing_else_of_the_head_changes(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    for _ in range(3):
+        stores.spells.count_usage(spell.spell_id)
+    assert stores.spells.get_spell(spell.spell_id) == replace(spell, usage_count=spell.usage_count + 3)
+
+
+def test_what_is_not_there_is_not_counted_and_does_not_come_to_be(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.count_usage(spell.spell_id)
+    assert counted(stores, spell) is None
+    stores.spells.create_spell(spell, version)
+    stores.spells.delete_spell(spell)
+    stores.spells.count_usage(spell.spell_id)
+    assert counted(stores, spell) is None
+    assert list(stores.spells.list_spells(spell.account_id, limit=5, cursor=None).items) == []
+
+
+def test_a_new_version_does_not_take_back_what_was_counted_since(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    stores.spells.count_usage(spell.spell_id)
+    stores.spells.save_spell(replace(spell, version=2, name="renamed"), replace(version, version=2))
+    found = stores.spells.get_spell(spell.spell_id)
+    assert found == replace(spell, version=2, name="renamed", usage_count=spell.usage_count + 1)
+
+
+def permission(account: str = "bob", spell_id: str = "s1") -> Permission:
+    return Permission(spell_id, account, "alice", NOW)
+
+
+def test_a_permission_is_given_once_and_taken_once(stores: Stores) -> None:
+    spells = stores.spells
+    assert spells.get_permission("s1", "bob") is None
+    spells.create_permission(permission())
+    with pytest.raises(WriteConflict):
+        spells.create_permission(replace(permission(), granted_by="carol", granted_at=NOW + timedelta(days=1)))
+    assert spells.get_permission("s1", "bob") == permission()
+    for _ in range(2):
+        spells.delete_permission("s1", "bob")
+    assert spells.get_permission("s1", "bob") is None
+    spells.create_permission(permission())
+
+
+def test_permissions_are_of_one_spell_and_one_account(stores: Stores) -> None:
+    spell, version = make_spell()
+    stores.spells.create_spell(spell, version)
+    accounts = ["auth0|5f7c", "bob", "bob2", "carol@me.example"]
+    for account in reversed(accounts):
+        stores.spells.create_permission(permission(account, spell.spell_id))
+    stores.spells.create_permission(permission("dave", "another"))
+    found = stores.spells.list_permissions(spell.spell_id)
+    assert found == [permission(account, spell.spell_id) for account in accounts]
+    assert stores.spells.get_permission(spell.spell_id, "dave") is None
+    assert stores.spells.get_permission(spell.spell_id, "bo") is None
+    assert stores.spells.list_permissions("nothing") == []

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from spellcast.domain.casts import Cast, CastStatus
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.times import to_text
 from spellcast.domain.tools import Tool
 from spellcast.domain.user_events import UserEvent
@@ -42,6 +43,7 @@ class FakeStore:
         self._spells: dict[str, Spell] = {}
         self._versions: dict[tuple[str, int], SpellVersion] = {}
         self._slugs: dict[str, str] = {}
+        self._permissions: dict[tuple[str, str], Permission] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
         self._runs: dict[tuple[str | None, str, int], Run] = {}
         self._tickets: dict[str, Ticket] = {}
@@ -131,8 +133,12 @@ class FakeStore:
         known = self._spells.get(spell.spell_id)
         if known is None or known.version != spell.version - 1:
             raise self._conflict(spell.spell_id)
-        self._spells[spell.spell_id] = spell
+        self._spells[spell.spell_id] = replace(spell, usage_count=known.usage_count)
         self._versions[version.spell_id, version.version] = version
+
+    def count_usage(self, spell_id: str) -> None:
+        if known := self._spells.get(spell_id):
+            self._spells[spell_id] = replace(known, usage_count=known.usage_count + 1)
 
     def delete_spell(self, spell: Spell) -> bool:
         return self._spells.pop(spell.spell_id, None) is not None
@@ -153,6 +159,21 @@ class FakeStore:
 
     def get_version(self, spell_id: str, version: int) -> SpellVersion | None:
         return self._versions.get((spell_id, version))
+
+    def create_permission(self, permission: Permission) -> None:
+        key = (permission.spell_id, permission.account_id)
+        if key in self._permissions:
+            raise self._conflict(permission.spell_id)
+        self._permissions[key] = permission
+
+    def delete_permission(self, spell_id: str, account_id: str) -> None:
+        self._permissions.pop((spell_id, account_id), None)
+
+    def get_permission(self, spell_id: str, account_id: str) -> Permission | None:
+        return self._permissions.get((spell_id, account_id))
+
+    def list_permissions(self, spell_id: str) -> list[Permission]:
+        return [permission for (of, _), permission in sorted(self._permissions.items()) if of == spell_id]
 
     # --- tools ---
 

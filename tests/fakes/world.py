@@ -21,11 +21,13 @@ from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.give_up_job import GiveUpJob
+from spellcast.application.grant_permission import GrantPermission
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.poll_job import PollJob
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
+from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.start_job import StartJob
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain.casts import Cast
@@ -104,6 +106,8 @@ class World:
         self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
         self.update_spell = UpdateSpell(store, self.find_spells, self.lint_spell, self.clock)
         self.delete_spell = DeleteSpell(store, self.find_spells)
+        self.grant_permission = GrantPermission(store, self.find_spells, self.clock)
+        self.revoke_permission = RevokePermission(store, self.find_spells)
         self.process_output = ProcessOutput(store, store, PricingPolicy(), self.clock)
         finalize_cost = FinalizeCost(store, self.process_output, self.clock)
         # As in the composition root: only the function of this name writes the history.

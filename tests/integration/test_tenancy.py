@@ -52,3 +52,22 @@ def test_a_public_spell_is_cast_by_others_and_their_casts_are_theirs(cloud: Clou
         listener.until_ended(own)
         assert not listener.of(theirs, "castUpdate")
     assert cloud.api.get(f"/v1/casts/{theirs['castId']}").status_code == 404
+
+
+def test_a_listed_spell_is_for_those_to_whom_it_was_granted_and_its_casts_are_counted(cloud: Cloud) -> None:
+    access = DynamoAccessStore(Table(cloud.aws("dynamodb"), cloud.outputs["tableName"]))
+    spell = cloud.spell(words(), visibility="listed")
+    path = f"/v1/spells/{spell['spellId']}"
+    headers = {"X-API-Key": IssueApiKey(access)("grantee-1")}
+    with httpx.Client(base_url=cloud.outputs["httpUrl"], headers=headers, timeout=30) as grantee:
+        body = {"spell": spell["slug"]}
+        assert grantee.post("/v1/casts", json=body).status_code == 404
+        assert cloud.api.put(f"{path}/permissions/grantee-1").status_code == 200
+        assert grantee.post("/v1/casts", json=body).status_code == 202
+        changed = {"name": "a spell", "steps": [words()], "visibility": "listed"}
+        assert cloud.api.put(path, json=changed).status_code == 200
+        assert grantee.post("/v1/casts", json=body).json()["version"] == 2
+        assert cloud.api.get(path).json()["usageCount"] == 2
+        assert grantee.get(f"{path}/permissions").status_code == 404
+        assert cloud.api.delete(f"{path}/permissions/grantee-1").status_code == 204
+        assert grantee.get(path).status_code == 404

@@ -240,8 +240,10 @@ def cast_api() -> CastApi:
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
+    from spellcast.application.grant_permission import GrantPermission
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
+    from spellcast.application.revoke_permission import RevokePermission
     from spellcast.application.update_spell import UpdateSpell
 
     have = parts()
@@ -252,6 +254,8 @@ def cast_api() -> CastApi:
         update_spell=UpdateSpell(have.spells, have.find_spells, have.lint_spell, have.clock),
         delete_spell=DeleteSpell(have.spells, have.find_spells),
         find_spells=have.find_spells,
+        grant_permission=GrantPermission(have.spells, have.find_spells, have.clock),
+        revoke_permission=RevokePermission(have.spells, have.find_spells),
         quote_spell=QuoteSpell(have.find_spells, have.find_tools, have.history, settings.pricing),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,

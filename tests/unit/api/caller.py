@@ -78,6 +78,8 @@ class Caller:
             delete_spell=world.delete_spell,
             find_spells=world.find_spells,
             quote_spell=world.quote_spell,
+            grant_permission=world.grant_permission,
+            revoke_permission=world.revoke_permission,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
             create_tool=CreateTool(world.store, ("fake", "http")),

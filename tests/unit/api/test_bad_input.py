@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spellcast.api.errors import MAX_FAULTS
 from spellcast.api.resolver import MAX_BODY_BYTES, MAX_DEPTH
 from spellcast.domain.linter import MAX_STEPS
 from tests.fakes.world import ACCOUNT, World
@@ -275,6 +276,83 @@ class TestSpells:
         reply = call("POST", "/v1/spells", spell({"id": "n0", "toolIdentifier": "theirs"}))
         assert (reply.status, list(reply.faults)) == (400, ["steps[0].toolIdentifier"])
 
+    @pytest.mark.parametrize(
+        ("steps", "message"),
+        [
+            ([step(0, parameterMappings=wire("n0"))], "'n0' does not run before this step"),
+            (
+                [step(0, parameterMappings=wire("n1")), step(1, parameterMappings=wire("n0"))],
+                "'n1' does not run before this step",
+            ),
+            ([step(0, parameterMappings=wire("gone"))], "no step has the id 'gone'"),
+        ],
+        ids=["to itself", "to each other", "to a step that was removed"],
+    )
+    @pytest.mark.parametrize("section", ["parameterMappings", "parameterOverrides"])
+    def test_wires_that_lead_nowhere(
+        self, call: Caller, steps: list[dict[str, Any]], message: str, section: str
+    ) -> None:
+        moved = [{key.replace("parameterMappings", section): value for key, value in step.items()} for step in steps]
+        reply = call("POST", "/v1/spells", spell(*moved))
+        refused(call, reply, f"steps[0].{section}.prompt.nodeId")
+        assert list(reply.faults.values()) == [message]
+
+    @pytest.mark.parametrize(
+        "mapping", [{"type": "magic"}, {"type": "Static", "value": 1}, {"type": None}, {}, "raw", 1]
+    )
+    def test_a_mapping_of_no_known_type(self, call: Caller, mapping: Any) -> None:
+        reply = call("POST", "/v1/spells", spell(step(0, parameterMappings={"prompt": mapping})))
+        refused(call, reply, "steps[0].parameterMappings.prompt")
+
+    @pytest.mark.parametrize(
+        ("more", "path", "message"),
+        [
+            ({"toolId": "free"}, "steps[0].toolId", "is not known here; the tool is named by toolIdentifier"),
+            ({"parameters": {}}, "steps[0].parameters", "is not known here; values stand in parameterOverrides"),
+            ({"colour": 1}, "steps[0].colour", "is not known here"),
+        ],
+    )
+    def test_keys_that_the_original_had_elsewhere(
+        self, call: Caller, more: dict[str, Any], path: str, message: str
+    ) -> None:
+        reply = call("POST", "/v1/spells", spell(step(0, **more)))
+        refused(call, reply, path)
+        assert reply.faults[path] == message
+
+    def test_a_hint_is_for_steps_only(self, call: Caller) -> None:
+        reply = call("POST", "/v1/spells", spell(step(0), toolId="free", parameters={}))
+        assert reply.faults == {"toolId": "is not known here", "parameters": "is not known here"}
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+    @pytest.mark.parametrize("where", ['"parameterOverrides":{"prompt":%s}', '"stepId":%s'])
+    def test_a_number_that_is_none_is_refused(self, call: Caller, number: str, where: str) -> None:
+        text = '{"name":"x","steps":[{"toolIdentifier":"free",%s}]}' % (where % number)
+        refused(call, call("POST", "/v1/spells", text=text), "body")
+
+    def test_a_prompt_of_a_megabyte_is_too_large(self, call: Caller) -> None:
+        reply = call("POST", "/v1/spells", spell(step(0, parameterOverrides={"prompt": "x" * MAX_BODY_BYTES})))
+        assert (reply.status, reply.code, call.has_written) == (413, "PAYLOAD_TOO_LARGE", False)
+
+    @pytest.mark.parametrize("more", [{}, {"unknown": 1}], ids=str)
+    def test_of_a_thousand_steps_the_limit_is_named(self, call: Caller, more: dict[str, Any]) -> None:
+        reply = call("POST", "/v1/spells", spell(*(step(number) for number in range(1_000)), **more))
+        refused(call, reply, "steps", *more)
+        assert str(MAX_STEPS) in reply.faults["steps"]
+
+    def test_a_value_that_is_nested_too_deep_is_refused(self, call: Caller) -> None:
+        def text(levels: int) -> str:
+            step = f'{{"toolIdentifier":"free","parameterOverrides":{{"prompt":{nested(levels)}}}}}'
+            return f'{{"name":"x","steps":[{step}]}}'
+
+        refused(call, call("POST", "/v1/spells", text=text(MAX_DEPTH)), "body")
+        assert call("POST", "/v1/spells", text=text(MAX_DEPTH - 4)).status == 201
+
+    def test_the_list_of_warnings_can_be_answered(self, call: Caller) -> None:
+        overrides = {f"{number:x}": 1 for number in range(60_000)}
+        reply = call("POST", "/v1/spells", spell(step(0, parameterOverrides=overrides)))
+        assert (reply.status, len(reply.json["warnings"])) == (201, MAX_FAULTS)
+        assert len(reply.text.encode()) < MAX_ANSWER_BYTES
+
 
 class TestQuotes:
     @pytest.mark.parametrize(
@@ -338,6 +416,25 @@ class TestCasts:
         assert list(reply.faults) == [path]
         assert world.store.writes == []
         assert world.machine.casts == {}
+
+    @pytest.mark.parametrize("key", ["size", "n0_size"])
+    def test_values_that_an_exposed_input_cannot_take(self, call: Caller, world: World, key: str) -> None:
+        schema = {"size": {"type": "integer", "required": False}}
+        tool = {"toolId": "sized", "service": "http", "displayName": "Sized", "inputSchema": schema}
+        assert call("POST", "/v1/tools", tool).status == 201
+        steps = [{"id": "n0", "toolIdentifier": "sized"}]
+        exposed = [{"nodeId": "n0", "paramKey": "size"}]
+        call("POST", "/v1/spells", spell(*steps, name="sized", exposedInputs=exposed))
+        reply = call("POST", "/v1/casts", {"spell": "sized", "inputs": {key: "wide"}})
+        assert (reply.status, reply.faults) == (400, {f"inputs.{key}": "is not a whole number"})
+        assert (world.store.writes, world.machine.casts) == ([], {})
+        assert call("POST", "/v1/casts", {"spell": "sized", "inputs": {key: "7"}}).status == 202
+
+    def test_inputs_beyond_number_are_answered(self, call: Caller) -> None:
+        inputs = {f"{number:x}": 1 for number in range(60_000)}
+        reply = call("POST", "/v1/casts", {"spell": "a-cat", "inputs": inputs})
+        assert (reply.status, len(reply.json["warnings"])) == (202, MAX_FAULTS)
+        assert len(reply.text.encode()) < MAX_ANSWER_BYTES
 
     def test_every_fault_is_named(self, call: Caller) -> None:
         reply = call("POST", "/v1/casts", {"inputs": 1, "version": 0, "budgetUsd": "x", "what": 1})

@@ -121,6 +121,75 @@ class TestSpells:
         own = call("POST", "/v1/spells", theirs).json
         assert call("GET", "/v1/spells/portrait").json["spellId"] == own["spellId"]
 
+    def test_the_beginning_of_an_own_slug_is_enough_to_read_and_to_cast(self, call: Caller) -> None:
+        spell_id = call("POST", "/v1/spells", SPELL).json["spellId"]
+        assert check(call("GET", "/v1/spells/A-CAT"), 200, answers.SpellAnswer)["spellId"] == spell_id
+        assert check(call("POST", "/v1/casts", {"spell": "a-cat"}), 202, answers.CastAnswer)["spellId"] == spell_id
+        assert call("PUT", "/v1/spells/a-cat", SPELL).code == "SPELL_NOT_FOUND"
+        assert call("DELETE", "/v1/spells/a-cat").code == "SPELL_NOT_FOUND"
+
+    def test_several_that_begin_so_are_a_conflict(self, call: Caller) -> None:
+        for name in ("cat one", "cat two"):
+            call("POST", "/v1/spells", {**SPELL, "name": name})
+        for reply in (call("GET", "/v1/spells/cat"), call("POST", "/v1/casts", {"spell": "cat"})):
+            assert (reply.status, reply.code) == (409, "SPELL_AMBIGUOUS")
+            assert reply.json["error"]["message"] == 'Multiple spells found starting with "cat": cat-one, cat-two'
+        assert call("DELETE", "/v1/spells/cat").status == 404
+
+    def test_casts_are_counted(self, call: Caller) -> None:
+        spell_id = call("POST", "/v1/spells", SPELL).json["spellId"]
+        for _ in range(2):
+            call("POST", "/v1/casts", {"spell": spell_id}, headers={"idempotency-key": "once"})
+        call("POST", "/v1/casts", {"spell": spell_id}, key="a key of bob")
+        assert call("GET", f"/v1/spells/{spell_id}").json["usageCount"] == 2
+
+
+class TestPermissions:
+    @pytest.fixture
+    def spell(self, call: Caller) -> str:
+        return str(call("POST", "/v1/spells", {**SPELL, "visibility": "listed"}).json["slug"])
+
+    def test_a_listed_spell_is_for_those_to_whom_it_was_granted(self, call: Caller, spell: str) -> None:
+        for granted in (False, True, False):
+            if granted:
+                grant = check(call("PUT", f"/v1/spells/{spell}/permissions/bob"), 200, answers.PermissionAnswer)
+                assert grant == {"accountId": "bob", "grantedBy": ACCOUNT, "grantedAt": "2026-01-31T12:00:00.000Z"}
+            else:
+                reply = call("DELETE", f"/v1/spells/{spell}/permissions/bob")
+                assert (reply.status, reply.text) == (204, "")
+            read = call("GET", f"/v1/spells/{spell}", key="a key of bob")
+            cast = call("POST", "/v1/casts", {"spell": spell}, key="a key of bob")
+            assert (read.status, cast.status) == ((200, 202) if granted else (404, 404))
+
+    def test_grants_are_listed_and_may_be_repeated(self, call: Caller, spell: str) -> None:
+        path = f"/v1/spells/{spell}/permissions"
+        assert check(call("GET", path), 200, answers.PermissionsAnswer) == {"permissions": []}
+        first = call("PUT", f"{path}/bob").json
+        call.world.clock.advance(1)
+        assert call("PUT", f"{path}/bob").json == first
+        second = call("PUT", f"{path}/auth0|5f7c").json
+        assert check(call("GET", path), 200, answers.PermissionsAnswer) == {"permissions": [second, first]}
+        for _ in range(2):
+            assert call("DELETE", f"{path}/bob").status == 204
+        assert call("GET", path).json == {"permissions": [second]}
+
+    @pytest.mark.parametrize(("method", "of"), [("GET", ""), ("PUT", "/carol"), ("DELETE", "/bob")])
+    def test_they_are_the_owners_alone(self, call: Caller, spell: str, method: str, of: str) -> None:
+        call("PUT", f"/v1/spells/{spell}/permissions/bob")
+        reply = call(method, f"/v1/spells/{spell}/permissions{of}", key="a key of bob")
+        assert (reply.status, reply.code) == (404, "SPELL_NOT_FOUND")
+        assert call(method, f"/v1/spells/nothing/permissions{of}").code == "SPELL_NOT_FOUND"
+        permissions = call("GET", f"/v1/spells/{spell}/permissions").json["permissions"]
+        assert [permission["accountId"] for permission in permissions] == ["bob"]
+
+    @pytest.mark.parametrize("method", ["PUT", "DELETE"])
+    @pytest.mark.parametrize("account", ["a b", "-a", "ünï", "a%23b", "x" * 256, "a$b"])
+    def test_what_is_no_account_id_is_refused(self, call: Caller, spell: str, method: str, account: str) -> None:
+        path = f"/v1/spells/{spell}/permissions/{account}"
+        for reply in (call(method, path), call(method, path, {"steps": [{}]})):
+            assert (reply.status, list(reply.faults)) == (400, ["account_id"])
+        assert call("GET", f"/v1/spells/{spell}/permissions").json == {"permissions": []}
+
 
 class TestQuotes:
     def test_a_spell_is_quoted_step_by_step_with_exact_totals(self, call: Caller) -> None:
@@ -165,6 +234,16 @@ class TestCasts:
         assert "generations" not in cast
         assert "very secret" not in json.dumps(cast)
         assert list(call.world.machine.casts) == [cast["castId"]]
+
+    def test_inputs_that_no_step_takes_are_warned_of_once(self, call: Caller, spell: str) -> None:
+        inputs = {"prompt": "a dog", "n0_prompt": "a cow", "colour": "red"}
+        headers = {"idempotency-key": "once"}
+        cast = check(
+            call("POST", "/v1/casts", {"spell": spell, "inputs": inputs}, headers=headers), 202, answers.CastAnswer
+        )
+        assert cast["warnings"] == [{"path": "inputs.colour", "message": "no step of the spell can take it"}]
+        assert "warnings" not in call("POST", "/v1/casts", {"spell": spell, "inputs": inputs}, headers=headers).json
+        assert call("POST", "/v1/casts", {"spell": spell, "inputs": {"prompt": "x"}}).json["warnings"] == []
 
     def test_a_finished_cast_comes_with_its_generations_and_exact_costs(self, call: Caller, world: World) -> None:
         cast = world.cast("paid", "paid", inputs={"prompt": "a dog"})
@@ -259,7 +338,7 @@ class TestCasts:
         text = json.dumps({"inputs": {"a": 1}, "spell": spell}, indent=2)
         again = call("POST", "/v1/casts", text=text, headers=headers)
         assert (first.status, again.status) == (202, 200)
-        assert check(again, 200, answers.CastAnswer) == first.json
+        assert {**check(again, 200, answers.CastAnswer), "warnings": first.json["warnings"]} == first.json
         assert len(call.world.store.writes) == 1
 
     def test_the_same_key_and_another_body_is_a_conflict(self, call: Caller, spell: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spellcast.application.cast_spell import CastOrder, CastSpell
+from spellcast.application.cast_spell import CastOrder, CastSpell, CastStart
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, SpellNotFound
 from spellcast.domain.segments import Segment
@@ -184,6 +184,94 @@ def test_a_cast_whose_machine_cannot_be_started_does_not_stay_running(world: Wor
     (written,) = {cast.cast_id for cast in casts_written(world)}
     found = world.store.get_cast(written)
     assert found is None or found.is_terminal
+
+
+# --- the usage count ---
+
+
+def usage(world: World, spell: Spell) -> int:
+    found = world.store.get_spell(spell.spell_id)
+    assert found is not None
+    return found.usage_count
+
+
+def test_every_new_cast_is_counted(world: World) -> None:
+    spell = a_spell(world, visibility="public")
+    for account in (ACCOUNT, "bob", "bob"):
+        world.cast_spell(account, order(spell))
+    assert usage(world, spell) == 3
+
+
+def test_a_repeat_is_not_counted(world: World) -> None:
+    spell = a_spell(world)
+    same = order(spell, idempotency_key="k")
+    world.store.meanwhile.append(lambda: world.cast_spell(ACCOUNT, same))
+    for _ in range(3):
+        world.cast_spell(ACCOUNT, same)
+    with pytest.raises(IdempotencyKeyReused):
+        world.cast_spell(ACCOUNT, replace(same, fingerprint="other"))
+    assert usage(world, spell) == 1
+
+
+def test_what_was_refused_or_could_not_be_started_is_not_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    spell = a_spell(world)
+    with pytest.raises(SpellNotFound):
+        world.cast_spell(ACCOUNT, order(spell, version=2))
+
+    def fail(*_: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(world.machine, "start_cast", fail)
+    with pytest.raises(ConnectionError):
+        world.cast_spell(ACCOUNT, order(spell))
+    assert usage(world, spell) == 0
+
+
+def test_a_count_that_fails_leaves_the_cast_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(spell_id: str) -> None:
+        assert world.machine.casts, "the machine is started first"
+        raise ConnectionError
+
+    monkeypatch.setattr(world.store, "count_usage", fail)
+    cast, is_new = world.cast_spell(ACCOUNT, order(a_spell(world)))
+    assert is_new
+    assert world.cast_of(cast).status == "running"
+    assert "A cast could not be counted" in caplog.text
+
+
+def test_a_new_version_keeps_the_casts_that_were_counted_meanwhile(world: World) -> None:
+    spell = a_spell(world)
+    world.store.meanwhile.append(lambda: world.store.count_usage(spell.spell_id))
+    world.update_spell(ACCOUNT, spell.slug, "A spell", "private", {"steps": [{"toolIdentifier": "free"}]})
+    assert usage(world, spell) == 1
+
+
+# --- what the caster sent ---
+
+
+def exposing(world: World) -> Spell:
+    sized = make_tool("sized", inputSchema={"size": {"type": "integer", "required": False}})
+    world.store.create_tool(ACCOUNT, sized)
+    steps = [{"id": "n0", "toolIdentifier": "sized"}]
+    content = {"steps": steps, "exposedInputs": [{"nodeId": "n0", "paramKey": "size"}]}
+    spell: Spell = world.create_spell(ACCOUNT, "Sized", "private", content)[0]
+    return spell
+
+
+@pytest.mark.parametrize("key", ["size", "n0_size"])
+def test_a_value_that_an_exposed_input_cannot_take_starts_nothing(world: World, key: str) -> None:
+    error = refused(world, InvalidInput, order(exposing(world), inputs={key: "wide"}))
+    assert error.faults == (Fault(f"inputs.{key}", "is not a whole number"),)
+
+
+def test_inputs_that_nothing_takes_come_back_as_warnings(world: World) -> None:
+    spell = exposing(world)
+    wanted = order(spell, inputs={"n0_size": "7", "colour": "red"}, idempotency_key="k")
+    started = world.cast_spell.start(ACCOUNT, wanted)
+    assert started.warnings == [Fault("inputs.colour", "no step of the spell can take it")]
+    assert world.cast_spell.start(ACCOUNT, wanted) == CastStart(started.cast, is_new=False)
 
 
 # --- what is refused, and changes nothing ---

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from spellcast.application.find_spells import MAX_PAGE
-from spellcast.domain.errors import SpellNotFound
+from spellcast.application.find_spells import MAX_NAMED, MAX_PAGE
+from spellcast.domain.errors import SpellAmbiguous, SpellNotFound
 from spellcast.domain.spells import Spell
 from tests.fakes.world import ACCOUNT, World
 
@@ -62,6 +62,111 @@ def test_a_name_is_found_on_whatever_page_it_stands(world: World) -> None:
     for number in range(MAX_PAGE + 1):
         saved(world, f"Spell {number}")
     assert world.find_spells.get(ACCOUNT, "The first") == first
+
+
+# --- by the beginning of a slug ---
+
+
+@pytest.mark.parametrize("text", ["port", "PORT", "Portrait-of", "portrait-of-a-ca"])
+def test_the_beginning_of_one_own_slug_is_enough(world: World, text: str) -> None:
+    spell = saved(world, "Portrait of a cat")
+    saved(world, "A dog")
+    saved(world, "Portrait of a dog", account="bob", visibility="public")
+    assert world.find_spells.get(ACCOUNT, text) == spell
+
+
+def test_several_that_begin_so_are_listed(world: World) -> None:
+    for name in ("Cat two", "Cat one", "A dog"):
+        saved(world, name)
+    with pytest.raises(SpellAmbiguous) as caught:
+        world.find_spells.get(ACCOUNT, "Cat")
+    assert caught.value.message == 'Multiple spells found starting with "Cat": cat-one, cat-two'
+
+
+def test_at_most_ten_are_listed(world: World) -> None:
+    slugs = [saved(world, f"cat {number:02}").slug for number in range(MAX_NAMED + 1)]
+    with pytest.raises(SpellAmbiguous) as caught:
+        world.find_spells.get(ACCOUNT, "cat-")
+    assert caught.value.message == f'Multiple spells found starting with "cat-": {", ".join(slugs[:MAX_NAMED])}, …'
+
+
+def test_nothing_that_begins_so_is_not_found(world: World) -> None:
+    saved(world, "A cat")
+    for text in ("cat", "a-cats", "a c"):
+        with pytest.raises(SpellNotFound, match=f'^Spell "{text}" not found.$'):
+            world.find_spells.get(ACCOUNT, text)
+
+
+def test_what_changes_a_spell_names_it_as_a_whole(world: World) -> None:
+    spell = saved(world, "Portrait of a cat")
+    for reference in ("portrait", spell.slug.upper()):
+        with pytest.raises(SpellNotFound):
+            world.find_spells.get_own(ACCOUNT, reference)
+    for reference in (spell.spell_id, spell.slug, spell.name):
+        assert world.find_spells.get_own(ACCOUNT, reference) == spell
+
+
+@pytest.mark.parametrize("reference", ["First, the cat", "first", "nothing"])
+def test_ones_own_are_paged_through_once(world: World, monkeypatch: pytest.MonkeyPatch, reference: str) -> None:
+    saved(world, "First, the cat")
+    for number in range(MAX_PAGE):
+        saved(world, f"Spell {number}")
+    asked: list[str | None] = []
+    listed = world.store.list_spells
+
+    def list_spells(account_id: str, *, limit: int, cursor: str | None) -> Any:
+        asked.append(cursor)
+        return listed(account_id, limit=limit, cursor=cursor)
+
+    monkeypatch.setattr(world.store, "list_spells", list_spells)
+    try:
+        world.find_spells.get(ACCOUNT, reference)
+    except SpellNotFound:
+        assert reference == "nothing"
+    assert len(asked) == len(set(asked)) == 2
+
+
+# --- the order ---
+
+
+def test_i8_what_others_call_their_spells_does_not_hide_ones_own(world: World) -> None:
+    theirs = saved(world, "portrait", account="mallory", visibility="public")
+    assert world.find_spells.get(ACCOUNT, "portrait") == theirs, "a public slug is everybody's"
+    by_name = saved(world, "portrait")
+    assert by_name.slug != "portrait"
+    assert world.find_spells.get(ACCOUNT, "portrait") == world.find_spells.get_own(ACCOUNT, "portrait") == by_name
+    by_slug = saved(world, "Sunset")
+    saved(world, "sunset", account="mallory", visibility="public")
+    assert world.find_spells.get(ACCOUNT, "sunset") == by_slug
+
+
+def test_a_whole_public_slug_comes_before_the_beginning_of_an_own_one(world: World) -> None:
+    theirs = saved(world, "portrait", account="bob", visibility="public")
+    saved(world, "portrait of a cat")
+    assert world.find_spells.get(ACCOUNT, "portrait") == theirs
+
+
+def test_anothers_spell_that_may_not_be_used_does_not_stand_in_the_way_of_a_beginning(world: World) -> None:
+    saved(world, "portrait", account="bob", visibility="private")
+    own = saved(world, "portrait of a cat")
+    assert world.find_spells.get(ACCOUNT, "portrait") == own
+
+
+@pytest.mark.parametrize("visibility", ["private", "public"])
+def test_a_name_in_the_form_of_an_id_is_a_name_and_takes_no_spells_place(world: World, visibility: str) -> None:
+    theirs = saved(world, account="bob", visibility=visibility)
+    named = saved(world, theirs.spell_id)
+    found = world.find_spells.get(ACCOUNT, theirs.spell_id)
+    assert found == (theirs if visibility == "public" else named)
+    assert world.find_spells.get_own(ACCOUNT, theirs.spell_id) == named
+    assert world.find_spells.get("bob", theirs.spell_id) == theirs
+
+
+def test_i8_a_public_spell_is_not_ones_own(world: World) -> None:
+    spell = saved(world, visibility="public", account="bob")
+    for reference in (spell.spell_id, spell.slug, spell.name):
+        with pytest.raises(SpellNotFound):
+            world.find_spells.get_own(ACCOUNT, reference)
 
 
 def test_the_latest_version_is_the_one_that_is_meant(world: World) -> None:

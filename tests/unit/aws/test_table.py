@@ -124,6 +124,17 @@ def test_a_write_that_failed_is_raised(table: Table, stub: Stubber, write: str, 
         table.replace(ROW, 1) if write == "replace" else getattr(table, write)(ROW)
 
 
+def test_a_count_of_a_row_that_is_gone_is_none(table: Table, stub: Stubber) -> None:
+    stub.add_client_error("update_item", "ConditionalCheckFailedException")
+    table.count("SPELL#s1", "SPELL", "usageCount")
+
+
+def test_a_count_that_failed_is_raised(table: Table, stub: Stubber) -> None:
+    stub.add_client_error("update_item", "TransactionConflictException")
+    with pytest.raises(ClientError, match="TransactionConflictException"):
+        table.count("SPELL#s1", "SPELL", "usageCount")
+
+
 def cancelled(stub: Stubber, *reasons: str) -> None:
     stub.add_client_error(
         "transact_write_items",

@@ -46,9 +46,10 @@ def test_a_version_may_expose_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("visibility", "owner", "stranger"), [("private", True, False), ("listed", True, False), ("public", True, True)]
+    ("visibility", "stranger", "grantee"),
+    [("private", False, False), ("listed", False, True), ("public", True, True)],
 )
-def test_the_owner_may_always_cast_and_anyone_what_is_public(visibility: Any, owner: bool, stranger: bool) -> None:
+def test_the_owner_may_always_cast_and_others_what_is_shared(visibility: Any, stranger: bool, grantee: bool) -> None:
     spell = Spell(
         spell_id="s",
         account_id="alice",
@@ -59,4 +60,5 @@ def test_the_owner_may_always_cast_and_anyone_what_is_public(visibility: Any, ow
         created_at=START,
         updated_at=START,
     )
-    assert (spell.may_be_cast_by("alice"), spell.may_be_cast_by("bob")) == (owner, stranger)
+    assert spell.may_be_cast_by("alice")
+    assert (spell.may_be_cast_by("bob"), spell.may_be_cast_by("bob", granted=True)) == (stranger, grantee)

@@ -83,6 +83,20 @@ class QuoteAnswer(Answer):
     breakdown: list[StepQuoteAnswer]
 
 
+class PermissionAnswer(Answer):
+    """An account that may use the spell while it is listed."""
+
+    account_id: str
+    granted_by: str
+    granted_at: str
+
+
+class PermissionsAnswer(Answer):
+    """All accounts to which the spell is granted."""
+
+    permissions: list[PermissionAnswer]
+
+
 class StepFailureAnswer(Answer):
     """Why a generation failed."""
 
@@ -150,7 +164,7 @@ class DeliveryAnswer(Answer):
 
 
 class CastAnswer(Answer):
-    """One run of a spell; `generations` only where one cast is asked for."""
+    """One run of a spell; `generations` only where one cast is asked for, `warnings` only where one is started."""
 
     cast_id: str
     spell_id: str
@@ -176,6 +190,7 @@ class CastAnswer(Answer):
     metadata: dict[str, Any] | None = None
     truncated: bool | None = None
     generations: list[GenerationAnswer] | None = None
+    warnings: list[FaultAnswer] | None = None
 
 
 class CastsAnswer(Answer):

@@ -19,6 +19,7 @@ from spellcast.domain.errors import (
     MissingInternalKey,
     NotFound,
     PayloadTooLarge,
+    SpellAmbiguous,
     SpellcastError,
     SpellNotExecutable,
     ToolExists,
@@ -28,6 +29,12 @@ from spellcast.domain.errors import (
 # More would not fit into an answer; the message says how many there are.
 MAX_FAULTS = 200
 MAX_FAULT_CHARACTERS = 500
+
+# Keys that a step of the original's documents may have.
+_ELSEWHERE = {
+    "toolId": "the tool is named by toolIdentifier",
+    "parameters": "values stand in parameterOverrides",
+}
 
 _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (InvalidInput, 400),
@@ -42,6 +49,7 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (IdempotencyKeyReused, 409),
     (IllegalTransition, 409),
     (MadeByCasts, 409),
+    (SpellAmbiguous, 409),
     (ToolExists, 409),
     (PayloadTooLarge, 413),
 )
@@ -75,7 +83,16 @@ def refusal(error: SpellcastError, status: int | None = None) -> dict[str, Any]:
 
 def faults_of(errors: Iterable[dict[str, Any]]) -> Sequence[Fault]:
     """Pydantic's errors, with paths as callers write them: `steps[1].toolIdentifier`."""
-    return [Fault(_path(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in errors]
+    return [Fault(_path(error["loc"]), _message(error)) for error in errors]
+
+
+def _message(error: dict[str, Any]) -> str:
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"]).removeprefix("Value error, ")
+    match error["loc"]:
+        case (_, "steps", int(), str(key)) if key in _ELSEWHERE:
+            return f"is not known here; {_ELSEWHERE[key]}"
+    return "is not known here"
 
 
 def _path(location: Sequence[str | int]) -> str:

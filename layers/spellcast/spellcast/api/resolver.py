@@ -84,7 +84,7 @@ def add_errors(app: APIGatewayHttpResolver, lint_spell: LintSpell) -> None:
     def refuse_shape(error: RequestValidationError) -> Response[str]:
         faults = list(faults_of(error.errors()))
         event = app.current_event
-        is_spell = (event.http_method, event.path) == ("POST", "/v1/spells") or event.http_method == "PUT"
+        is_spell = (event.http_method, event.path.count("/")) in (("POST", 2), ("PUT", 3))
         if is_spell and event.path.startswith("/v1/spells") and isinstance(event.json_body, dict):
             # Every fault is named, those of meaning beside those of shape.
             named = {fault.path for fault in faults}

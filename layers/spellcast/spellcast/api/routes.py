@@ -13,6 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 from spellcast import __version__
 from spellcast.api import answers
 from spellcast.api.bodies import CastBody, QuoteBody, SpellBody, ToolBody
+from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
@@ -20,14 +21,16 @@ from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
+from spellcast.application.grant_permission import GrantPermission
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
+from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
-from spellcast.domain.resources import cast_resource, spell_resource, within
+from spellcast.domain.resources import cast_resource, permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
 
 
@@ -41,6 +44,8 @@ class UseCases:
     delete_spell: DeleteSpell
     find_spells: FindSpells
     quote_spell: QuoteSpell
+    grant_permission: GrantPermission
+    revoke_permission: RevokePermission
     cast_spell: CastSpell
     find_casts: FindCasts
     create_tool: CreateTool
@@ -56,6 +61,8 @@ MAX_LISTED_BYTES = 40_000
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Name = Annotated[str, Path(max_length=200)]
 SpellName = Annotated[str, Path(description="Id, slug or name.", max_length=200)]
+# Ids of ours, and the subjects of tokens (`auth0|5f7c…`, addresses).
+AccountId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+=-]*$", max_length=255)]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
@@ -91,7 +98,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
         page = use.find_spells.list(_account(app), limit=limit, cursor=cursor)
         return _json(200, _page("spells", [spell_resource(spell) for spell in page.items], page.cursor))
 
-    @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer, 404))
+    @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer, 404, 409))
     def get_spell(
         spell: SpellName,
         version: Annotated[int | None, Query(ge=1, description="The latest where none is named.")] = None,
@@ -117,6 +124,34 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def quote_spell(spell: SpellName, body: Annotated[QuoteBody | None, Body()] = None) -> Response[str]:
         quote = use.quote_spell(_account(app), spell, body.inputs if body else {})
         return _json(200, quote.document())
+
+    _add_permissions(app, use)
+
+
+def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.get(
+        "/v1/spells/<spell>/permissions",
+        summary="To whom a spell is granted",
+        responses=_answers(200, answers.PermissionsAnswer, 404),
+    )
+    def list_permissions(spell: SpellName) -> Response[str]:
+        found = use.find_spells.permissions(_account(app), spell)
+        return _json(200, {"permissions": [permission_resource(permission) for permission in found]})
+
+    @app.put(
+        "/v1/spells/<spell>/permissions/<account_id>",
+        summary="Let an account use a spell while it is listed",
+        responses=_answers(200, answers.PermissionAnswer, 404),
+    )
+    def grant_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
+        return _json(200, permission_resource(use.grant_permission(_account(app), spell, account_id)))
+
+    @app.delete(
+        "/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted() | _refused(400)
+    )
+    def revoke_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
+        use.revoke_permission(_account(app), spell, account_id)
+        return Response(204, body="")
 
 
 def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
@@ -146,8 +181,11 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
             metadata=body.metadata,
             idempotency_key=idempotency_key,
         )
-        cast, is_new = use.cast_spell(_account(app), order)
-        return _json(202 if is_new else 200, cast_resource(cast))
+        started = use.cast_spell.start(_account(app), order)
+        resource = cast_resource(started.cast)
+        if not started.is_new:
+            return _json(200, resource)
+        return _json(202, {**resource, "warnings": _faults(started.warnings)})
 
     @app.get("/v1/casts", summary="The account's casts, latest first", responses=_answers(200, answers.CastsAnswer))
     def list_casts(
@@ -186,8 +224,14 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
 
 def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:
-    found = [{"path": warning.path, "message": warning.message} for warning in warnings]
-    return {**spell_resource(spell, version), "warnings": found}
+    return {**spell_resource(spell, version), "warnings": _faults(warnings)}
+
+
+def _faults(warnings: Sequence[Fault]) -> list[Document]:
+    """As many as an error names of its faults: more would not fit into an answer."""
+    return [
+        {"path": warning.path, "message": warning.message[:MAX_FAULT_CHARACTERS]} for warning in warnings[:MAX_FAULTS]
+    ]
 
 
 def _account(app: APIGatewayHttpResolver) -> str:
@@ -206,13 +250,17 @@ _REFUSALS = {
     400: "The request is wrong; every fault is named",
     401: "No credentials, or wrong ones",
     404: "It does not exist, or belongs to another account",
-    409: "It exists already, or the Idempotency-Key was used with another body",
+    409: "It exists already, the Idempotency-Key was used with another body, or several spells are meant",
     413: "The body is over 1 MB",
 }
 
 
 def _deleted() -> Any:
-    return {204: {"description": "Done"}, **{code: _refusal(code) for code in (401, 404)}}
+    return {204: {"description": "Done"}} | _refused(401, 404)
+
+
+def _refused(*codes: int) -> Any:
+    return {code: _refusal(code) for code in codes}
 
 
 def _refusal(code: int) -> Any:
@@ -222,4 +270,4 @@ def _refusal(code: int) -> Any:
 def _answers(status: int, model: type[Any], *refused: int) -> Any:
     """The answers of a route for the OpenAPI document."""
     done = {"description": "Done", "content": {"application/json": {"model": model}}}
-    return {status: done} | {code: _refusal(code) for code in (400, 401, *refused)}
+    return {status: done} | _refused(400, 401, *refused)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -11,13 +11,14 @@ from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.domain import identifiers
+from spellcast.domain.cast_inputs import find_input_faults, find_input_warnings
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import CastInterrupted, Fault, IdempotencyKeyReused, InvalidInput, WriteConflict
 from spellcast.domain.parameters import caster_inputs
 from spellcast.domain.results import Failure
-from spellcast.domain.segments import Segment, cast_seconds, plan_segments
-from spellcast.domain.spells import SpellVersion
+from spellcast.domain.segments import cast_seconds, plan_segments
+from spellcast.observability import logger
 from spellcast.ports.clock import Clock
 from spellcast.ports.machine import Machine
 from spellcast.ports.store import CastStore
@@ -39,6 +40,15 @@ class CastOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class CastStart:
+    """The cast, whether it is new, and what a new one's caster sent for nothing."""
+
+    cast: Cast
+    is_new: bool
+    warnings: Sequence[Fault] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CastSpell:
     """The cast is written before its machine is started, so a repeat of the request mends a start that was lost.
 
@@ -54,16 +64,26 @@ class CastSpell:
     refusal_of: Callable[[str], str | None]
 
     def __call__(self, account_id: str, order: CastOrder) -> tuple[Cast, bool]:
-        """The cast, and whether it is new. Raises SpellNotFound, InvalidInput, IdempotencyKeyReused."""
+        """The cast, and whether it is new. Raises what `start` raises."""
+        started = self.start(account_id, order)
+        return started.cast, started.is_new
+
+    def start(self, account_id: str, order: CastOrder) -> CastStart:
+        """The cast with warnings. Raises SpellNotFound, SpellAmbiguous, InvalidInput, IdempotencyKeyReused."""
         if order.idempotency_key is not None:
             known = self.casts.get_cast(identifiers.cast_id_for(account_id, order.idempotency_key))
             if known is not None:
-                return self._repeated(account_id, known, order), False
+                return self._repeated(account_id, known, order)
         if order.webhook_url is not None and (reason := self.refusal_of(order.webhook_url)):
             raise InvalidInput([Fault("webhookUrl", reason)])
         spell = self.find_spells.get(account_id, order.spell)
         version = self.find_spells.version(spell, order.version)
-        segments = self._segments(account_id, version)
+        steps_tools = self.find_tools.of_version(account_id, version)
+        segments = plan_segments(steps_tools)
+        tools = {step.tool_identifier: tool for step, tool in zip(version.steps, steps_tools, strict=True)}
+        if faults := find_input_faults(version, tools, order.inputs):
+            raise InvalidInput(faults)
+        warnings = find_input_warnings(version, tools, order.inputs)
         now = self.clock.now()
         cast = Cast(
             cast_id=identifiers.cast_id_for(account_id, order.idempotency_key)
@@ -90,30 +110,35 @@ class CastSpell:
         except WriteConflict:
             # The same key came twice at once, and the other request was faster.
             written = self.casts.get_cast(cast.cast_id)
-            return self._repeated(account_id, written or cast, order), False
+            return self._repeated(account_id, written or cast, order)
         try:
             self.machine.start_cast(cast.cast_id, segments)
         except Exception:
             # Should the machine have been started all the same, it finds the cast closed and does nothing.
             self.finalize_cost(cast.cast_id, Failure.of(CastInterrupted("The cast could not be started; nothing ran.")))
             raise
-        return cast, True
+        self._count_usage(spell.spell_id)
+        return CastStart(cast, True, warnings)
 
-    def _repeated(self, account_id: str, known: Cast, order: CastOrder) -> Cast:
+    def _repeated(self, account_id: str, known: Cast, order: CastOrder) -> CastStart:
         if known.request_fingerprint != order.fingerprint:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body.")
         if not known.is_terminal:
             self._start_again(account_id, known)
-        return known
+        return CastStart(known, False)
 
     def _start_again(self, account_id: str, known: Cast) -> None:
         """Mends a start that was lost; harmless where there was one."""
         version = self.find_spells.spells.get_version(known.spell_id, known.version)
         if version is not None:
             try:
-                self.machine.start_cast(known.cast_id, self._segments(account_id, version))
+                self.machine.start_cast(known.cast_id, plan_segments(self.find_tools.of_version(account_id, version)))
             except InvalidInput:
                 pass  # A tool was deleted since: the cast that was started says so itself.
 
-    def _segments(self, account_id: str, version: SpellVersion) -> list[Segment]:
-        return plan_segments(self.find_tools.of_version(account_id, version))
+    def _count_usage(self, spell_id: str) -> None:
+        try:
+            self.find_spells.spells.count_usage(spell_id)
+        except Exception:
+            # The cast runs: a count is not worth an error that its caster would repeat it for.
+            logger().warning("A cast could not be counted", spellId=spell_id, exc_info=True)

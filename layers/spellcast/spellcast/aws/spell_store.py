@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.table import Row, Table
 from spellcast.domain import times
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.ports.store import Page
 
 SPELL = "SPELL"
+PERMISSION = "PERMISSION"
 _CACHED_VERSIONS = 100
 
 
@@ -30,15 +31,22 @@ class DynamoSpellStore:
 
     def save_spell(self, spell: Spell, version: SpellVersion) -> None:
         """Raises WriteConflict where the head is not that of the version before."""
-        self.table.create_all([self._version_row(version)], newer=_spell_row(spell))
+        head = _spell_row(spell)
+        # Casts are counted meanwhile: what was read before is not written back.
+        del head["usageCount"]
+        self.table.create_all([self._version_row(version)], newer=head)
+
+    def count_usage(self, spell_id: str) -> None:
+        """One more; nothing where there is no such head."""
+        self.table.count(_pk(spell_id), SPELL, "usageCount")
 
     def delete_spell(self, spell: Spell) -> bool:
         """The versions stay for the casts that name them, the slug so that it never leads to another spell."""
-        return self.table.take(f"SPELL#{spell.spell_id}", SPELL) is not None
+        return self.table.take(_pk(spell.spell_id), SPELL) is not None
 
     def get_spell(self, spell_id: str) -> Spell | None:
         """The head, by id."""
-        row = self.table.get(f"SPELL#{spell_id}", SPELL)
+        row = self.table.get(_pk(spell_id), SPELL)
         return _to_spell(row) if row else None
 
     def get_spell_by_slug(self, slug: str) -> Spell | None:
@@ -58,7 +66,7 @@ class DynamoSpellStore:
         known = self._versions.get((spell_id, version))
         if known is not None:
             return known
-        row = self.table.get(f"SPELL#{spell_id}", _version_sk(version))
+        row = self.table.get(_pk(spell_id), _version_sk(version))
         if row is None:
             return None
         found = SpellVersion(
@@ -73,9 +81,36 @@ class DynamoSpellStore:
             self._versions.popitem(last=False)
         return found
 
+    def create_permission(self, permission: Permission) -> None:
+        """Raises WriteConflict where the account has one for this spell."""
+        self.table.create(
+            {
+                "pk": _pk(permission.spell_id),
+                "sk": f"{PERMISSION}#{permission.account_id}",
+                "entity": PERMISSION,
+                "spellId": permission.spell_id,
+                "accountId": permission.account_id,
+                "grantedBy": permission.granted_by,
+                "grantedAt": times.to_text(permission.granted_at),
+            }
+        )
+
+    def delete_permission(self, spell_id: str, account_id: str) -> None:
+        """Harmless where it is gone."""
+        self.table.take(_pk(spell_id), f"{PERMISSION}#{account_id}")
+
+    def get_permission(self, spell_id: str, account_id: str) -> Permission | None:
+        """The account's own row: no other is read."""
+        row = self.table.get(_pk(spell_id), f"{PERMISSION}#{account_id}")
+        return _to_permission(row) if row else None
+
+    def list_permissions(self, spell_id: str) -> list[Permission]:
+        """In the order of the accounts' ids."""
+        return [_to_permission(row) for row in self.table.query(_pk(spell_id), f"{PERMISSION}#")]
+
     def _version_row(self, version: SpellVersion) -> Row:
         return {
-            "pk": f"SPELL#{version.spell_id}",
+            "pk": _pk(version.spell_id),
             "sk": _version_sk(version.version),
             "entity": "SPELL_VERSION",
             "name": version.name,
@@ -84,13 +119,17 @@ class DynamoSpellStore:
         }
 
 
+def _pk(spell_id: str) -> str:
+    return f"SPELL#{spell_id}"
+
+
 def _version_sk(version: int) -> str:
     return f"VERSION#{version:08d}"
 
 
 def _spell_row(spell: Spell) -> Row:
     return {
-        "pk": f"SPELL#{spell.spell_id}",
+        "pk": _pk(spell.spell_id),
         "sk": SPELL,
         "gsi1pk": f"ACCOUNT#{spell.account_id}#SPELLS",
         "gsi1sk": f"{times.to_text(spell.created_at)}#{spell.spell_id}",
@@ -119,3 +158,7 @@ def _to_spell(row: Row) -> Spell:
         created_at=times.from_text(row["createdAt"]),
         updated_at=times.from_text(row["updatedAt"]),
     )
+
+
+def _to_permission(row: Row) -> Permission:
+    return Permission(row["spellId"], row["accountId"], row["grantedBy"], times.from_text(row["grantedAt"]))

@@ -91,7 +91,7 @@ class Table:
         self.client.batch_write_item(RequestItems={self.name: writes})
 
     def create_all(self, rows: Sequence[Row], *, newer: Row | None = None) -> None:
-        """All rows or none, and with them a row that takes the place of its version before.
+        """All rows or none, and with them the changed attributes of a row that follows its version before.
 
         Raises WriteConflict where one of the rows exists, or `newer` does not follow what is there.
         """
@@ -99,12 +99,22 @@ class Table:
             {"Put": {"Item": to_item(row), "ConditionExpression": "attribute_not_exists(pk)"}} for row in rows
         ]
         if newer is not None:
-            condition = {
-                "ConditionExpression": "version = :before",
-                "ExpressionAttributeValues": to_item({":before": newer["version"] - 1}),
-            }
-            writes.append({"Put": {"Item": to_item(newer), **condition}})
+            writes.append({"Update": _following(newer)})
         self._transact(writes)
+
+    def count(self, pk: str, sk: str, attribute: str) -> None:
+        """One more; nothing where there is no such row."""
+        try:
+            self.client.update_item(
+                TableName=self.name,
+                Key=to_item({"pk": pk, "sk": sk}),
+                UpdateExpression="ADD #counted :one",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeNames={"#counted": attribute},
+                ExpressionAttributeValues=to_item({":one": 1}),
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return
 
     def take(self, pk: str, sk: str) -> Row | None:
         """Deletes the row and answers what it was, to exactly one of those who ask at once."""
@@ -177,6 +187,20 @@ class Table:
             self.client.put_item(TableName=self.name, Item=to_item(row), **condition)
         except self.client.exceptions.ConditionalCheckFailedException as error:
             raise WriteConflict(f"{row['pk']} {row['sk']} was written by somebody else.") from error
+
+
+def _following(newer: Row) -> dict[str, Any]:
+    """Sets these attributes on the condition that the row is at the version before, and leaves the others alone."""
+    changed = {name: value for name, value in newer.items() if name not in ("pk", "sk")}
+    return {
+        "Key": to_item({"pk": newer["pk"], "sk": newer["sk"]}),
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in changed),
+        "ConditionExpression": "#version = :before",
+        "ExpressionAttributeNames": {f"#{name}": name for name in changed},
+        "ExpressionAttributeValues": to_item(
+            {":before": newer["version"] - 1, **{f":{name}": value for name, value in changed.items()}}
+        ),
+    }
 
 
 def _cursor(sort_key: str) -> str:

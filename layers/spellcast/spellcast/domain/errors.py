@@ -75,6 +75,12 @@ class SpellNotFound(NotFound):
     code = "SPELL_NOT_FOUND"
 
 
+class SpellAmbiguous(SpellcastError):
+    """Several of the account's spells have slugs that begin like this."""
+
+    code = "SPELL_AMBIGUOUS"
+
+
 class CastNotFound(NotFound):
     """No such cast for this account."""
 

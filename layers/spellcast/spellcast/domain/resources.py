@@ -11,7 +11,7 @@ from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.generations import Generation
 from spellcast.domain.outputs import web_outputs
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Permission, Spell, SpellVersion
 
 _DOCUMENTS = frozenset({"inputs", "outputs", "output", "metadata", "requestPayload", "responsePayload"})
 
@@ -33,6 +33,15 @@ def spell_resource(spell: Spell, version: SpellVersion | None = None) -> Documen
             **(version.content if version else {}),
         }
     )
+
+
+def permission_resource(permission: Permission) -> Document:
+    """To whom a spell is granted, by whom and since when."""
+    return {
+        "accountId": permission.account_id,
+        "grantedBy": permission.granted_by,
+        "grantedAt": times.to_text(permission.granted_at),
+    }
 
 
 def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -> Document:

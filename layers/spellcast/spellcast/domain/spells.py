@@ -61,6 +61,16 @@ class SpellVersion:
         return {(str(item["nodeId"]), item["paramKey"]): item.get("defaultValue") for item in exposed}
 
 
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What lets an account use a listed spell of another."""
+
+    spell_id: str
+    account_id: str
+    granted_by: str
+    granted_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spell:
     """The head of a spell's versions: who owns it, how it is called, which version is the latest."""
@@ -75,9 +85,11 @@ class Spell:
     updated_at: datetime
     usage_count: int = field(default=0)
 
-    def may_be_cast_by(self, account_id: str) -> bool:
-        """The owner always, anyone where the spell is public."""
-        return account_id == self.account_id or self.visibility == "public"
+    def may_be_cast_by(self, account_id: str, *, granted: bool = False) -> bool:
+        """The owner always, anyone where the spell is public, and while it is listed those to whom it was granted."""
+        if account_id == self.account_id or self.visibility == "public":
+            return True
+        return self.visibility == "listed" and granted
 
     def changed(self, *, name: str, visibility: Visibility, now: datetime) -> Spell:
         """The head of the next version."""

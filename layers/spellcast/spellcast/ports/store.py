@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from spellcast.domain.casts import Cast, CastStatus
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.tools import Tool
 from spellcast.domain.user_events import UserEvent
 
@@ -85,10 +85,13 @@ class SpellStore(Protocol):
         """Writes all or nothing. Raises WriteConflict where the slug, the id or the version is taken."""
 
     def save_spell(self, spell: Spell, version: SpellVersion) -> None:
-        """Writes a further version and its head, or nothing.
+        """Writes a further version and its head, or nothing; the head's usage count stays as it is stored.
 
         Raises WriteConflict where the head is not that of the version before.
         """
+
+    def count_usage(self, spell_id: str) -> None:
+        """One more; nothing where there is no such head."""
 
     def delete_spell(self, spell: Spell) -> bool:
         """Deletes the head, keeps versions and slug; False where there is no such head."""
@@ -101,6 +104,17 @@ class SpellStore(Protocol):
         """The account's spells, latest first."""
 
     def get_version(self, spell_id: str, version: int) -> SpellVersion | None: ...
+
+    def create_permission(self, permission: Permission) -> None:
+        """Raises WriteConflict where the account has one for this spell."""
+
+    def delete_permission(self, spell_id: str, account_id: str) -> None:
+        """Harmless where it is gone."""
+
+    def get_permission(self, spell_id: str, account_id: str) -> Permission | None: ...
+
+    def list_permissions(self, spell_id: str) -> list[Permission]:
+        """In the order of the accounts' ids."""
 
 
 class ToolStore(Protocol):
