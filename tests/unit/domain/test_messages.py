@@ -190,6 +190,12 @@ def test_where_that_is_not_enough_the_facts_are_left() -> None:
     assert not {"inputs", "outputs", "metadata"} & set(update["payload"])
 
 
+def test_where_even_the_facts_of_its_generations_are_too_many_the_casts_own_are_left() -> None:
+    generations = [{"generationId": f"c1.{number}.1", "toolId": "x" * 100} for number in range(1_000)]
+    snapshot = messages.fitted(messages.cast_snapshot({"castId": "c1", "generations": generations}, START))
+    assert (snapshot["payload"], snapshot["truncated"]) == ({"castId": "c1"}, True)
+
+
 @given(st.integers(0, 200_000), st.integers(0, 200_000), st.integers(0, 200_000))
 def test_whatever_its_documents_a_message_fits(inputs: int, outputs: int, metadata: int) -> None:
     cast = a_cast(

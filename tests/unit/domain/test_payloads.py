@@ -33,7 +33,7 @@ def files(kind: str, *items: Any, **more: Any) -> Document:
     return element(kind, {"files": list(items), **more})
 
 
-SHAPES = {
+SHAPES: dict[str, tuple[Any, list[Document]]] = {
     # Nothing.
     "null": (None, []),
     "an empty list": ([], []),

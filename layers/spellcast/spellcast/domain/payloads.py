@@ -245,26 +245,33 @@ def _content_of(message: Any) -> str | None:
 
 
 def _joined(elements: Iterable[Document]) -> Payload:
-    """One element for the images, one for the files and one for the text; an address is taken from one key only."""
-    joined: dict[str, Document] = {}
+    """One element for the images, one for the files and one for the text."""
+    groups: dict[str, list[Document]] = {}
     for number, element in enumerate(elements):
-        kind, data = element["type"], element["data"]
-        place = str(number) if kind == "unknown" else _PLACES[kind]
-        known = joined.get(place)
-        if known is None:
-            joined[place] = dict(element)
-            continue
-        merged = {**known["data"], **data}
-        parts = [part for part in (known["data"].get(place), data.get(place)) if part not in _NOTHING]
-        if place == "text" and len(parts) == 1:
-            merged["text"] = parts[0]
-        elif place == "text" and parts:
-            merged["text"] = [*_listed(parts[0]), *_listed(parts[1])]
-        elif place != "text":
-            urls = {url_of(item) for item in known["data"][place]} - {None}
-            merged[place] = known["data"][place] + [item for item in data[place] if url_of(item) not in urls]
-        joined[place] = _element(kind if kind == known["type"] else "file", merged)
-    return tuple(joined.values())
+        place = _PLACES.get(element["type"], str(number))
+        groups.setdefault(place, []).append(element)
+    return tuple(group[0] if len(group) == 1 else _one_of(group, place) for place, group in groups.items())
+
+
+def _one_of(group: list[Document], place: str) -> Document:
+    """The elements of a group as one; an address that two of them hold is taken from the first."""
+    data: Document = {}
+    for element in group:
+        data.update(element["data"])
+    if place == "text":
+        texts = [element["data"]["text"] for element in group if element["data"].get("text") not in _NOTHING]
+        if texts:
+            data["text"] = texts[0] if len(texts) == 1 else [part for text in texts for part in _listed(text)]
+    else:
+        items: list[Any] = []
+        seen: set[str | None] = set()
+        for element in group:
+            fresh = [item for item in element["data"][place] if url_of(item) not in seen]
+            items += fresh
+            seen.update(url for item in fresh if (url := url_of(item)))
+        data[place] = items
+    kinds = {element["type"] for element in group}
+    return _element(kinds.pop() if len(kinds) == 1 else "file", data)
 
 
 def _listed(text: Any) -> list[Any]:
