@@ -266,7 +266,7 @@ def test_a_result_that_cannot_be_written_has_no_text() -> None:
         assert (written["type"], set(written["data"])) == ("text", {"result"})
 
 
-def test_ten_thousand_nodes_are_read_in_a_moment() -> None:
+def test_all_of_ten_thousand_nodes_are_read() -> None:
     nodes = {str(number): {"images": [{"url": f"https://o/{number}.png"}]} for number in range(10_000)}
     assert len(merge_payload(normalise(nodes))["images"]) == 10_000
 
