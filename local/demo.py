@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import sys
@@ -96,8 +97,7 @@ def _told(kind: str, payload: Mapping[str, Any]) -> str:
     step = f"step {payload['stepIndex'] + 1}  " if "stepIndex" in payload else ""
     match kind:
         case "generationProgress":
-            share = f"{payload['progress']:.0%} " if payload.get("progress") is not None else ""
-            return f"{step}{share}{payload.get('liveStatus') or ''}"
+            return f"{step}{progress_label(payload)}"
         case "tool-response":
             return json.dumps(payload["output"], ensure_ascii=False)
         case "castUpdate":
@@ -105,6 +105,13 @@ def _told(kind: str, payload: Mapping[str, Any]) -> str:
         case _:
             error = f": {payload['error']}" if payload.get("error") else ""
             return f"{step}{payload['toolId']} is {payload['status']}{error}"
+
+
+def progress_label(payload: Mapping[str, Any]) -> str:
+    """What a client shows of a `generationProgress`: `Sampling… 47%`, and without a percentage where there is none."""
+    state = payload.get("liveStatus") or ("Queued…" if payload.get("status") == "queued" else "Running…")
+    progress = payload.get("progress")
+    return state if progress is None else f"{state} {math.floor(progress * 100 + 0.5)}%"
 
 
 def _show(cast: Mapping[str, Any], pictures: Mapping[str, str]) -> None:

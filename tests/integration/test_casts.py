@@ -49,7 +49,7 @@ def test_three_kinds_of_steps_in_one_spell(cloud: Cloud) -> None:
             assert list(revisions) == sorted(revisions), "a record's revisions are told in their order"
             assert sum(status == "completed" for status in revisions.values()) == 1
         assert [update["status"] for update in listener.of(cast, "castUpdate")] == ["running", "completed"]
-        assert listener.of(cast, "tool-response")[0]["output"] == {"text": "a cat!"}
+        assert listener.of(cast, "tool-response")[0]["output"] == "a cat!"
         assert any(item["runId"] == third["metadata"]["run_id"] for item in listener.of(cast, "generationProgress"))
 
 

@@ -284,6 +284,7 @@ def test_a_job_in_the_queue(adapter: Adapter, provider: Any, tool: CatalogTool, 
     provider.answers(httpx.Response(200, json={}), httpx.Response(200, json=queue))
     result = poll(adapter, tool)
     assert (result.status, result.live_status) == ("processing", live_status)
+    assert result.is_queued is (live_status == "queued")
     assert provider.lines == [f"GET /base/history/{RUN_ID}", "GET /base/queue"]
 
 

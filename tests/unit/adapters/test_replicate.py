@@ -159,6 +159,7 @@ def poll(adapter: Adapter, provider: Any, tool: Tool, **prediction: Any) -> Any:
 def test_a_prediction_under_way(adapter: Adapter, provider: Any, tool: CatalogTool, status: str) -> None:
     result = poll(adapter, provider, tool("replicate-flux-schnell"), status=status)
     assert (result.status, result.live_status) == ("processing", status)
+    assert result.is_queued is (status == "starting")
     assert provider.lines == ["GET /v1/predictions/p1"]
 
 

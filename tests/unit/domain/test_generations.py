@@ -148,6 +148,14 @@ def test_a_state_on_the_way_is_no_result() -> None:
         a_generation().received(ToolResult("processing", progress=0.5), START)
 
 
+def test_a_received_payload_has_the_one_form_whoever_brings_it() -> None:
+    brought = ToolResult("succeeded", ({"type": "text", "data": {"result": ["x"]}}, {"9": {"images": ["u"]}}))
+    assert a_generation().received(brought, START).result == ToolResult(
+        "succeeded",
+        ({"type": "text", "data": {"result": ["x"], "text": ["x"]}}, {"type": "image", "data": {"images": ["u"]}}),
+    )
+
+
 def test_the_terminal_revision_has_cost_duration_and_no_token() -> None:
     received = a_generation(task_token="t").received(text_result(), in_seconds(5))
     ended = received.completed(cost_usd=ONE_CENT, points=30, now=in_seconds(9))

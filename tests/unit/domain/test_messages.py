@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellcast.domain import documents, messages
+from spellcast.domain import documents, messages, results
 from spellcast.domain.documents import Document
 from spellcast.domain.results import Failure, ToolResult
 from tests.fakes.clock import START
@@ -95,7 +95,7 @@ def test_a_failed_generation_says_why() -> None:
 def test_an_immediate_answer_is_told_as_a_tool_response_too() -> None:
     response = messages.generation_messages(COMPLETED, START)[1]
     assert set(response["payload"]) == RESPONSE
-    assert (response["payload"]["output"], response["payload"]["requestId"]) == ({"text": "t"}, None)
+    assert (response["payload"]["output"], response["payload"]["requestId"]) == ("t", None)
     assert response["payload"]["revision"] == 3
 
 
@@ -116,6 +116,27 @@ def test_progress_is_passed_on_as_it_was_reported_with_the_current_revision() ->
     assert set(progress) == PROGRESS
     assert (progress["status"], progress["progress"], progress["liveStatus"]) == ("running", 0.47, "Sampling…")
     assert (progress["revision"], progress["castId"]) == (2, "c1")
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        # S5: what the provider says, unchanged.
+        (ToolResult("processing", progress=0, is_queued=True), "queued"),
+        (ToolResult("processing", progress=1), "running"),
+        (ToolResult("processing"), "running"),
+    ],
+)
+def test_a_job_is_queued_until_it_runs(state: ToolResult, status: str) -> None:
+    progress = messages.progress_message(a_generation(), state, START)["payload"]
+    assert (progress["status"], progress["progress"], progress["liveStatus"]) == (status, state.progress, None)
+
+
+def test_a_tool_response_is_the_raw_answer_where_it_is_no_text() -> None:
+    picture = results.succeeded("image", {"images": [{"url": "https://o/1.png"}], "seed": 7})
+    generation = a_generation(status="completed", delivery_mode="immediate", result=picture)
+    update, response = messages.generation_messages(generation, START)
+    assert update["payload"]["outputs"] == response["payload"]["output"] == {"images": [{"url": "https://o/1.png"}]}
 
 
 def test_no_message_holds_the_webhook_secret() -> None:
@@ -167,6 +188,12 @@ def test_where_that_is_not_enough_the_facts_are_left() -> None:
     assert update["truncated"] is True
     assert (update["payload"]["castId"], update["payload"]["revision"]) == ("c1", 4)
     assert not {"inputs", "outputs", "metadata"} & set(update["payload"])
+
+
+def test_where_even_the_facts_of_its_generations_are_too_many_the_casts_own_are_left() -> None:
+    generations = [{"generationId": f"c1.{number}.1", "toolId": "x" * 100} for number in range(1_000)]
+    snapshot = messages.fitted(messages.cast_snapshot({"castId": "c1", "generations": generations}, START))
+    assert (snapshot["payload"], snapshot["truncated"]) == ({"castId": "c1"}, True)
 
 
 @given(st.integers(0, 200_000), st.integers(0, 200_000), st.integers(0, 200_000))

@@ -80,7 +80,7 @@ class ComfyUIAdapter(JobsOnly):
             if _is_listed(run_id, queue.get("queue_running")):
                 return ToolResult("processing", live_status="running")
             if _is_listed(run_id, queue.get("queue_pending")):
-                return ToolResult("processing", live_status="queued")
+                return ToolResult("processing", live_status="queued", is_queued=True)
             # It may have finished between the two questions.
             finished = self._finished(run_id)
         if finished is None:

@@ -12,7 +12,7 @@ import httpx
 
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
-from spellcast.adapters.media import media_payload, media_type
+from spellcast.adapters.media import media_payload
 from spellcast.domain.cost import cost_of
 from spellcast.domain.documents import Document, from_text, to_text
 from spellcast.domain.errors import (
@@ -26,6 +26,7 @@ from spellcast.domain.errors import (
     ProviderRefused,
     StepFailed,
 )
+from spellcast.domain.media import address_type, is_address
 from spellcast.domain.results import Job, ToolResult, Usage, failed
 from spellcast.domain.standard_webhooks import verify
 from spellcast.domain.tools import Tool
@@ -110,7 +111,7 @@ def _read(prediction: Document, tool: Tool) -> ToolResult:
     usage = _usage(prediction)
     match prediction.get("status"):
         case "starting" | "processing" as status:
-            return ToolResult("processing", live_status=status)
+            return ToolResult("processing", live_status=status, is_queued=status == "starting")
         case "succeeded":
             payload = tuple(_payload(prediction.get("output"), tool))
             if not payload:
@@ -162,35 +163,19 @@ def _payload(output: Any, tool: Tool) -> Iterator[Document]:
     if output is None:
         return
     values = output if isinstance(output, list) else [output]
-    if values and all(_is_address(value) for value in values):
+    if values and all(is_address(value) for value in values):
         yield from _media(values, tool)
     elif values and all(isinstance(value, str) for value in values):
         yield {"type": "text", "data": {"text": "".join(values)}}
     else:
         members = output.values() if isinstance(output, dict) else values
-        yield from _media([value for value in members if _is_address(value)], tool)
+        yield from _media([value for value in members if is_address(value)], tool)
         yield {"type": "text", "data": {"text": to_text(output), "result": output}}
 
 
 def _media(urls: list[str], tool: Tool) -> Iterator[Document]:
-    files = ({"url": url, **_typed(url)} for url in urls)
+    files = ({"url": url, **({"mediaType": kind} if (kind := address_type(url)) else {})} for url in urls)
     return media_payload(files, kind_of_unknown=str(tool.metadata.get("outputType") or "file"))
-
-
-def _typed(url: str) -> Document:
-    if url.startswith("data:"):
-        kind: str | None = url[5:].partition(",")[0].partition(";")[0]
-    else:
-        kind = media_type(urlsplit(url).path)
-    return {"mediaType": kind} if kind else {}
-
-
-def _is_address(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and value.startswith(("https://", "http://", "data:"))
-        and not any(character.isspace() for character in value[:2000])
-    )
 
 
 def _explain(answer: Answer) -> str:

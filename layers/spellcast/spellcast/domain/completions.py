@@ -6,23 +6,32 @@ import re
 from decimal import Decimal
 
 from spellcast.domain import money, results
-from spellcast.domain.documents import Document, to_text
+from spellcast.domain.documents import Document, is_deeper_than, to_text
 from spellcast.domain.errors import Fault, InvalidInput, JobFailed
 from spellcast.domain.identifiers import parse_generation_id
+from spellcast.domain.payloads import normalise
 from spellcast.domain.results import ToolResult, Usage
+
+# As deep as a body of the API's may go, and then some for what is wrapped around an output.
+MAX_DEPTH = 100
 
 
 def parse_completion(detail: Document) -> tuple[str, ToolResult]:
-    """The generation's id and its result, from the event's detail. Raises InvalidInput with every fault."""
+    """The generation's id and its result, from the event's detail: `data` may have any form that a provider gives it.
+
+    Raises InvalidInput with every fault.
+    """
     faults: list[Fault] = []
     generation_id, status = detail.get("generationId"), detail.get("status")
     if not isinstance(generation_id, str) or parse_generation_id(generation_id) is None:
         faults.append(Fault("generationId", "is not the id of a generation"))
     if status not in ("succeeded", "failed"):
         faults.append(Fault("status", "is neither succeeded nor failed"))
-    data = detail.get("data")
-    if status == "succeeded" and not isinstance(data, dict):
-        faults.append(Fault("data", "a succeeded job brings an object"))
+    kind, data = detail.get("type"), detail.get("data")
+    if kind is not None and not isinstance(kind, str):
+        faults.append(Fault("type", "is not a text"))
+    if is_deeper_than(data, MAX_DEPTH):
+        faults.append(Fault("data", f"is nested deeper than {MAX_DEPTH} levels"))
     elif not _is_json(data):
         faults.append(Fault("data", "holds a number or a text that JSON cannot hold"))
     cost_usd, cost_fault = _parse_cost(detail.get("costUsd"))
@@ -33,8 +42,7 @@ def parse_completion(detail: Document) -> tuple[str, ToolResult]:
     if faults:
         raise InvalidInput(faults)
     if status == "succeeded":
-        kind = str(detail.get("type") or "text")
-        return str(generation_id), results.succeeded(kind, dict(data or {}), cost_usd=cost_usd, usage=usage)
+        return str(generation_id), ToolResult("succeeded", normalise(data, kind), cost_usd=cost_usd, usage=usage)
     return str(generation_id), results.failed(JobFailed(_reason(detail.get("error"))), cost_usd=cost_usd)
 
 

@@ -16,6 +16,7 @@ from spellcast.domain import identifiers
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import IllegalTransition
 from spellcast.domain.money import ZERO
+from spellcast.domain.payloads import normalise
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.spells import Step
 from spellcast.domain.times import milliseconds
@@ -130,10 +131,14 @@ class Generation:
         return replace(self, task_token=task_token, revision=self.revision + 1)
 
     def received(self, result: ToolResult, now: datetime) -> Generation:
-        """The one result of this attempt, before it is processed. A second one is refused."""
+        """The one result of this attempt, before it is processed. A second one is refused.
+
+        Whoever brings it, its payload has the one form that everything after reads.
+        """
         self._require("pending", "processing")
         if self.result is not None or not result.is_final:
             raise IllegalTransition(f"{self.generation_id} takes one final result")
+        result = replace(result, payload=normalise(result.payload))
         return replace(self, status="processing", result=result, received_at=now, revision=self.revision + 1)
 
     def completed(self, *, cost_usd: Decimal, points: int, now: datetime) -> Generation:

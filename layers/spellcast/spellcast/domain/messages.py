@@ -8,7 +8,7 @@ from spellcast.domain import documents, money, times
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
-from spellcast.domain.outputs import web_outputs
+from spellcast.domain.outputs import raw_answer, web_outputs
 from spellcast.domain.resources import cast_resource, within
 from spellcast.domain.results import ToolResult
 
@@ -55,7 +55,7 @@ def generation_messages(generation: Generation, now: datetime) -> list[Document]
     if generation.status == "completed" and generation.delivery_mode == "immediate":
         answer = {
             "toolId": generation.tool_id,
-            "output": web_outputs(payload),
+            "output": raw_answer(payload),
             "requestId": None,
             "generationId": generation.generation_id,
             "castId": generation.cast_id,
@@ -70,7 +70,7 @@ def progress_message(generation: Generation, state: ToolResult, now: datetime) -
     """What the provider reports while it runs: passed on with the current revision and not stored."""
     progress = {
         **_identity(generation),
-        "status": "running",
+        "status": "queued" if state.is_queued else "running",
         "progress": state.progress,
         "liveStatus": state.live_status,
     }

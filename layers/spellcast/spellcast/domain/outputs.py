@@ -1,4 +1,7 @@
-"""What a step's result adds to the pipeline context, and the form that clients get (original-system.md §4.4)."""
+"""What a step's result adds to the pipeline context (original-system.md §4.4, §4.5), and what clients get of it (§5.2).
+
+All of it reads payloads as `payloads.normalise` leaves them.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,41 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spellcast.domain.documents import Document
+from spellcast.domain.media import kind_of, url_of
 from spellcast.domain.spells import Step
-
-_VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v")
 
 
 def merge_payload(payload: Sequence[Document]) -> Document:
-    """All elements of a `[{type, data}]` payload as one object: lists are joined, other values are the last one's."""
+    """All elements as one object: lists are joined and texts make a list, other values are the last one's."""
     merged: Document = {}
     for element in payload:
-        data = element.get("data")
-        for key, value in (data if isinstance(data, dict) else {str(element.get("type", "text")): data}).items():
-            known = merged.get(key)
-            merged[key] = known + value if isinstance(known, list) and isinstance(value, list) else value
-    return _with_text(merged)
+        data = element["data"]
+        for key, value in (data if isinstance(data, dict) else {"result": data}).items():
+            # What is no list of items says nothing of them, and must not take their place.
+            if key not in ("images", "files") or isinstance(value, list):
+                merged[key] = _both(key, merged[key], value) if key in merged else value
+    text = merged.get("text")
+    if isinstance(text, list) and len(text) <= 1:
+        merged["text"] = text[0] if text else None
+    return {key: value for key, value in merged.items() if key != "text" or value is not None}
 
 
-def map_outputs(step: Step, output: Document) -> Document:
+def map_outputs(step: Step, payload: Sequence[Document]) -> Document:
     """What the step adds to the context: namespaced under its node, and under the names that the next step reads."""
+    output = merge_payload(payload)
     mapped: Document = {}
-    if "images" not in step.output_mappings:
-        mapped.update(_media_input("input_image", output.get("images"), lambda item: True))
-    mapped.update(_media_input("input_video", output.get("files"), _is_video))
+    if not step.output_mappings.get("images"):
+        mapped.update(_named("input_image", _first_image(output.get("images"))))
+    if not step.output_mappings.get("files"):
+        mapped.update(_named("input_video", _first_video(payload)))
     for key, value in output.items():
         if step.node_id:
             mapped[f"{step.node_id}_{key}"] = value
-        if key in step.output_mappings:
+        if step.output_mappings.get(key):
             mapped[step.output_mappings[key]] = value
         elif key.startswith("output_"):
             mapped[f"input_{key.removeprefix('output_')}"] = value
-        else:
+        elif not mapped.get(key):
             mapped[key] = value
     return mapped
 
@@ -44,53 +52,60 @@ def pipeline_context(inputs: Document, finished: Iterable[tuple[Step, Sequence[D
     """The caster's inputs overlaid by the payloads of the finished steps, in order."""
     context = dict(inputs)
     for step, payload in finished:
-        context.update(map_outputs(step, merge_payload(payload)))
+        context.update(map_outputs(step, payload))
     return context
 
 
 def web_outputs(payload: Sequence[Document]) -> Document | list[Document]:
-    """The client's form: one element as its plain data, several as they are, nothing as `{}`."""
-    if len(payload) == 1 and isinstance(payload[0].get("data"), dict):
-        data = payload[0]["data"]
-        if payload[0].get("type") == "text" and "text" in data:
-            text = data["text"]
-            return {"text": text[0] if isinstance(text, list) and text else text}
-        return dict(data)
-    return list(payload) or {}
+    """The client's form: one text, one set of images or files; several elements, or an unknown one, as they are."""
+    if not payload:
+        return {}
+    element = payload[0]
+    if len(payload) > 1 or element["type"] == "unknown":
+        return list(payload)
+    data = element["data"]
+    if element["type"] == "text":
+        text = data.get("text")
+        first = (text or [None])[0] if isinstance(text, list) else text
+        return {} if first is None else {"text": first}
+    key = "images" if element["type"] == "image" else "files"
+    return {key: data[key]} if data[key] else {}
 
 
-def _with_text(output: Document) -> Document:
-    text = output.get("text")
-    if text in (None, ""):
-        text = _text_of(output)
-    if isinstance(text, list) and len(text) <= 1:
-        text = text[0] if text else None
-    if text is None:
-        return {key: value for key, value in output.items() if key != "text"}
-    return {**output, "text": text}
+def raw_answer(payload: Sequence[Document]) -> Any:
+    """A tool's answer as `tool-response` tells it: a text as itself, anything else in the client's form."""
+    if len(payload) == 1 and payload[0]["type"] == "text":
+        return merge_payload(payload).get("text", {})
+    return web_outputs(payload)
 
 
-def _text_of(output: Document) -> Any:
-    """The text of a payload that calls it something else."""
-    for key in ("result", "response"):
-        if output.get(key) not in (None, ""):
-            return output[key]
-    choices = output.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        message = choices[0].get("message")
-        return message.get("content") if isinstance(message, dict) else None
-    return output["output"] if isinstance(output.get("output"), str) else None
+def _both(key: str, known: Any, value: Any) -> Any:
+    if isinstance(known, list) and isinstance(value, list):
+        return known + value
+    if key == "text" and known not in ("", []) and value not in ("", []):
+        return [*_listed(known), *_listed(value)]
+    return known if value in ("", []) else value
 
 
-def _media_input(name: str, items: Any, wanted: Any) -> Document:
-    if isinstance(items, list):
-        for item in items:
-            if isinstance(item, dict) and item.get("url") and wanted(item):
-                return {name: item["url"]}
-    return {}
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-def _is_video(item: Document) -> bool:
-    if any(str(item.get(key, "")).startswith("video") for key in ("mediaType", "format")):
-        return True
-    return str(item["url"]).split("?")[0].lower().endswith(_VIDEO_SUFFIXES)
+def _first_image(images: Any) -> str | None:
+    """The first picture's address; the next step's picture is never another one because the first has none."""
+    return url_of(images[0]) if images and isinstance(images[0], dict) else None
+
+
+def _first_video(payload: Sequence[Document]) -> str | None:
+    for element in payload:
+        data = element["data"]
+        items = data.get("files") if isinstance(data, dict) else None
+        for item in items if isinstance(items, list) else []:
+            known = kind_of(item) or element["type"]
+            if known == "video" and (url := url_of(item)):
+                return url
+    return None
+
+
+def _named(name: str, value: str | None) -> Document:
+    return {} if value is None else {name: value}

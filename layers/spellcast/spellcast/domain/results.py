@@ -44,7 +44,8 @@ class Usage:
 class ToolResult:
     """`payload` is `[{type, data}]`; `cost_usd` only where the provider says what it billed.
 
-    `duration_ms` is the provider's own figure of its run time, `usage` its count of tokens, where it gives them.
+    `duration_ms` is the provider's own figure of its run time, `usage` its count of tokens, where it gives them;
+    `progress` goes from 0 to 1, and `is_queued` says of a job that it has not begun.
     """
 
     status: Literal["succeeded", "failed", "processing"]
@@ -55,6 +56,7 @@ class ToolResult:
     progress: float | None = None
     live_status: str | None = None
     usage: Usage | None = None
+    is_queued: bool = False
 
     @property
     def is_final(self) -> bool:
