@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from spellcast.adapters.registry import SERVICES, Registry
+from spellcast.adapters.registry import DELIVERY_MODES, Registry
 from spellcast.aws.access_store import DynamoAccessStore, to_connection
 from spellcast.aws.announcer import AwsAnnouncer
 from spellcast.aws.cast_store import DynamoCastStore
@@ -255,7 +255,7 @@ def cast_api() -> CastApi:
         quote_spell=QuoteSpell(have.find_spells, have.find_tools, have.history, settings.pricing),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
-        create_tool=CreateTool(have.tools, SERVICES),
+        create_tool=CreateTool(have.tools, DELIVERY_MODES),
         find_tools=have.find_tools,
         issue_ticket=IssueTicket(have.access, have.clock),
         websocket_url=settings.websocket_url,
@@ -285,7 +285,7 @@ def internal_api() -> InternalApi:
         cast_in_context=have.cast_in_context,
         update_cast=UpdateCast(have.casts, have.finalize_cost),
     )
-    return build_internal_api(AuthenticateInternal(have.secrets), use, have.lint_spell)
+    return build_internal_api(AuthenticateInternal(have.secrets), use)
 
 
 @cache

@@ -29,6 +29,7 @@ from spellcast.outbound.guard import check_url
 from spellcast.ports.tokens import TokenVerifier
 from tests.fakes.world import ACCOUNT, FakeSecrets, World
 
+SERVICES = {"fake": ("immediate", "async", "webhook"), "http": ("immediate",)}
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
 # API Gateway takes at most 6 MB from a function and answers 5xx otherwise.
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
@@ -80,7 +81,7 @@ class Caller:
             quote_spell=world.quote_spell,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
-            create_tool=CreateTool(world.store, ("fake", "http")),
+            create_tool=CreateTool(world.store, SERVICES),
             find_tools=world.find_tools,
             issue_ticket=IssueTicket(world.store, world.clock),
             websocket_url="wss://socket.example/live",
@@ -101,7 +102,7 @@ class Caller:
             cast_in_context=replace(world.cast_in_context, cast_spell=cast_spell),
             update_cast=UpdateCast(world.store, world.finalize_cost),
         )
-        return build_internal_api(AuthenticateInternal(FakeSecrets()), use, world.lint_spell)
+        return build_internal_api(AuthenticateInternal(FakeSecrets()), use)
 
     def _wait(self, seconds: float) -> None:
         """The clock goes on, and so does the world."""

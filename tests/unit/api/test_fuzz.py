@@ -52,13 +52,24 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "/v1/tools": {
         "toolId": "mine",
-        "service": "http",
+        "service": "fake",
         "displayName": "Mine",
-        "inputSchema": {"url": {"type": "url", "default": 1, "enum": [1], "visibleIf": {}}},
+        "version": "1.1.0",
+        "migrations": {
+            "1.1.0": {
+                "parameters": {"a": "url", "b": {"default": "n", "when": {"field": "a", "value": 1, "use": "url"}}}
+            }
+        },
+        "inputSchema": {
+            "url": {"type": "url", "default": 1, "enum": [1]},
+            "n": {"type": "number", "visibleIf": {"field": "url", "values": [1]}},
+        },
+        "outputSchema": {"text": {"type": "string"}},
         "costingModel": {"rateSource": "static", "staticCost": {"amount": "1", "unit": "run"}, "rate": 1},
         "deliveryMode": "async",
         "deadlineSeconds": 9,
-        "platformHints": {"primaryInput": "url"},
+        "webhookStrategy": {"resultPath": ["output"]},
+        "platformHints": {"primaryInput": "url", "more": 1},
         "metadata": {
             "costTable": {"m": {"s": {"q": "0.04"}}},
             "tokenPrices": {"default": {"input": "0.1", "output": 0.2}},
@@ -110,6 +121,11 @@ def caller() -> Caller:
     call = Caller(World())
     call("POST", "/v1/spells", GOOD["/v1/spells"])
     return call
+
+
+def test_the_bodies_that_are_varied_are_right() -> None:
+    call = caller()
+    assert [call("POST", path, body).status for path, body in GOOD.items()] == [201, 202, 201]
 
 
 fuzzed = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

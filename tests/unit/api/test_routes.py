@@ -297,6 +297,34 @@ class TestTools:
         reply = call("POST", "/v1/tools", {**TOOL, **taken})
         assert (reply.status, reply.code) == (409, "TOOL_EXISTS")
 
+    def test_a_definition_is_kept_whole(self, call: Caller) -> None:
+        renamed = {"default": "url", "when": {"field": "method", "value": "GET", "use": "url"}}
+        tool = {
+            **TOOL,
+            "commandName": "/mine",
+            "version": "1.1.0",
+            "migrations": {"1.1.0": {"parameters": {"address": "url", "method": renamed}}},
+            "inputSchema": {
+                "kind": {"type": "enum", "enum": ["a", "b"], "default": "a"},
+                "url": {"type": "url", "visibleIf": {"field": "kind", "values": ["a"]}, "order": 1},
+            },
+            "outputSchema": {"text": {"type": "string", "description": "The answer."}},
+            "webhookStrategy": {"expectedStatusField": "status", "resultPath": ["output"]},
+            "platformHints": {"primaryInput": "url", "supportsFileCaption": False, "primary_input": "kept"},
+            "deliveryHints": {"telegram": {"send-as": "photo", "filename": "x.png"}},
+            "visibility": "hidden",
+            "humanDefaults": {"kind": "b"},
+            "metadata": {
+                "costTable": {"m": {"1024x1024": {"hd": "0.08"}}},
+                "cost_table": "kept",
+                "estimatedDurationSeconds": 2.5,
+                "model": "m",
+                "workflow": {"3": {"inputs": {"model": ["4", 0]}}},
+            },
+        }
+        assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
+        assert call("GET", "/v1/tools/my-tool").json == tool
+
     @pytest.mark.parametrize("amount", ["0.25", 0.25, 1, "1000000"])
     def test_a_rate_is_a_decimal_text_or_a_number(self, call: Caller, amount: Any) -> None:
         costing = {"rateSource": "machine", "rate": amount, "unit": "second"}

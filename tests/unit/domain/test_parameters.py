@@ -493,7 +493,7 @@ MIGRATED = parse_tool(
                         "default": "appendText",
                         "when": {"field": "operation", "value": "replace", "use": "replacementText"},
                     },
-                    "gone": {"default": None},
+                    "gone": {"default": None, "when": None},
                 }
             },
             "3.0.0": {"parameters": {"inputText": "never"}},
