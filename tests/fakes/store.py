@@ -44,6 +44,7 @@ class FakeStore:
         self._slugs: dict[str, str] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
         self._runs: dict[tuple[str | None, str, int], Run] = {}
+        self._deleted_tools: dict[tuple[str, str], Tool] = {}
         self._tickets: dict[str, Ticket] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
 
@@ -169,8 +170,18 @@ class FakeStore:
             raise WriteConflict(tool.tool_id)
         self._tools[account_id, tool.tool_id] = tool
 
+    def recall_tool(self, account_id: str, tool_id: str) -> Tool | None:
+        key = (account_id, tool_id)
+        return self._catalog.get(tool_id) or self._tools.get(key) or self._deleted_tools.get(key)
+
+    def delete_tool(self, account_id: str, tool_id: str) -> bool:
+        tool = self._tools.pop((account_id, tool_id), None)
+        if tool is not None:
+            self._deleted_tools[account_id, tool_id] = tool
+        return tool is not None
+
     def forget_tool(self, account_id: str, tool_id: str) -> None:
-        """The tool is deleted, by whoever may."""
+        """The tool's row is gone, as no caller can make it go."""
         del self._tools[account_id, tool_id]
 
     # --- history ---

@@ -145,7 +145,11 @@ class World:
     def cast(self, *tool_ids: str, inputs: Document | None = None) -> Cast:
         """A cast of a spell whose steps `n0`, `n1`, … use these tools; its machine has been started."""
         steps = [{"id": f"n{position}", "toolIdentifier": tool_id} for position, tool_id in enumerate(tool_ids)]
-        spell, _, _ = self.create_spell(ACCOUNT, "-".join(tool_ids), "private", {"steps": steps})
+        return self.cast_steps("-".join(tool_ids), steps, inputs)
+
+    def cast_steps(self, name: str, steps: list[Document], inputs: Document | None = None) -> Cast:
+        """A cast of a spell of this name with these steps."""
+        spell, _, _ = self.create_spell(ACCOUNT, name, "private", {"steps": steps})
         order = CastOrder(spell=spell.spell_id, fingerprint="f", inputs=inputs or {})
         return self.cast_spell(ACCOUNT, order)[0]
 

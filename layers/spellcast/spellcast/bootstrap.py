@@ -240,6 +240,7 @@ def cast_api() -> CastApi:
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
+    from spellcast.application.delete_tool import DeleteTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
     from spellcast.application.update_spell import UpdateSpell
@@ -256,6 +257,7 @@ def cast_api() -> CastApi:
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
         create_tool=CreateTool(have.tools, DELIVERY_MODES),
+        delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
         issue_ticket=IssueTicket(have.access, have.clock),
         websocket_url=settings.websocket_url,

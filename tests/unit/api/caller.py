@@ -19,6 +19,7 @@ from spellcast.api.routes import UseCases
 from spellcast.application.authenticate import Authenticate
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.create_tool import CreateTool
+from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_records import FindRecords
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
@@ -82,6 +83,7 @@ class Caller:
             cast_spell=cast_spell,
             find_casts=world.find_casts,
             create_tool=CreateTool(world.store, SERVICES),
+            delete_tool=DeleteTool(world.store),
             find_tools=world.find_tools,
             issue_ticket=IssueTicket(world.store, world.clock),
             websocket_url="wss://socket.example/live",

@@ -325,6 +325,24 @@ class TestTools:
         assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
         assert call("GET", "/v1/tools/my-tool").json == tool
 
+    def test_an_own_tool_is_deleted_and_its_id_is_free_again(self, call: Caller) -> None:
+        call("POST", "/v1/tools", TOOL)
+        gone = call("DELETE", "/v1/tools/my-tool")
+        assert (gone.status, gone.text) == (204, "")
+        assert (call("GET", "/v1/tools/my-tool").code, call("DELETE", "/v1/tools/my-tool").code) == (
+            "TOOL_NOT_FOUND",
+            "TOOL_NOT_FOUND",
+        )
+        assert call("POST", "/v1/tools", {**TOOL, "description": "anew"}).status == 201
+        assert call("GET", "/v1/tools/my-tool").json["description"] == "anew"
+
+    @pytest.mark.parametrize("tool_id", ["free", "unknown", "my-tool"])
+    def test_nobody_deletes_a_built_in_tool_or_anothers(self, call: Caller, tool_id: str) -> None:
+        call("POST", "/v1/tools", TOOL)
+        reply = call("DELETE", f"/v1/tools/{tool_id}", key="a key of bob")
+        assert (reply.status, reply.code) == (404, "TOOL_NOT_FOUND")
+        assert {"free", "my-tool"} <= {tool["toolId"] for tool in call("GET", "/v1/tools").json["tools"]}
+
     @pytest.mark.parametrize("amount", ["0.25", 0.25, 1, "1000000"])
     def test_a_rate_is_a_decimal_text_or_a_number(self, call: Caller, amount: Any) -> None:
         costing = {"rateSource": "machine", "rate": amount, "unit": "second"}

@@ -11,6 +11,7 @@ import pytest
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, SpellNotFound
+from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
 from spellcast.domain.spells import Spell
 from tests.fakes.records import text_result
@@ -165,8 +166,20 @@ def test_a_repeat_answers_the_cast_though_a_tool_was_deleted_since(world: World)
     world.store.create_tool(ACCOUNT, make_tool("own"))
     same = order(a_spell(world, "own"), idempotency_key="k")
     cast, _ = world.cast_spell(ACCOUNT, same)
-    world.store.forget_tool(ACCOUNT, "own")
+    world.store.delete_tool(ACCOUNT, "own")
     assert world.cast_spell(ACCOUNT, same) == (cast, False)
+
+
+def test_a_start_that_was_lost_is_mended_though_a_tool_was_deleted_since(world: World) -> None:
+    world.store.create_tool(ACCOUNT, make_tool("own", "async"))
+    same = order(a_spell(world, "free", "own"), idempotency_key="k")
+    cast, _ = world.cast_spell(ACCOUNT, same)
+    world.machine.casts.clear()
+    world.store.delete_tool(ACCOUNT, "own")
+    world.cast_spell(ACCOUNT, same)
+    world.execute(cast)
+    assert isinstance(failure := world.machine.answers["token"], Failure)
+    assert world.settle(cast, failure).status == "failed"
 
 
 @pytest.mark.parametrize("key", [None, "k"])

@@ -570,7 +570,8 @@ def test_a_tool_that_is_gone_when_its_turn_comes_fails_the_cast(world: World, mo
     cast = world.cast("free", "own")
     world.store.forget_tool(ACCOUNT, "own")
     world.execute(cast)
-    gone = Failure("TOOL_NOT_FOUND", "Tool with name or ID 'own' not found in registry for step 1.")
+    message = "Tool with name or ID 'own' not found in registry for step 1 of spell \"free-own\"."
+    gone = Failure("TOOL_NOT_FOUND", message)
     assert refusal(world) == gone
     closed = world.settle(cast, gone)
     assert closed.failure is not None

@@ -17,6 +17,7 @@ from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_spell import DeleteSpell
+from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
@@ -44,6 +45,7 @@ class UseCases:
     cast_spell: CastSpell
     find_casts: FindCasts
     create_tool: CreateTool
+    delete_tool: DeleteTool
     find_tools: FindTools
     issue_ticket: IssueTicket
     websocket_url: str
@@ -183,6 +185,11 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post("/v1/tools", summary="Add an own tool", responses=_answers(201, answers.ToolAnswer, 409, 413))
     def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
         return _json(201, use.create_tool(_account(app), body.document()).document)
+
+    @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=_deleted())
+    def delete_tool(tool_id: Name) -> Response[str]:
+        use.delete_tool(_account(app), tool_id)
+        return Response(204, body="")
 
 
 def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:

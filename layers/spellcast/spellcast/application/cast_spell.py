@@ -18,6 +18,7 @@ from spellcast.domain.parameters import caster_inputs
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment, cast_seconds, plan_segments
 from spellcast.domain.spells import SpellVersion
+from spellcast.domain.tools import unknown_tool
 from spellcast.ports.clock import Clock
 from spellcast.ports.machine import Machine
 from spellcast.ports.store import CastStore
@@ -110,10 +111,11 @@ class CastSpell:
         """Mends a start that was lost; harmless where there was one."""
         version = self.find_spells.spells.get_version(known.spell_id, known.version)
         if version is not None:
-            try:
-                self.machine.start_cast(known.cast_id, self._segments(account_id, version))
-            except InvalidInput:
-                pass  # A tool was deleted since: the cast that was started says so itself.
+            used = [step.tool_identifier for step in version.steps]
+            tools = self.find_tools.known(account_id, used)
+            # Where a tool was deleted since, its step says so when its turn comes.
+            planned = plan_segments([tools.get(identifier) or unknown_tool(identifier) for identifier in used])
+            self.machine.start_cast(known.cast_id, planned)
 
     def _segments(self, account_id: str, version: SpellVersion) -> list[Segment]:
         return plan_segments(self.find_tools.of_version(account_id, version))

@@ -104,16 +104,22 @@ class SpellStore(Protocol):
 
 
 class ToolStore(Protocol):
-    """The built-in tools and the accounts' own."""
+    """The built-in tools and the accounts' own. A tool that was deleted is kept for the jobs that run with it."""
 
     def get_tool(self, account_id: str, identifier: str) -> Tool | None:
         """By display name or id."""
+
+    def recall_tool(self, account_id: str, tool_id: str) -> Tool | None:
+        """By id, also where it is deleted: the tool of a generation that exists."""
 
     def list_tools(self, account_id: str) -> list[Tool]:
         """The catalog's, then the account's own."""
 
     def create_tool(self, account_id: str, tool: Tool) -> None:
-        """Raises WriteConflict where the id is taken."""
+        """In the place of a deleted one of this id. Raises WriteConflict where the id is taken."""
+
+    def delete_tool(self, account_id: str, tool_id: str) -> bool:
+        """Deletes one of the account's own; False where there is no such tool."""
 
 
 class HistoryStore(Protocol):
