@@ -47,6 +47,7 @@ class TestKeys:
         cloud.spells.create_spell(*make_spell("a-cat", spell_id="s1"))
         cloud.tools.create_tool("alice", make_own_tool("mine"))
         cloud.history.record_runs("alice", [a_run("built-in", 3), a_run("mine", 0)])
+        cloud.settings.put_settings("alice", {"mine": {"x": 1}})
         cloud.access.put_connection(Connection("k=", "alice", NOW, NOW + timedelta(hours=2)))
         cloud.access.put_ticket(Ticket("t", "alice", NOW))
         began = "2026-01-31T12:00:00.123Z"
@@ -68,6 +69,7 @@ class TestKeys:
             ("ACCOUNT#alice", "TOOL#mine"): ("TOOL", None, None),
             ("HISTORY#built-in#3", "RUN"): ("RUN", None, None),
             ("HISTORY#alice/mine#0", "RUN"): ("RUN", None, None),
+            ("ACCOUNT#alice", "SETTINGS"): ("SETTINGS", None, None),
             ("ACCOUNT#alice", "CONNECTION#k="): ("CONNECTION", None, None),
             (ticket, "TICKET"): ("TICKET", None, None),
         }

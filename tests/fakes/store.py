@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
@@ -24,7 +25,7 @@ _MOST_CONFLICTS = 1_000
 
 
 class FakeStore:
-    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore and AccessStore.
+    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore, SettingsStore and AccessStore.
 
     `writes` lists every cast and generation written, in order. `meanwhile` holds what somebody else does just before
     the next writes: one entry before each of them.
@@ -45,6 +46,7 @@ class FakeStore:
         self._tools: dict[tuple[str, str], Tool] = {}
         self._runs: dict[tuple[str | None, str, int], Run] = {}
         self._deleted_tools: dict[tuple[str, str], Tool] = {}
+        self._settings: dict[str, Document] = {}
         self._tickets: dict[str, Ticket] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
 
@@ -202,6 +204,14 @@ class FakeStore:
 
     def _historian(self, account_id: str, tool_id: str) -> str | None:
         return None if tool_id in self._catalog else account_id
+
+    # --- settings ---
+
+    def get_settings(self, account_id: str) -> Document:
+        return self._settings.get(account_id, {})
+
+    def put_settings(self, account_id: str, tools: Document) -> None:
+        self._settings[account_id] = tools
 
     # --- access ---
 

@@ -110,7 +110,7 @@ class World:
         self.finalize_cost = replace(finalize_cost, history=store)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.clock)
         self.cast_spell = CastSpell(
-            store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None
+            store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
         )
         self.adopt_spell = AdoptSpell(store, self.find_spells, self.find_tools, self.lint_spell, self.clock, read_draft)
         self.cast_in_context = CastInContext(store, self.cast_spell)

@@ -16,6 +16,7 @@ from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
+from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table, from_item
 from spellcast.aws.tool_store import DynamoToolStore
@@ -92,6 +93,10 @@ class Parts:
     @cached_property
     def history(self) -> DynamoHistoryStore:
         return DynamoHistoryStore(self.table, built_in_tools().keys())
+
+    @cached_property
+    def account_settings(self) -> DynamoSettingsStore:
+        return DynamoSettingsStore(self.table, self.documents)
 
     @cached_property
     def access(self) -> DynamoAccessStore:
@@ -200,6 +205,7 @@ class Parts:
             self.finalize_cost,
             self.clock,
             lambda url: check_url(url, self.settings.allow_loopback),
+            self.account_settings,
         )
 
     @cached_property
@@ -241,8 +247,10 @@ def cast_api() -> CastApi:
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
     from spellcast.application.delete_tool import DeleteTool
+    from spellcast.application.find_settings import FindSettings
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
+    from spellcast.application.save_settings import SaveSettings
     from spellcast.application.update_spell import UpdateSpell
 
     have = parts()
@@ -259,6 +267,8 @@ def cast_api() -> CastApi:
         create_tool=CreateTool(have.tools, DELIVERY_MODES),
         delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
+        find_settings=FindSettings(have.account_settings),
+        save_settings=SaveSettings(have.account_settings, have.tools),
         issue_ticket=IssueTicket(have.access, have.clock),
         websocket_url=settings.websocket_url,
     )

@@ -21,9 +21,11 @@ from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_records import FindRecords
+from spellcast.application.find_settings import FindSettings
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
 from spellcast.application.run_tool import RunTool
+from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_cast import UpdateCast
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
@@ -85,6 +87,8 @@ class Caller:
             create_tool=CreateTool(world.store, SERVICES),
             delete_tool=DeleteTool(world.store),
             find_tools=world.find_tools,
+            find_settings=FindSettings(world.store),
+            save_settings=SaveSettings(world.store, world.store),
             issue_ticket=IssueTicket(world.store, world.clock),
             websocket_url="wss://socket.example/live",
         )
@@ -145,7 +149,8 @@ class Caller:
         store = self.world.store
         spells = [store.list_spells(account, limit=1, cursor=None).items for account in (ACCOUNT, "bob")]
         own_tools = len(store.list_tools(ACCOUNT)) - len(store.list_tools("nobody"))
-        return bool(store.writes or any(spells) or own_tools or self.world.machine.casts)
+        set_anew = any(store.get_settings(account) for account in (ACCOUNT, "bob"))
+        return bool(store.writes or any(spells) or own_tools or set_anew or self.world.machine.casts)
 
 
 class Context:

@@ -471,6 +471,28 @@ class TestTools:
         assert "was code in the original" in reply.faults["executionStrategy"]
 
 
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("body", "paths"),
+        [
+            ({}, ["tools"]),
+            ({"tools": []}, ["tools"]),
+            ({"tools": {"free": 1}}, ["tools.free"]),
+            ({"tools": {"free": {"prompt": ""}}}, ["tools.free.prompt"]),
+            ({"tools": {"free": {"colour": 1}}, "theme": "dark"}, ["theme", "tools.free.colour"]),
+            ({"tools": {"Free": {}, "nope": {"x": 1}, "paid": []}}, ["tools.Free", "tools.nope", "tools.paid"]),
+            ({"tools": {"free": {"prompt": "x" * 100_000}}}, ["tools"]),
+        ],
+    )
+    def test_wrong_settings_are_refused_with_every_fault(self, call: Caller, body: Any, paths: list[str]) -> None:
+        refused(call, call("PUT", "/v1/accounts/me/settings", body), *paths)
+
+    def test_anothers_tool_is_none(self, call: Caller) -> None:
+        assert call("POST", "/v1/tools", {**TOOL, "inputSchema": {"x": {}}}, key="a key of bob").status == 201
+        reply = call("PUT", "/v1/accounts/me/settings", {"tools": {"mine": {"x": "1"}}})
+        assert list(reply.faults) == ["tools.mine"]
+
+
 class TestQueries:
     @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts"])
     @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "", "1.5", "9" * 5000])

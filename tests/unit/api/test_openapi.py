@@ -37,8 +37,6 @@ CONTRACT = {
 NOT_YET = {
     ("POST", "/v1/casts/{}/cancel"),
     ("POST", "/v1/casts/{}/resume"),
-    ("GET", "/v1/accounts/me/settings"),
-    ("PUT", "/v1/accounts/me/settings"),
 }
 
 

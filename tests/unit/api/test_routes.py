@@ -37,6 +37,7 @@ TOOL: dict[str, Any] = {
     "inputSchema": {"url": {"type": "url"}},
     "costingModel": {"rateSource": "static", "staticCost": {"amount": "0.25", "unit": "run"}},
 }
+SETTINGS: dict[str, Any] = {"tools": {"free": {"prompt": "a cat"}, "paid": {"text": ["x"]}}}
 
 
 def check(reply: Reply, status: int, model: type[BaseModel]) -> Any:
@@ -362,6 +363,20 @@ class TestTools:
         tool = {**TOOL, "metadata": metadata}
         assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
         assert json.loads(json.dumps(call("GET", "/v1/tools/my-tool").json["metadata"])) == metadata
+
+
+class TestSettings:
+    def test_they_are_empty_at_first_and_replaced_as_a_whole(self, call: Caller) -> None:
+        path = "/v1/accounts/me/settings"
+        assert check(call("GET", path), 200, answers.SettingsAnswer) == {"tools": {}}
+        following: list[dict[str, Any]] = [SETTINGS, {"tools": {"free": {}}}, {"tools": {}}]
+        for settings in following:
+            assert check(call("PUT", path, settings), 200, answers.SettingsAnswer) == settings
+            assert check(call("GET", path), 200, answers.SettingsAnswer) == settings
+
+    def test_others_have_their_own(self, call: Caller) -> None:
+        call("PUT", "/v1/accounts/me/settings", SETTINGS)
+        assert call("GET", "/v1/accounts/me/settings", key="a key of bob").json == {"tools": {}}
 
 
 def test_a_ticket_opens_the_websocket_once(call: Caller, world: World) -> None:

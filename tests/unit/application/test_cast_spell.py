@@ -11,6 +11,7 @@ import pytest
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, SpellNotFound
+from spellcast.domain.resources import cast_resource
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
 from spellcast.domain.spells import Spell
@@ -197,6 +198,31 @@ def test_a_cast_whose_machine_cannot_be_started_does_not_stay_running(world: Wor
     (written,) = {cast.cast_id for cast in casts_written(world)}
     found = world.store.get_cast(written)
     assert found is None or found.is_terminal
+
+
+# --- the caster's settings ---
+
+
+def test_a_cast_keeps_what_its_caster_had_set_for_its_tools(world: World) -> None:
+    world.store.put_settings(ACCOUNT, {"paid": {"prompt": "a cat"}, "polled": {"text": "t"}, "called": {"text": "no"}})
+    cast, _ = world.cast_spell(ACCOUNT, order(a_spell(world, "paid", "Polled", "free")))
+    assert cast.settings == {"paid": {"prompt": "a cat"}, "polled": {"text": "t"}}
+    world.store.put_settings(ACCOUNT, {})
+    assert world.cast_of(cast).settings == cast.settings
+
+
+def test_the_settings_are_the_casters_and_not_the_authors(world: World) -> None:
+    world.store.put_settings(ACCOUNT, {"free": {"prompt": "the author's"}})
+    spell = a_spell(world, visibility="public")
+    assert world.cast_spell("bob", order(spell))[0].settings == {}
+    world.store.put_settings("bob", {"free": {"prompt": "bob's"}})
+    assert world.cast_spell("bob", order(spell))[0].settings == {"free": {"prompt": "bob's"}}
+
+
+def test_settings_are_internal(world: World) -> None:
+    world.store.put_settings(ACCOUNT, {"free": {"prompt": "a private default"}})
+    cast, _ = world.cast_spell(ACCOUNT, order(a_spell(world)))
+    assert "a private default" not in str(cast_resource(cast))
 
 
 # --- what is refused, and changes nothing ---

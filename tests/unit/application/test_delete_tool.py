@@ -7,6 +7,7 @@ import pytest
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_tool import DeleteTool
 from spellcast.domain.casts import Cast
+from spellcast.domain.documents import Document
 from spellcast.domain.errors import ToolExists, ToolNotFound
 from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure
@@ -113,7 +114,7 @@ def test_a_job_stays_one_though_its_tool_is_defined_anew_as_something_else(world
 )
 @pytest.mark.parametrize("mode", ["immediate", "async"])
 def test_a_step_that_has_not_begun_fails_and_says_which_tool_of_which_spell(
-    world: World, mode: str, step: dict[str, object], named: str
+    world: World, mode: str, step: Document, named: str
 ) -> None:
     world.store.create_tool(ACCOUNT, make_tool("own", mode))
     steps = [{"id": "n0", "toolIdentifier": "polled"}, {**step, "toolIdentifier": "Own"}]

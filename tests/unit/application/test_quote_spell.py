@@ -88,7 +88,7 @@ def test_a_table_is_read_by_what_is_known(
 
 
 def test_an_accounts_own_tool_has_a_history_of_its_own(world: World) -> None:
-    create_tool = CreateTool(world.store, ("fake",))
+    create_tool = CreateTool(world.store, {"fake": ("immediate", "async", "webhook")})
     for account in (ACCOUNT, "bob"):
         create_tool(account, make_tool("own", "async", "0.5").document)
     cast = world.cast("own")

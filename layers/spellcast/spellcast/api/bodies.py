@@ -297,3 +297,9 @@ class ToolBody(Body):
     visibility: Literal["public", "internal", "hidden"] | None = None
     human_defaults: dict[Name, Any] | None = None
     metadata: MetadataBody | None = None
+
+
+class SettingsBody(Body):
+    """The account's own defaults, by tool id and input: used where a cast and its spell say nothing."""
+
+    tools: dict[Name, dict[Name, Any]]

@@ -110,6 +110,8 @@ def _faults_of_meaning(use: UseCases, account_id: str, method: str, path: str, b
             return use.lint_spell.find_faults(account_id, body)
         case "POST", ["tools"]:
             return use.create_tool.find_faults(body)
+        case "PUT", ["accounts", "me", "settings"]:
+            return use.save_settings.find_faults(account_id, body)
     return ()
 
 

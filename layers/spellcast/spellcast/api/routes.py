@@ -12,18 +12,20 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, QuoteBody, SpellBody, ToolBody
+from spellcast.api.bodies import CastBody, QuoteBody, SettingsBody, SpellBody, ToolBody
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
+from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
@@ -47,6 +49,8 @@ class UseCases:
     create_tool: CreateTool
     delete_tool: DeleteTool
     find_tools: FindTools
+    find_settings: FindSettings
+    save_settings: SaveSettings
     issue_ticket: IssueTicket
     websocket_url: str
 
@@ -66,6 +70,7 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
     _add_spells(app, use)
     _add_casts(app, use)
     _add_tools(app, use)
+    _add_settings(app, use)
 
     @app.post(
         "/v1/realtime/ticket", summary="A ticket for the WebSocket", responses=_answers(201, answers.TicketAnswer)
@@ -190,6 +195,24 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def delete_tool(tool_id: Name) -> Response[str]:
         use.delete_tool(_account(app), tool_id)
         return Response(204, body="")
+
+
+def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.get(
+        "/v1/accounts/me/settings",
+        summary="The account's own defaults of tools' inputs",
+        responses=_answers(200, answers.SettingsAnswer),
+    )
+    def get_settings() -> Response[str]:
+        return _json(200, use.find_settings(_account(app)))
+
+    @app.put(
+        "/v1/accounts/me/settings",
+        summary="Set them all anew",
+        responses=_answers(200, answers.SettingsAnswer, 413),
+    )
+    def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
+        return _json(200, use.save_settings(_account(app), body.document()))
 
 
 def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:

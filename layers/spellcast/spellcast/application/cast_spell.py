@@ -16,12 +16,11 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import CastInterrupted, Fault, IdempotencyKeyReused, InvalidInput, WriteConflict
 from spellcast.domain.parameters import caster_inputs
 from spellcast.domain.results import Failure
-from spellcast.domain.segments import Segment, cast_seconds, plan_segments
-from spellcast.domain.spells import SpellVersion
+from spellcast.domain.segments import cast_seconds, plan_segments
 from spellcast.domain.tools import unknown_tool
 from spellcast.ports.clock import Clock
 from spellcast.ports.machine import Machine
-from spellcast.ports.store import CastStore
+from spellcast.ports.store import CastStore, SettingsStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +52,7 @@ class CastSpell:
     finalize_cost: FinalizeCost
     clock: Clock
     refusal_of: Callable[[str], str | None]
+    settings: SettingsStore
 
     def __call__(self, account_id: str, order: CastOrder) -> tuple[Cast, bool]:
         """The cast, and whether it is new. Raises SpellNotFound, InvalidInput, IdempotencyKeyReused."""
@@ -64,7 +64,9 @@ class CastSpell:
             raise InvalidInput([Fault("webhookUrl", reason)])
         spell = self.find_spells.get(account_id, order.spell)
         version = self.find_spells.version(spell, order.version)
-        segments = self._segments(account_id, version)
+        tools = self.find_tools.of_version(account_id, version)
+        segments = plan_segments(tools)
+        own_defaults = self.settings.get_settings(account_id)
         now = self.clock.now()
         cast = Cast(
             cast_id=identifiers.cast_id_for(account_id, order.idempotency_key)
@@ -82,6 +84,7 @@ class CastSpell:
             deadline_at=now + timedelta(seconds=cast_seconds(segments)),
             request_fingerprint=order.fingerprint,
             metadata=order.metadata,
+            settings={tool.tool_id: own_defaults[tool.tool_id] for tool in tools if tool.tool_id in own_defaults},
             budget_usd=order.budget_usd,
             webhook_url=order.webhook_url,
             webhook_secret=order.webhook_secret,
@@ -116,6 +119,3 @@ class CastSpell:
             # Where a tool was deleted since, its step says so when its turn comes.
             planned = plan_segments([tools.get(identifier) or unknown_tool(identifier) for identifier in used])
             self.machine.start_cast(known.cast_id, planned)
-
-    def _segments(self, account_id: str, version: SpellVersion) -> list[Segment]:
-        return plan_segments(self.find_tools.of_version(account_id, version))

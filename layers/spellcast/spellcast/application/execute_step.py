@@ -103,7 +103,7 @@ class ExecuteStep:
         reserved = run.reserve(position, tool, self.clock.now(), run.task_token)
         try:
             run.check_budget(tool, reserved.request_payload)
-            if refusal := refusal_of(tool, reserved):
+            if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             self.start_job(run, reserved, tool)
         except StepFailed as error:
@@ -122,7 +122,7 @@ class ExecuteStep:
         reserved = run.reserve(position, tool, self.clock.now())
         request = Request(reserved.generation_id, tool, reserved.request_payload)
         try:
-            if refusal := refusal_of(tool, reserved):
+            if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             adapter = self.adapters.get(tool.service)
             if not (tool.is_free and adapter.is_repeatable(request)):

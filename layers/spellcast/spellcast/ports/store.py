@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
 from spellcast.domain.spells import Spell, SpellVersion
@@ -133,6 +134,16 @@ class HistoryStore(Protocol):
 
     def list_runs(self, account_id: str, tool_ids: Collection[str]) -> Mapping[str, Sequence[Run]]:
         """The sampled runs of each tool, in the order of their slots."""
+
+
+class SettingsStore(Protocol):
+    """What accounts have set for themselves."""
+
+    def get_settings(self, account_id: str) -> Document:
+        """The account's defaults by tool id and input; empty where it never set any."""
+
+    def put_settings(self, account_id: str, tools: Document) -> None:
+        """In the place of what was set before."""
 
 
 class AccessStore(Protocol):
