@@ -30,6 +30,8 @@ def test_a_definition_is_consistent(name: str) -> None:
         assert field["name"] == key
         assert "required" in field
         assert "default" not in field or not field["required"]
+        condition = field.get("visibleIf")
+        assert condition is None or set(condition["values"]) <= set(document["inputSchema"][condition["field"]]["enum"])
     assert tool.primary_input in tool.inputs
     assert tool.costing is not None
     assert isinstance(document["costingModel"].get("rate", "0"), str), "money is written as a text"

@@ -70,7 +70,7 @@ def _delivery_faults(document: Document, services: Mapping[str, Collection[str]]
 def _value_faults(key: str, document: Document) -> Iterator[Fault]:
     """The default and the choices, each as a value of the field."""
     field = _input_field(key, document)
-    of_its_type = replace(field, enum=())
+    of_its_type = _of_its_type(field)
     for number, member in enumerate(field.enum):
         if reason := of_its_type.refusal_of(member):
             yield Fault(f"inputSchema.{key}.enum[{number}]", reason)
@@ -93,7 +93,7 @@ def _visibility_faults(schema: Document, fields: Mapping[str, Document]) -> Iter
             yield _no_input(f"{path}.field", other)
         else:
             leads[key] = other
-            deciding = _input_field(other, fields.get(other, {}))
+            deciding = _of_its_type(_input_field(other, fields.get(other, {})))
             for number, value in enumerate(_items(condition, "values")):
                 if reason := deciding.refusal_of(value):
                     yield Fault(f"{path}.values[{number}]", f"{reason}: {other} never has this value")
@@ -149,6 +149,11 @@ def _no_input(path: str, name: str) -> Fault:
 def _input_field(key: str, document: Document) -> InputField:
     kind = document.get("type", "string")
     return InputField(key=key, type=str(kind), required=True, has_default=False, enum=tuple(_items(document, "enum")))
+
+
+def _of_its_type(field: InputField) -> InputField:
+    """The field without its choices: to look each of many values up among many choices would take too long."""
+    return replace(field, enum=())
 
 
 def _section(document: Document, name: str) -> Document:
