@@ -99,7 +99,7 @@ class World:
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store)
-        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy())
+        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy(), store)
         self.lint_spell = LintSpell(self.find_tools)
         self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
         self.update_spell = UpdateSpell(store, self.find_spells, self.lint_spell, self.clock)

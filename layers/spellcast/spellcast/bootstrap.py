@@ -261,7 +261,9 @@ def cast_api() -> CastApi:
         update_spell=UpdateSpell(have.spells, have.find_spells, have.lint_spell, have.clock),
         delete_spell=DeleteSpell(have.spells, have.find_spells),
         find_spells=have.find_spells,
-        quote_spell=QuoteSpell(have.find_spells, have.find_tools, have.history, settings.pricing),
+        quote_spell=QuoteSpell(
+            have.find_spells, have.find_tools, have.history, settings.pricing, have.account_settings
+        ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
         create_tool=CreateTool(have.tools, DELIVERY_MODES),
