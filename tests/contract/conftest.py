@@ -11,6 +11,7 @@ from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
@@ -32,6 +33,7 @@ def cloud() -> Iterator[Cloud]:
             DynamoSpellStore(table, documents),
             DynamoToolStore(table, documents, CATALOG),
             DynamoHistoryStore(table, CATALOG.keys()),
+            DynamoSettingsStore(table, documents),
             DynamoAccessStore(table),
             DynamoEventStore(table, documents),
         )
@@ -41,8 +43,16 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-        return Stores("fake", fake, fake, fake, fake, fake, fake, CATALOG)
+        return Stores("fake", fake, fake, fake, fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
     return Stores(
-        "dynamodb", cloud.casts, cloud.spells, cloud.tools, cloud.history, cloud.access, cloud.events, CATALOG
+        "dynamodb",
+        cloud.casts,
+        cloud.spells,
+        cloud.tools,
+        cloud.history,
+        cloud.settings,
+        cloud.access,
+        cloud.events,
+        CATALOG,
     )

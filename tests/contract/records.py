@@ -151,6 +151,7 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "status": st.sampled_from(["running", "completed", "failed", "cancelled"]),
     "revision": st.integers(1, 10**6),
     "metadata": documents,
+    "settings": st.dictionaries(texts, documents, max_size=2),
     "budget_usd": st.none() | amounts,
     "webhook_url": st.none() | texts,
     "webhook_secret": st.none() | texts,

@@ -9,11 +9,12 @@ from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.tools import Tool
-from spellcast.ports.store import AccessStore, CastStore, EventStore, HistoryStore, SpellStore, ToolStore
+from spellcast.ports.store import AccessStore, CastStore, EventStore, HistoryStore, SettingsStore, SpellStore, ToolStore
 from tests.contract.records import make_own_tool
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Stores:
     spells: SpellStore
     tools: ToolStore
     history: HistoryStore
+    settings: SettingsStore
     access: AccessStore
     events: EventStore
     catalog: dict[str, Tool]
@@ -48,5 +50,6 @@ class Cloud:
     spells: DynamoSpellStore
     tools: DynamoToolStore
     history: DynamoHistoryStore
+    settings: DynamoSettingsStore
     access: DynamoAccessStore
     events: DynamoEventStore

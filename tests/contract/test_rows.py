@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from spellcast.aws.documents import MAX_ROW_BYTES
-from spellcast.aws.table import INDEX
+from spellcast.aws.table import INDEX, Row, Table
+from spellcast.aws.tool_store import DynamoToolStore
+from spellcast.domain.errors import WriteConflict
 from spellcast.domain.results import ToolResult
 from spellcast.domain.spells import Permission
 from spellcast.ports.store import Connection, Ticket
@@ -47,6 +49,7 @@ class TestKeys:
         cloud.spells.create_permission(Permission("s1", "bob", "alice", NOW))
         cloud.tools.create_tool("alice", make_own_tool("mine"))
         cloud.history.record_runs("alice", [a_run("built-in", 3), a_run("mine", 0)])
+        cloud.settings.put_settings("alice", {"mine": {"x": 1}})
         cloud.access.put_connection(Connection("k=", "alice", NOW, NOW + timedelta(hours=2)))
         cloud.access.put_ticket(Ticket("t", "alice", NOW))
         began = "2026-01-31T12:00:00.123Z"
@@ -69,6 +72,7 @@ class TestKeys:
             ("ACCOUNT#alice", "TOOL#mine"): ("TOOL", None, None),
             ("HISTORY#built-in#3", "RUN"): ("RUN", None, None),
             ("HISTORY#alice/mine#0", "RUN"): ("RUN", None, None),
+            ("ACCOUNT#alice", "SETTINGS"): ("SETTINGS", None, None),
             ("ACCOUNT#alice", "CONNECTION#k="): ("CONNECTION", None, None),
             (ticket, "TICKET"): ("TICKET", None, None),
         }
@@ -184,3 +188,39 @@ def test_a_rare_status_is_found_without_asking_for_each_cast(cloud: Cloud) -> No
         cloud.dynamodb.meta.events.unregister("before-call.dynamodb.Query", unique_id="count")
     assert [cast.status for cast in page.items] == ["failed"]
     assert len(asked) <= 5
+
+
+class Stale:
+    """The table as it was for whoever read before others wrote."""
+
+    def __init__(self, table: Table, row: Row) -> None:
+        self._row = row
+        self.create, self.replace = table.create, table.replace
+
+    def get(self, pk: str, sk: str) -> Row:
+        return self._row
+
+
+def stale(cloud: Cloud) -> DynamoToolStore:
+    row = cloud.table.get("ACCOUNT#alice", "TOOL#mine")
+    assert row is not None
+    return replace(cloud.tools, table=Stale(cloud.table, row))  # type: ignore[arg-type]
+
+
+def test_who_deletes_a_tool_that_was_defined_anew_meanwhile_does_not_bring_the_old_one_back(cloud: Cloud) -> None:
+    cloud.tools.create_tool("alice", make_own_tool("mine", "Old"))
+    late = stale(cloud)
+    assert cloud.tools.delete_tool("alice", "mine")
+    cloud.tools.create_tool("alice", make_own_tool("mine", "New"))
+    assert not late.delete_tool("alice", "mine")
+    assert cloud.tools.get_tool("alice", "mine") == make_own_tool("mine", "New")
+
+
+def test_of_two_who_take_the_place_of_a_deleted_tool_one_does(cloud: Cloud) -> None:
+    cloud.tools.create_tool("alice", make_own_tool("mine", "Old"))
+    cloud.tools.delete_tool("alice", "mine")
+    late = stale(cloud)
+    cloud.tools.create_tool("alice", make_own_tool("mine", "New"))
+    with pytest.raises(WriteConflict):
+        late.create_tool("alice", make_own_tool("mine", "Newer"))
+    assert cloud.tools.get_tool("alice", "mine") == make_own_tool("mine", "New")

@@ -67,3 +67,49 @@ def test_own_tools_are_listed_in_the_order_of_their_ids(stores: Stores) -> None:
 def test_an_accounts_other_rows_are_no_tools(stores: Stores) -> None:
     stores.access.put_connection(Connection("TOOL#x", "alice", NOW, NOW))
     assert stores.tools.list_tools("alice") == list(stores.catalog.values())
+
+
+def test_a_deleted_tool_is_recalled_by_its_id_and_otherwise_gone(stores: Stores) -> None:
+    tool = make_own_tool("mine", "My Tool")
+    stores.tools.create_tool("alice", tool)
+    assert stores.tools.recall_tool("alice", "mine") == tool
+    assert stores.tools.delete_tool("alice", "mine")
+    assert stores.tools.get_tool("alice", "mine") is stores.tools.get_tool("alice", "My Tool") is None
+    assert stores.tools.list_tools("alice") == list(stores.catalog.values())
+    assert stores.tools.recall_tool("alice", "mine") == tool
+    assert stores.tools.recall_tool("alice", "My Tool") is stores.tools.recall_tool("bob", "mine") is None
+    assert not stores.tools.delete_tool("alice", "mine")
+
+
+def test_a_built_in_tool_is_recalled_and_not_deleted(stores: Stores) -> None:
+    assert stores.tools.recall_tool("alice", "built-in") == stores.catalog["built-in"]
+    assert not stores.tools.delete_tool("alice", "built-in")
+    assert stores.tools.get_tool("alice", "built-in") == stores.catalog["built-in"]
+
+
+def test_an_account_deletes_its_own_tools_only(stores: Stores) -> None:
+    stores.tools.create_tool("alice", make_own_tool("mine"))
+    stores.tools.create_tool("bob", make_own_tool("mine"))
+    assert not stores.tools.delete_tool("carol", "mine")
+    assert stores.tools.delete_tool("bob", "mine")
+    assert stores.tools.get_tool("alice", "mine") == make_own_tool("mine")
+
+
+def test_a_tool_takes_the_place_of_a_deleted_one_once(stores: Stores) -> None:
+    stores.tools.create_tool("alice", make_own_tool("mine", "One"))
+    for name in ("Two", "Three"):
+        assert stores.tools.delete_tool("alice", "mine")
+        stores.tools.create_tool("alice", make_own_tool("mine", name))
+        with pytest.raises(WriteConflict):
+            stores.tools.create_tool("alice", make_own_tool("mine", "Another"))
+        assert stores.tools.get_tool("alice", "mine") == make_own_tool("mine", name)
+        assert stores.tools.recall_tool("alice", "mine") == make_own_tool("mine", name)
+
+
+def test_a_deleted_tools_id_may_be_anothers_name(stores: Stores) -> None:
+    stores.tools.create_tool("alice", make_own_tool("mine"))
+    stores.tools.delete_tool("alice", "mine")
+    other = make_own_tool("another", "mine")
+    stores.tools.create_tool("alice", other)
+    assert stores.tools.get_tool("alice", "mine") == other
+    assert stores.tools.recall_tool("alice", "mine") == make_own_tool("mine")

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
@@ -25,7 +26,7 @@ _MOST_CONFLICTS = 1_000
 
 
 class FakeStore:
-    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore and AccessStore.
+    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore, SettingsStore and AccessStore.
 
     `writes` lists every cast and generation written, in order. `meanwhile` holds what somebody else does just before
     the next writes: one entry before each of them.
@@ -46,6 +47,8 @@ class FakeStore:
         self._permissions: dict[tuple[str, str], Permission] = {}
         self._tools: dict[tuple[str, str], Tool] = {}
         self._runs: dict[tuple[str | None, str, int], Run] = {}
+        self._deleted_tools: dict[tuple[str, str], Tool] = {}
+        self._settings: dict[str, Document] = {}
         self._tickets: dict[str, Ticket] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
 
@@ -190,8 +193,18 @@ class FakeStore:
             raise WriteConflict(tool.tool_id)
         self._tools[account_id, tool.tool_id] = tool
 
+    def recall_tool(self, account_id: str, tool_id: str) -> Tool | None:
+        key = (account_id, tool_id)
+        return self._catalog.get(tool_id) or self._tools.get(key) or self._deleted_tools.get(key)
+
+    def delete_tool(self, account_id: str, tool_id: str) -> bool:
+        tool = self._tools.pop((account_id, tool_id), None)
+        if tool is not None:
+            self._deleted_tools[account_id, tool_id] = tool
+        return tool is not None
+
     def forget_tool(self, account_id: str, tool_id: str) -> None:
-        """The tool is deleted, by whoever may."""
+        """The tool's row is gone, as no caller can make it go."""
         del self._tools[account_id, tool_id]
 
     # --- history ---
@@ -212,6 +225,14 @@ class FakeStore:
 
     def _historian(self, account_id: str, tool_id: str) -> str | None:
         return None if tool_id in self._catalog else account_id
+
+    # --- settings ---
+
+    def get_settings(self, account_id: str) -> Document:
+        return self._settings.get(account_id, {})
+
+    def put_settings(self, account_id: str, tools: Document) -> None:
+        self._settings[account_id] = tools
 
     # --- access ---
 

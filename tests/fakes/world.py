@@ -101,7 +101,7 @@ class World:
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store)
-        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy())
+        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy(), store)
         self.lint_spell = LintSpell(self.find_tools)
         self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
         self.update_spell = UpdateSpell(store, self.find_spells, self.lint_spell, self.clock)
@@ -114,7 +114,7 @@ class World:
         self.finalize_cost = replace(finalize_cost, history=store)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.clock)
         self.cast_spell = CastSpell(
-            store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None
+            store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
         )
         self.adopt_spell = AdoptSpell(store, self.find_spells, self.find_tools, self.lint_spell, self.clock, read_draft)
         self.cast_in_context = CastInContext(store, self.cast_spell)
@@ -149,7 +149,11 @@ class World:
     def cast(self, *tool_ids: str, inputs: Document | None = None) -> Cast:
         """A cast of a spell whose steps `n0`, `n1`, … use these tools; its machine has been started."""
         steps = [{"id": f"n{position}", "toolIdentifier": tool_id} for position, tool_id in enumerate(tool_ids)]
-        spell, _, _ = self.create_spell(ACCOUNT, "-".join(tool_ids), "private", {"steps": steps})
+        return self.cast_steps("-".join(tool_ids), steps, inputs)
+
+    def cast_steps(self, name: str, steps: list[Document], inputs: Document | None = None) -> Cast:
+        """A cast of a spell of this name with these steps."""
+        spell, _, _ = self.create_spell(ACCOUNT, name, "private", {"steps": steps})
         order = CastOrder(spell=spell.spell_id, fingerprint="f", inputs=inputs or {})
         return self.cast_spell(ACCOUNT, order)[0]
 

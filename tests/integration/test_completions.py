@@ -142,3 +142,28 @@ def test_a_job_that_never_ends_is_cancelled_at_its_deadline(cloud: Cloud) -> Non
     assert ended["failure"]["code"] == "TIMED_OUT"
     assert ended["failureReason"] == "Job did not complete within timeout period"
     assert cloud.provider.get("/control/counts").json()["comfyui"]["cancels"] == 1
+
+
+def test_a_job_ends_well_though_its_tool_is_deleted_while_it_runs(cloud: Cloud) -> None:
+    tool_id = f"passing-{datetime.now(UTC).timestamp():.0f}"
+    passing = cloud.api.get("/v1/tools/replicate-flux-schnell").json()
+    cloud.tool(passing | {"toolId": tool_id, "displayName": tool_id})
+    settings = {"tools": {tool_id: {"aspect_ratio": "16:9"}}}
+    cloud.api.put("/v1/accounts/me/settings", json=settings).raise_for_status()
+    try:
+        spell = cloud.spell(called("a cat [seconds:2]", tool=tool_id), called(node="second", tool=tool_id))
+        with cloud.listening() as listener:
+            cast = cloud.cast(spell)
+            cloud.await_generation(f"{cast['castId']}.0.1", "processing")
+            assert cloud.api.delete(f"/v1/tools/{tool_id}").status_code == 204
+            assert cloud.api.delete(f"/v1/tools/{tool_id}").status_code == 404
+            listener.until_ended(cast)
+    finally:
+        cloud.api.put("/v1/accounts/me/settings", json={"tools": {}}).raise_for_status()
+    ended = cloud.get_cast(cast)
+    first, second = ended["generations"]
+    assert (first["status"], first["costUsd"]) == ("completed", "0.003")
+    assert first["requestPayload"]["aspect_ratio"] == "16:9"
+    assert (second["status"], second["error"]["code"]) == ("failed", "TOOL_NOT_FOUND")
+    message = f"Tool with name or ID '{tool_id}' not found in registry for step 1 of spell \"a spell\"."
+    assert (ended["status"], ended["failureReason"], ended["costUsd"]) == ("failed", message, "0.003")

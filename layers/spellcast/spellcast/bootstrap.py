@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from spellcast.adapters.registry import SERVICES, Registry
+from spellcast.adapters.registry import DELIVERY_MODES, Registry
 from spellcast.aws.access_store import DynamoAccessStore, to_connection
 from spellcast.aws.announcer import AwsAnnouncer
 from spellcast.aws.cast_store import DynamoCastStore
@@ -16,6 +16,7 @@ from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
+from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table, from_item
 from spellcast.aws.tool_store import DynamoToolStore
@@ -92,6 +93,10 @@ class Parts:
     @cached_property
     def history(self) -> DynamoHistoryStore:
         return DynamoHistoryStore(self.table, built_in_tools().keys())
+
+    @cached_property
+    def account_settings(self) -> DynamoSettingsStore:
+        return DynamoSettingsStore(self.table, self.documents)
 
     @cached_property
     def access(self) -> DynamoAccessStore:
@@ -200,6 +205,7 @@ class Parts:
             self.finalize_cost,
             self.clock,
             lambda url: check_url(url, self.settings.allow_loopback),
+            self.account_settings,
         )
 
     @cached_property
@@ -240,10 +246,13 @@ def cast_api() -> CastApi:
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
+    from spellcast.application.delete_tool import DeleteTool
+    from spellcast.application.find_settings import FindSettings
     from spellcast.application.grant_permission import GrantPermission
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
     from spellcast.application.revoke_permission import RevokePermission
+    from spellcast.application.save_settings import SaveSettings
     from spellcast.application.update_spell import UpdateSpell
 
     have = parts()
@@ -256,11 +265,16 @@ def cast_api() -> CastApi:
         find_spells=have.find_spells,
         grant_permission=GrantPermission(have.spells, have.find_spells, have.clock),
         revoke_permission=RevokePermission(have.spells, have.find_spells),
-        quote_spell=QuoteSpell(have.find_spells, have.find_tools, have.history, settings.pricing),
+        quote_spell=QuoteSpell(
+            have.find_spells, have.find_tools, have.history, settings.pricing, have.account_settings
+        ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
-        create_tool=CreateTool(have.tools, SERVICES),
+        create_tool=CreateTool(have.tools, DELIVERY_MODES),
+        delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
+        find_settings=FindSettings(have.account_settings),
+        save_settings=SaveSettings(have.account_settings, have.tools),
         issue_ticket=IssueTicket(have.access, have.clock),
         websocket_url=settings.websocket_url,
     )
@@ -289,7 +303,7 @@ def internal_api() -> InternalApi:
         cast_in_context=have.cast_in_context,
         update_cast=UpdateCast(have.casts, have.finalize_cost),
     )
-    return build_internal_api(AuthenticateInternal(have.secrets), use, have.lint_spell)
+    return build_internal_api(AuthenticateInternal(have.secrets), use)
 
 
 @cache

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from spellcast.adapters.registry import _MODULES
+from spellcast.adapters.registry import DELIVERY_MODES
+from spellcast.api.bodies import ToolBody
 from spellcast.catalog import built_in_tools
+from spellcast.domain.tool_definitions import find_tool_faults
 from spellcast.domain.tools import parse_tool
 
 FILES = sorted(file.name for file in resources.files("spellcast.catalog").iterdir() if file.name.endswith(".json"))
@@ -21,13 +23,13 @@ def test_a_definition_is_consistent(name: str) -> None:
     document: dict[str, Any] = json.loads((resources.files("spellcast.catalog") / name).read_text("utf-8"))
     tool = parse_tool(document)
     assert name == f"{tool.tool_id}.json"
-    assert tool.service in _MODULES
+    assert ToolBody.model_validate(document).document() == document
+    assert find_tool_faults(document, DELIVERY_MODES) == []
     assert document["description"].endswith(".")
     for key, field in document["inputSchema"].items():
         assert field["name"] == key
         assert "required" in field
         assert "default" not in field or not field["required"]
-        assert field.get("default", (field.get("enum") or [None])[0]) in field.get("enum", [field.get("default")])
         condition = field.get("visibleIf")
         assert condition is None or set(condition["values"]) <= set(document["inputSchema"][condition["field"]]["enum"])
     assert tool.primary_input in tool.inputs

@@ -6,7 +6,8 @@ import sys
 import httpx
 import pytest
 
-from spellcast.adapters.registry import Registry
+from spellcast.adapters.capabilities import ImmediateOnly, JobsOnly
+from spellcast.adapters.registry import _MODULES, DELIVERY_MODES, Registry
 from spellcast.domain.errors import ProviderNotConfigured
 from spellcast.ports.adapter import Adapters, ProviderConfig
 
@@ -65,3 +66,16 @@ def test_the_clients_are_shared_and_made_late() -> None:
     comfyui.cancel_job("a")
     replicate.cancel_job("b")
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("service", _MODULES)
+def test_what_a_service_delivers_is_what_its_adapter_can_do(service: str) -> None:
+    config = ProviderConfig("http://127.0.0.1:8188", "key")
+    adapter = registry(comfyui=config, replicate=config).get(service)
+    jobs, immediate = ("async", "webhook"), ("immediate",)
+    assert isinstance(adapter, ImmediateOnly) == (DELIVERY_MODES[service] == immediate)
+    assert isinstance(adapter, JobsOnly) == (DELIVERY_MODES[service] == jobs)
+
+
+def test_every_service_says_what_it_delivers() -> None:
+    assert DELIVERY_MODES.keys() == _MODULES.keys()

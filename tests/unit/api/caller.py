@@ -19,16 +19,20 @@ from spellcast.api.routes import UseCases
 from spellcast.application.authenticate import Authenticate
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.create_tool import CreateTool
+from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_records import FindRecords
+from spellcast.application.find_settings import FindSettings
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
 from spellcast.application.run_tool import RunTool
+from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_cast import UpdateCast
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
 from spellcast.ports.tokens import TokenVerifier
 from tests.fakes.world import ACCOUNT, FakeSecrets, World
 
+SERVICES = {"fake": ("immediate", "async", "webhook"), "http": ("immediate",)}
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
 # API Gateway takes at most 6 MB from a function and answers 5xx otherwise.
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
@@ -82,8 +86,11 @@ class Caller:
             revoke_permission=world.revoke_permission,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
-            create_tool=CreateTool(world.store, ("fake", "http")),
+            create_tool=CreateTool(world.store, SERVICES),
+            delete_tool=DeleteTool(world.store),
             find_tools=world.find_tools,
+            find_settings=FindSettings(world.store),
+            save_settings=SaveSettings(world.store, world.store),
             issue_ticket=IssueTicket(world.store, world.clock),
             websocket_url="wss://socket.example/live",
         )
@@ -103,7 +110,7 @@ class Caller:
             cast_in_context=replace(world.cast_in_context, cast_spell=cast_spell),
             update_cast=UpdateCast(world.store, world.finalize_cost),
         )
-        return build_internal_api(AuthenticateInternal(FakeSecrets()), use, world.lint_spell)
+        return build_internal_api(AuthenticateInternal(FakeSecrets()), use)
 
     def _wait(self, seconds: float) -> None:
         """The clock goes on, and so does the world."""
@@ -144,7 +151,8 @@ class Caller:
         store = self.world.store
         spells = [store.list_spells(account, limit=1, cursor=None).items for account in (ACCOUNT, "bob")]
         own_tools = len(store.list_tools(ACCOUNT)) - len(store.list_tools("nobody"))
-        return bool(store.writes or any(spells) or own_tools or self.world.machine.casts)
+        set_anew = any(store.get_settings(account) for account in (ACCOUNT, "bob"))
+        return bool(store.writes or any(spells) or own_tools or set_anew or self.world.machine.casts)
 
 
 class Context:

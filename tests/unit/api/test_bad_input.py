@@ -497,6 +497,38 @@ class TestTools:
             ({"metadata": {"tokenPrices": {"m": {"input": 1, "output": "x"}}}}, "metadata.tokenPrices.m.output"),
             ({"metadata": {"estimatedTokens": 0}}, "metadata.estimatedTokens"),
             ({"metadata": {"estimatedDurationSeconds": -1}}, "metadata.estimatedDurationSeconds"),
+            ({"executionStrategy": "async () => {}"}, "executionStrategy"),
+            ({"executionStrategy": None}, "executionStrategy"),
+            ({"commandName": "mine"}, "commandName"),
+            ({"version": "1.0"}, "version"),
+            ({"version": "1.0.0-rc"}, "version"),
+            ({"version": "1.0.0\n"}, "version"),
+            ({"deliveryMode": "async"}, "deliveryMode"),
+            ({"service": "nope"}, "service"),
+            ({"deadlineSeconds": 721}, "deadlineSeconds"),
+            ({"inputSchema": {"a": {"type": "colour"}}}, "inputSchema.a.type"),
+            ({"inputSchema": {"a": {"type": "number", "default": "x"}}}, "inputSchema.a.default"),
+            ({"inputSchema": {"a": {"type": "number", "default": int("9" * 400)}}}, "inputSchema.a.default"),
+            ({"inputSchema": {"a": {"type": "number", "enum": [1, "x"]}}}, "inputSchema.a.enum[1]"),
+            ({"inputSchema": {"a": {"visibleIf": {"values": [1]}}}}, "inputSchema.a.visibleIf.field"),
+            ({"inputSchema": {"a": {"visibleIf": {"field": "b", "values": [1]}}}}, "inputSchema.a.visibleIf.field"),
+            (
+                {"inputSchema": {"a": {}, "b": {"visibleIf": {"field": "a", "values": []}}}},
+                "inputSchema.b.visibleIf.values",
+            ),
+            ({"outputSchema": {"a": {}}}, "outputSchema.a.type"),
+            ({"outputSchema": {"a": {"type": "text", "colour": 1}}}, "outputSchema.a.colour"),
+            ({"migrations": {"1.0.0": {}}}, "migrations.1.0.0.parameters"),
+            ({"migrations": {"1": {"parameters": {}}}}, "migrations.1"),
+            ({"migrations": {"1.0.0": {"parameters": {"a": 1}}}}, "migrations.1.0.0.parameters.a"),
+            ({"migrations": {"1.0.0": {"parameters": {"a": "b"}}}}, "migrations.1.0.0.parameters.a"),
+            ({"platformHints": {"primaryInput": "a"}}, "platformHints.primaryInput"),
+            ({"platformHints": {"primaryInput": 1}}, "platformHints.primaryInput"),
+            ({"metadata": {"estimatedDurationSeconds": 0}}, "metadata.estimatedDurationSeconds"),
+            ({"metadata": {"minDurationSeconds": "3"}}, "metadata.minDurationSeconds"),
+            ({"metadata": {"costTable": {"m": {"s": {"q": "x"}}}}}, "metadata.costTable.m.s.q"),
+            ({"webhookStrategy": {"resultPath": "output"}}, "webhookStrategy.resultPath"),
+            ({"deliveryHints": {"telegram": 1}}, "deliveryHints.telegram"),
         ],
     )
     def test_a_wrong_definition_is_not_saved(self, call: Caller, change: dict[str, Any], path: str) -> None:
@@ -509,6 +541,53 @@ class TestTools:
 
     def test_every_fault_is_named(self, call: Caller) -> None:
         refused(call, call("POST", "/v1/tools", {"toolId": "", "x": 1}), "toolId", "x", "service", "displayName")
+
+    def test_faults_of_shape_and_of_meaning_are_named_together(self, call: Caller) -> None:
+        renamed = {"default": "nope", "when": {"field": "a", "value": 1}}
+        body = {
+            **TOOL,
+            "service": "nope",
+            "colour": "red",
+            "inputSchema": {"a": {"type": "colour"}, "b": {"type": "number", "default": "x"}, "c": 1},
+            "migrations": {"1.0.0": {"parameters": {"old": renamed}}},
+        }
+        refused(
+            call,
+            call("POST", "/v1/tools", body),
+            "service",
+            "colour",
+            "inputSchema.a.type",
+            "inputSchema.b.default",
+            "inputSchema.c",
+            "migrations.1.0.0.parameters.old.default",
+            "migrations.1.0.0.parameters.old.when.use",
+        )
+
+    def test_code_is_refused_with_the_reason(self, call: Caller) -> None:
+        reply = call("POST", "/v1/tools", {**TOOL, "executionStrategy": {"execute": "x"}})
+        assert "was code in the original" in reply.faults["executionStrategy"]
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("body", "paths"),
+        [
+            ({}, ["tools"]),
+            ({"tools": []}, ["tools"]),
+            ({"tools": {"free": 1}}, ["tools.free"]),
+            ({"tools": {"free": {"prompt": ""}}}, ["tools.free.prompt"]),
+            ({"tools": {"free": {"colour": 1}}, "theme": "dark"}, ["theme", "tools.free.colour"]),
+            ({"tools": {"Free": {}, "nope": {"x": 1}, "paid": []}}, ["tools.Free", "tools.nope", "tools.paid"]),
+            ({"tools": {"free": {"prompt": "x" * 100_000}}}, ["tools"]),
+        ],
+    )
+    def test_wrong_settings_are_refused_with_every_fault(self, call: Caller, body: Any, paths: list[str]) -> None:
+        refused(call, call("PUT", "/v1/accounts/me/settings", body), *paths)
+
+    def test_anothers_tool_is_none(self, call: Caller) -> None:
+        assert call("POST", "/v1/tools", {**TOOL, "inputSchema": {"x": {}}}, key="a key of bob").status == 201
+        reply = call("PUT", "/v1/accounts/me/settings", {"tools": {"mine": {"x": "1"}}})
+        assert list(reply.faults) == ["tools.mine"]
 
 
 class TestQueries:

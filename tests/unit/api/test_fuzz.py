@@ -50,15 +50,27 @@ GOOD: dict[str, dict[str, Any]] = {
         "budgetUsd": "1",
         "metadata": {"a": {}},
     },
+    "/v1/accounts/me/settings": {"tools": {"free": {"prompt": "a", "text": 1}, "paid": {}}},
     "/v1/tools": {
         "toolId": "mine",
-        "service": "http",
+        "service": "fake",
         "displayName": "Mine",
-        "inputSchema": {"url": {"type": "url", "default": 1, "enum": [1], "visibleIf": {}}},
+        "version": "1.1.0",
+        "migrations": {
+            "1.1.0": {
+                "parameters": {"a": "url", "b": {"default": "n", "when": {"field": "a", "value": 1, "use": "url"}}}
+            }
+        },
+        "inputSchema": {
+            "url": {"type": "url", "default": 1, "enum": [1]},
+            "n": {"type": "number", "visibleIf": {"field": "url", "values": [1]}},
+        },
+        "outputSchema": {"text": {"type": "string"}},
         "costingModel": {"rateSource": "static", "staticCost": {"amount": "1", "unit": "run"}, "rate": 1},
         "deliveryMode": "async",
         "deadlineSeconds": 9,
-        "platformHints": {"primaryInput": "url"},
+        "webhookStrategy": {"resultPath": ["output"]},
+        "platformHints": {"primaryInput": "url", "more": 1},
         "metadata": {
             "costTable": {"m": {"s": {"q": "0.04"}}},
             "tokenPrices": {"default": {"input": "0.1", "output": 0.2}},
@@ -106,10 +118,19 @@ def check(reply: Reply) -> None:
         ErrorAnswer.model_validate(document)
 
 
+def method(path: str) -> str:
+    return "PUT" if path.endswith("/settings") else "POST"
+
+
 def caller() -> Caller:
     call = Caller(World())
     call("POST", "/v1/spells", GOOD["/v1/spells"])
     return call
+
+
+def test_the_bodies_that_are_varied_are_right() -> None:
+    call = caller()
+    assert all(call(method(path), path, body).status < 300 for path, body in GOOD.items())
 
 
 fuzzed = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -120,7 +141,7 @@ fuzzed = settings(max_examples=200, deadline=None, derandomize=True, suppress_he
 def test_a_body_that_is_nearly_right(sent: tuple[str, Any]) -> None:
     call = caller()
     before = len(call.world.store.writes)
-    reply = call("POST", sent[0], sent[1])
+    reply = call(method(sent[0]), sent[0], sent[1])
     check(reply)
     if reply.status >= 400:
         assert len(call.world.store.writes) == before
@@ -136,8 +157,8 @@ def test_a_body_that_is_nearly_right(sent: tuple[str, Any]) -> None:
 )
 def test_a_body_that_is_not(path: str, text: str, headers: dict[str, str]) -> None:
     call = caller()
-    check(call("POST", path, text=text, headers=headers))
-    check(call("POST", path, data=text.encode(), headers=headers))
+    check(call(method(path), path, text=text, headers=headers))
+    check(call(method(path), path, data=text.encode(), headers=headers))
 
 
 @settings(fuzzed, max_examples=100)
@@ -148,8 +169,8 @@ def test_a_body_that_is_not(path: str, text: str, headers: dict[str, str]) -> No
     body=st.none() | json_values,
 )
 def test_any_name_and_query_on_any_route(route: tuple[str, str], name: str, query: dict[str, str], body: Any) -> None:
-    method, path = route
-    check(caller()(method, path.partition("{")[0] + name if "{" in path else path, body, query=query, key=KEY))
+    verb, path = route
+    check(caller()(verb, path.partition("{")[0] + name if "{" in path else path, body, query=query, key=KEY))
 
 
 INTERNAL: dict[tuple[str, str], dict[str, Any]] = {

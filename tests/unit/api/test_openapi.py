@@ -40,9 +40,6 @@ CONTRACT = {
 NOT_YET = {
     ("POST", "/v1/casts/{}/cancel"),
     ("POST", "/v1/casts/{}/resume"),
-    ("DELETE", "/v1/tools/{}"),
-    ("GET", "/v1/accounts/me/settings"),
-    ("PUT", "/v1/accounts/me/settings"),
 }
 
 

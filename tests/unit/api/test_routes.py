@@ -37,6 +37,7 @@ TOOL: dict[str, Any] = {
     "inputSchema": {"url": {"type": "url"}},
     "costingModel": {"rateSource": "static", "staticCost": {"amount": "0.25", "unit": "run"}},
 }
+SETTINGS: dict[str, Any] = {"tools": {"free": {"prompt": "a cat"}, "paid": {"text": ["x"]}}}
 
 
 def check(reply: Reply, status: int, model: type[BaseModel]) -> Any:
@@ -376,6 +377,52 @@ class TestTools:
         reply = call("POST", "/v1/tools", {**TOOL, **taken})
         assert (reply.status, reply.code) == (409, "TOOL_EXISTS")
 
+    def test_a_definition_is_kept_whole(self, call: Caller) -> None:
+        renamed = {"default": "url", "when": {"field": "method", "value": "GET", "use": "url"}}
+        tool = {
+            **TOOL,
+            "commandName": "/mine",
+            "version": "1.1.0",
+            "migrations": {"1.1.0": {"parameters": {"address": "url", "method": renamed}}},
+            "inputSchema": {
+                "kind": {"type": "enum", "enum": ["a", "b"], "default": "a"},
+                "url": {"type": "url", "visibleIf": {"field": "kind", "values": ["a"]}, "order": 1},
+            },
+            "outputSchema": {"text": {"type": "string", "description": "The answer."}},
+            "webhookStrategy": {"expectedStatusField": "status", "resultPath": ["output"]},
+            "platformHints": {"primaryInput": "url", "supportsFileCaption": False, "primary_input": "kept"},
+            "deliveryHints": {"telegram": {"send-as": "photo", "filename": "x.png"}},
+            "visibility": "hidden",
+            "humanDefaults": {"kind": "b"},
+            "metadata": {
+                "costTable": {"m": {"1024x1024": {"hd": "0.08"}}},
+                "cost_table": "kept",
+                "estimatedDurationSeconds": 2.5,
+                "model": "m",
+                "workflow": {"3": {"inputs": {"model": ["4", 0]}}},
+            },
+        }
+        assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
+        assert call("GET", "/v1/tools/my-tool").json == tool
+
+    def test_an_own_tool_is_deleted_and_its_id_is_free_again(self, call: Caller) -> None:
+        call("POST", "/v1/tools", TOOL)
+        gone = call("DELETE", "/v1/tools/my-tool")
+        assert (gone.status, gone.text) == (204, "")
+        assert (call("GET", "/v1/tools/my-tool").code, call("DELETE", "/v1/tools/my-tool").code) == (
+            "TOOL_NOT_FOUND",
+            "TOOL_NOT_FOUND",
+        )
+        assert call("POST", "/v1/tools", {**TOOL, "description": "anew"}).status == 201
+        assert call("GET", "/v1/tools/my-tool").json["description"] == "anew"
+
+    @pytest.mark.parametrize("tool_id", ["free", "unknown", "my-tool"])
+    def test_nobody_deletes_a_built_in_tool_or_anothers(self, call: Caller, tool_id: str) -> None:
+        call("POST", "/v1/tools", TOOL)
+        reply = call("DELETE", f"/v1/tools/{tool_id}", key="a key of bob")
+        assert (reply.status, reply.code) == (404, "TOOL_NOT_FOUND")
+        assert {"free", "my-tool"} <= {tool["toolId"] for tool in call("GET", "/v1/tools").json["tools"]}
+
     @pytest.mark.parametrize("amount", ["0.25", 0.25, 1, "1000000"])
     def test_a_rate_is_a_decimal_text_or_a_number(self, call: Caller, amount: Any) -> None:
         costing = {"rateSource": "machine", "rate": amount, "unit": "second"}
@@ -395,6 +442,20 @@ class TestTools:
         tool = {**TOOL, "metadata": metadata}
         assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
         assert json.loads(json.dumps(call("GET", "/v1/tools/my-tool").json["metadata"])) == metadata
+
+
+class TestSettings:
+    def test_they_are_empty_at_first_and_replaced_as_a_whole(self, call: Caller) -> None:
+        path = "/v1/accounts/me/settings"
+        assert check(call("GET", path), 200, answers.SettingsAnswer) == {"tools": {}}
+        following: list[dict[str, Any]] = [SETTINGS, {"tools": {"free": {}}}, {"tools": {}}]
+        for settings in following:
+            assert check(call("PUT", path, settings), 200, answers.SettingsAnswer) == settings
+            assert check(call("GET", path), 200, answers.SettingsAnswer) == settings
+
+    def test_others_have_their_own(self, call: Caller) -> None:
+        call("PUT", "/v1/accounts/me/settings", SETTINGS)
+        assert call("GET", "/v1/accounts/me/settings", key="a key of bob").json == {"tools": {}}
 
 
 def test_a_ticket_opens_the_websocket_once(call: Caller, world: World) -> None:

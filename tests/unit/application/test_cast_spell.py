@@ -11,6 +11,8 @@ import pytest
 from spellcast.application.cast_spell import CastOrder, CastSpell, CastStart
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, SpellNotFound
+from spellcast.domain.resources import cast_resource
+from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
 from spellcast.domain.spells import Spell
 from tests.fakes.records import text_result
@@ -165,8 +167,20 @@ def test_a_repeat_answers_the_cast_though_a_tool_was_deleted_since(world: World)
     world.store.create_tool(ACCOUNT, make_tool("own"))
     same = order(a_spell(world, "own"), idempotency_key="k")
     cast, _ = world.cast_spell(ACCOUNT, same)
-    world.store.forget_tool(ACCOUNT, "own")
+    world.store.delete_tool(ACCOUNT, "own")
     assert world.cast_spell(ACCOUNT, same) == (cast, False)
+
+
+def test_a_start_that_was_lost_is_mended_though_a_tool_was_deleted_since(world: World) -> None:
+    world.store.create_tool(ACCOUNT, make_tool("own", "async"))
+    same = order(a_spell(world, "free", "own"), idempotency_key="k")
+    cast, _ = world.cast_spell(ACCOUNT, same)
+    world.machine.casts.clear()
+    world.store.delete_tool(ACCOUNT, "own")
+    world.cast_spell(ACCOUNT, same)
+    world.execute(cast)
+    assert isinstance(failure := world.machine.answers["token"], Failure)
+    assert world.settle(cast, failure).status == "failed"
 
 
 @pytest.mark.parametrize("key", [None, "k"])
@@ -272,6 +286,31 @@ def test_inputs_that_nothing_takes_come_back_as_warnings(world: World) -> None:
     started = world.cast_spell.start(ACCOUNT, wanted)
     assert started.warnings == [Fault("inputs.colour", "no step of the spell can take it")]
     assert world.cast_spell.start(ACCOUNT, wanted) == CastStart(started.cast, is_new=False)
+
+
+# --- the caster's settings ---
+
+
+def test_a_cast_keeps_what_its_caster_had_set_for_its_tools(world: World) -> None:
+    world.store.put_settings(ACCOUNT, {"paid": {"prompt": "a cat"}, "polled": {"text": "t"}, "called": {"text": "no"}})
+    cast, _ = world.cast_spell(ACCOUNT, order(a_spell(world, "paid", "Polled", "free")))
+    assert cast.settings == {"paid": {"prompt": "a cat"}, "polled": {"text": "t"}}
+    world.store.put_settings(ACCOUNT, {})
+    assert world.cast_of(cast).settings == cast.settings
+
+
+def test_the_settings_are_the_casters_and_not_the_authors(world: World) -> None:
+    world.store.put_settings(ACCOUNT, {"free": {"prompt": "the author's"}})
+    spell = a_spell(world, visibility="public")
+    assert world.cast_spell("bob", order(spell))[0].settings == {}
+    world.store.put_settings("bob", {"free": {"prompt": "bob's"}})
+    assert world.cast_spell("bob", order(spell))[0].settings == {"free": {"prompt": "bob's"}}
+
+
+def test_settings_are_internal(world: World) -> None:
+    world.store.put_settings(ACCOUNT, {"free": {"prompt": "a private default"}})
+    cast, _ = world.cast_spell(ACCOUNT, order(a_spell(world)))
+    assert "a private default" not in str(cast_resource(cast))
 
 
 # --- what is refused, and changes nothing ---

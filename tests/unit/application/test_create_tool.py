@@ -7,6 +7,8 @@ from spellcast.domain.errors import InvalidInput, ToolExists
 from tests.fakes.records import tool_document
 from tests.fakes.world import ACCOUNT, World, make_tool
 
+SERVICES = {"fake": ("immediate", "async", "webhook"), "http": ("immediate",)}
+
 
 @pytest.fixture
 def world() -> World:
@@ -14,7 +16,7 @@ def world() -> World:
 
 
 def test_a_tool_of_ones_own_is_found_by_id_and_name_and_by_its_owner_only(world: World) -> None:
-    tool = CreateTool(world.store, ("fake", "http"))(ACCOUNT, tool_document(toolId="own", displayName="My own"))
+    tool = CreateTool(world.store, SERVICES)(ACCOUNT, tool_document(toolId="own", displayName="My own"))
     assert (tool.tool_id, tool.display_name) == ("own", "My own")
     assert world.store.get_tool(ACCOUNT, "own") == world.store.get_tool(ACCOUNT, "My own") == tool
     assert world.store.get_tool("bob", "own") is None
@@ -26,13 +28,13 @@ def test_a_tool_of_ones_own_is_found_by_id_and_name_and_by_its_owner_only(world:
 )
 def test_a_built_in_tool_cannot_be_hidden(world: World, tool_id: str, display_name: str, taken: str) -> None:
     with pytest.raises(ToolExists, match=repr(taken)):
-        CreateTool(world.store, ("fake", "http"))(ACCOUNT, tool_document(toolId=tool_id, displayName=display_name))
+        CreateTool(world.store, SERVICES)(ACCOUNT, tool_document(toolId=tool_id, displayName=display_name))
     assert world.store.get_tool(ACCOUNT, "New") is None
     assert world.store.get_tool(ACCOUNT, "new") is None
 
 
 def test_a_tool_is_not_replaced(world: World) -> None:
-    create = CreateTool(world.store, ("fake", "http"))
+    create = CreateTool(world.store, SERVICES)
     first = create(ACCOUNT, tool_document(toolId="own", displayName="One"))
     with pytest.raises(ToolExists):
         create(ACCOUNT, tool_document(toolId="own", displayName="Two"))
@@ -41,13 +43,23 @@ def test_a_tool_is_not_replaced(world: World) -> None:
 
 def test_a_tool_of_a_service_that_does_not_exist_is_refused(world: World) -> None:
     with pytest.raises(InvalidInput) as caught:
-        CreateTool(world.store, ("fake", "http"))(ACCOUNT, tool_document(toolId="own", service="nope"))
+        CreateTool(world.store, SERVICES)(ACCOUNT, tool_document(toolId="own", service="nope"))
     assert [fault.path for fault in caught.value.faults] == ["service"]
     assert world.store.get_tool(ACCOUNT, "own") is None
 
 
+def test_every_fault_of_a_definition_is_named_and_nothing_is_kept(world: World) -> None:
+    definition = tool_document(
+        {"n": {"type": "number", "default": "many"}}, toolId="own", service="http", deliveryMode="async"
+    )
+    with pytest.raises(InvalidInput) as caught:
+        CreateTool(world.store, SERVICES)(ACCOUNT, definition)
+    assert [fault.path for fault in caught.value.faults] == ["deliveryMode", "inputSchema.n.default"]
+    assert world.store.get_tool(ACCOUNT, "own") is None
+
+
 def test_another_account_may_use_the_same_id(world: World) -> None:
-    create = CreateTool(world.store, ("fake", "http"))
+    create = CreateTool(world.store, SERVICES)
     create(ACCOUNT, tool_document(toolId="own", displayName="One"))
     assert create("bob", tool_document(toolId="own", displayName="One")).tool_id == "own"
 
@@ -63,4 +75,4 @@ def test_two_requests_at_once_make_one_tool(world: World) -> None:
 
     world.store.create_tool(ACCOUNT, make_tool("own"))
     with pytest.raises(ToolExists):
-        CreateTool(Racing(), ("fake",))(ACCOUNT, tool_document(toolId="own", displayName="Two"))  # type: ignore[arg-type]
+        CreateTool(Racing(), SERVICES)(ACCOUNT, tool_document(toolId="own", displayName="Two"))  # type: ignore[arg-type]

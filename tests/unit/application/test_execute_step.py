@@ -570,7 +570,8 @@ def test_a_tool_that_is_gone_when_its_turn_comes_fails_the_cast(world: World, mo
     cast = world.cast("free", "own")
     world.store.forget_tool(ACCOUNT, "own")
     world.execute(cast)
-    gone = Failure("TOOL_NOT_FOUND", "Tool with name or ID 'own' not found in registry for step 1.")
+    message = "Tool with name or ID 'own' not found in registry for step 1 of spell \"free-own\"."
+    gone = Failure("TOOL_NOT_FOUND", message)
     assert refusal(world) == gone
     closed = world.settle(cast, gone)
     assert closed.failure is not None
@@ -586,6 +587,44 @@ def test_a_cast_whose_tool_is_gone_names_the_step(world: World) -> None:
     failure = world.settle(cast, refusal(world)).failure
     assert failure is not None
     assert failure.step_index == 1
+
+
+@pytest.mark.parametrize("mode", ["immediate", "async"])
+def test_a_step_runs_with_what_its_caster_had_set_when_the_spell_was_cast(mode: str) -> None:
+    world = World(make_tool("sized", mode, inputSchema={"size": {"type": "number", "default": 1}, "prompt": {}}))
+    world.store.put_settings(ACCOUNT, {"sized": {"size": 3, "prompt": "a dog"}})
+    cast = world.cast("sized", inputs={"prompt": "a cat"})
+    world.store.put_settings(ACCOUNT, {"sized": {"size": 4}})
+    world.execute(cast)
+    assert world.generation(cast, 0).request_payload == {"size": 3, "prompt": "a cat"}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        ({}, "size is not a number (tools.own.size of the settings)."),
+        ({"size": "huge"}, "size is not a number."),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["immediate", "async"])
+def test_a_setting_that_fits_no_longer_fails_the_step_and_is_named(
+    world: World, mode: str, inputs: Document, told: str
+) -> None:
+    world.store.create_tool(ACCOUNT, make_tool("own", mode, inputSchema={"size": {"type": "string"}}))
+    world.store.put_settings(ACCOUNT, {"own": {"size": "wide"}})
+    cast = world.cast("own", inputs=inputs)
+    world.store.delete_tool(ACCOUNT, "own")
+    world.store.create_tool(ACCOUNT, make_tool("own", mode, inputSchema={"size": {"type": "number"}}))
+    world.execute(cast)
+    answer = world.machine.answers["token"]
+    closed = world.settle(cast, answer) if isinstance(answer, Failure) else world.process(cast)
+    assert closed.failure is not None
+    assert (closed.failure.code, closed.failure.message) == (
+        "INVALID_STEP_INPUT",
+        f"Step 0 (Own) cannot take its inputs: {told}",
+    )
+    assert (world.adapter.started, world.adapter.executed) == ([], [])
 
 
 @pytest.mark.parametrize("state", ["none", "pending", "failed"])

@@ -87,8 +87,15 @@ def test_a_table_is_read_by_what_is_known(
     assert quoted(world, spell, **inputs) == [("drawing", cost, "model")]
 
 
+def test_a_table_is_read_by_what_the_caster_has_set(world: World) -> None:
+    spell = a_spell(world, {"toolIdentifier": "drawing"})
+    before = quoted(world, spell)
+    world.store.put_settings(ACCOUNT, {"drawing": {"quality": "hd"}})
+    assert quoted(world, spell) != before == quoted(world, spell, quality="standard")
+
+
 def test_an_accounts_own_tool_has_a_history_of_its_own(world: World) -> None:
-    create_tool = CreateTool(world.store, ("fake",))
+    create_tool = CreateTool(world.store, {"fake": ("immediate", "async", "webhook")})
     for account in (ACCOUNT, "bob"):
         create_tool(account, make_tool("own", "async", "0.5").document)
     cast = world.cast("own")

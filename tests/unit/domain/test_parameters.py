@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.parameters import caster_inputs, is_visible, missing_inputs, resolve, takes, wired_value
 from spellcast.domain.tools import Tool, parse_tool
 from tests.fakes.records import a_step, tool_document
@@ -493,7 +493,7 @@ MIGRATED = parse_tool(
                         "default": "appendText",
                         "when": {"field": "operation", "value": "replace", "use": "replacementText"},
                     },
-                    "gone": {"default": None},
+                    "gone": {"default": None, "when": None},
                 }
             },
             "3.0.0": {"parameters": {"inputText": "never"}},
@@ -547,6 +547,89 @@ def test_a_parameter_reaches_its_tool_under_old_names(parameter: str, version: s
     assert takes(a_tool(), parameter, version)
 
 
+SET = a_tool(
+    "caption",
+    caption=field("text"),
+    prompt=field("text", required=True),
+    strength=field("number", default=3),
+    note=field("string"),
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "context", "settings", "resolved"),
+    [
+        pytest.param({}, {}, {"strength": 5}, {"strength": 5}, id="above the tool's default"),
+        pytest.param({}, {}, {"strength": 0}, {"strength": 0}, id="a zero is a value"),
+        pytest.param({}, {}, {"note": "N"}, {"note": "N", "strength": 3}, id="of an input without a default"),
+        pytest.param({}, {"strength": 4}, {"strength": 5}, {"strength": 4}, id="below the caster's input"),
+        pytest.param({}, {"note": " "}, {"note": "N"}, {"note": "N", "strength": 3}, id="a blank input is none"),
+        pytest.param(
+            {},
+            {"text": "t"},
+            {"caption": "C", "prompt": "P"},
+            {"caption": "t", "prompt": "t", "strength": 3},
+            id="below an alias",
+        ),
+        pytest.param(
+            {},
+            {"input_prompt": "p"},
+            {"prompt": "P", "note": "N"},
+            {"caption": "p", "prompt": "p", "note": "N", "strength": 3},
+            id="below a legacy name",
+        ),
+        pytest.param(
+            {"parameterMappings": {"note": static("S")}},
+            {},
+            {"note": "N"},
+            {"note": "S", "strength": 3},
+            id="below the author's value",
+        ),
+        pytest.param(
+            {"parameterOverrides": {"note": "O"}},
+            {},
+            {"note": "N"},
+            {"note": "O", "strength": 3},
+            id="below an override",
+        ),
+        pytest.param(
+            {"parameterMappings": {"note": wire("n0", "text")}},
+            {"n0_text": ""},
+            {"note": "N"},
+            {"note": "", "strength": 3},
+            id="below what a wire left empty",
+        ),
+        pytest.param(
+            {"parameterMappings": {"note": wire("n9", "gone")}},
+            {},
+            {"note": "N"},
+            {"note": "N", "strength": 3},
+            id="where a wire leads nowhere",
+        ),
+        pytest.param({}, {}, {"colour": "red"}, {"strength": 3}, id="of an input that the tool does not have"),
+        pytest.param({}, {}, {"strength": " ", "note": None}, {"strength": 3}, id="a blank setting is none"),
+        pytest.param({"toolVersion": "0.9.0"}, {}, {"note": "N"}, {"note": "N", "strength": 3}, id="of an older step"),
+    ],
+)
+def test_the_casters_settings_are_below_every_input_and_above_the_tools_defaults(
+    step: Document, context: Document, settings: Document, resolved: Document
+) -> None:
+    assert resolve(a_step(**step), SET, context, context, {}, settings) == resolved
+
+
+def test_an_exposed_inputs_default_is_above_the_settings() -> None:
+    assert resolve(a_step(), SET, {}, {}, {("n1", "note"): "D"}, {"note": "N"})["note"] == "D"
+
+
+def test_a_tool_without_a_schema_has_no_settings() -> None:
+    assert resolve(a_step(), a_tool(), {"prompt": "p"}, {}, {}, {"colour": "red"}) == {"prompt": "p"}
+
+
+def test_a_setting_that_the_form_does_not_show_has_no_effect_and_one_that_it_does_decides() -> None:
+    assert resolve(a_step(), FORM, {"text": "t"}, {}, {}, {"size": 8}) == {"mode": "words", "text": "t"}
+    assert resolve(a_step(), FORM, {}, {}, {}, {"size": 8, "mode": "picture"}) == {"mode": "picture", "size": 8}
+
+
 KEYS = st.sampled_from(
     ["prompt", "input_prompt", "text", "image", "imageUrl", "input_image", "n1_text", "n1_images", "stringA", "seed"]
 )
@@ -597,3 +680,42 @@ def test_no_key_is_sent_that_the_tools_schema_does_not_have(
     assert None not in resolved.values()
     assert not any(isinstance(value, dict) and value.get("type") == "nodeOutput" for value in resolved.values())
     assert repr((schema, mappings, overrides, context, inputs)) == before
+
+
+def with_marked_defaults(schema: Document) -> Document:
+    """Without conditions, and with defaults that no input has."""
+    marked = {"default": "the tool's default"}
+    return {
+        key: {"type": given["type"], "required": given.get("required", True)}
+        | (marked if given.get("default") is not None else {})
+        for key, given in schema.items()
+    }
+
+
+@given(
+    SCHEMAS.map(with_marked_defaults),
+    MAPPINGS,
+    MAPPINGS,
+    DOCUMENTS,
+    st.dictionaries(st.tuples(st.just("n1"), KEYS), VALUES),
+    st.none() | KEYS,
+    st.dictionaries(KEYS, st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", " ", "setting"])),
+)
+def test_settings_beat_no_input_and_add_no_key_that_the_schema_lacks(
+    schema: Document,
+    mappings: Document,
+    overrides: Document,
+    context: Document,
+    exposed: dict[tuple[str, str], Any],
+    primary: str | None,
+    settings: Document,
+) -> None:
+    step = a_step(parameterMappings=mappings, parameterOverrides=overrides)
+    tool = a_tool(primary, **schema)
+    plain = resolve(step, tool, context, context, exposed)
+    found = resolve(step, tool, context, context, exposed, settings)
+    assert found.keys() <= schema.keys()
+    for key in schema:
+        is_free = plain.get(key) in (None, "the tool's default")
+        expected = settings[key] if is_free and not is_blank(settings.get(key)) else plain.get(key)
+        assert found.get(key) == expected

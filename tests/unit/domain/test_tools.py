@@ -82,6 +82,7 @@ def test_the_primary_input_is_a_hint_that_may_be_missing() -> None:
         ("number", "wide", "is not a number"),
         ("number", True, "is not a number"),
         ("number", "inf", "is not a number"),
+        ("number", 10**400, "is not a number"),
         ("integer", 3, None),
         ("integer", 3.0, None),
         ("integer", 1.5, "is not a whole number"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.domain.tools import DeliveryMode
 from spellcast.ports.adapter import Adapter, ProviderConfig
 
 if TYPE_CHECKING:
@@ -20,7 +21,14 @@ _MODULES = {
     "comfyui": "comfyui",
     "replicate": "replicate",
 }
-SERVICES = tuple(_MODULES)
+# What each service can deliver, so that a definition is judged without importing the service's module.
+DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
+    "string": ("immediate",),
+    "expression": ("immediate",),
+    "http": ("immediate",),
+    "comfyui": ("async", "webhook"),
+    "replicate": ("async", "webhook"),
+}
 _BUILT_IN = frozenset({"string", "expression", "http"})
 
 

@@ -216,6 +216,12 @@ class ToolsAnswer(Answer):
     tools: list[ToolAnswer]
 
 
+class SettingsAnswer(Answer):
+    """The account's own defaults, by tool id and input."""
+
+    tools: dict[str, dict[str, Any]]
+
+
 class TicketAnswer(Answer):
     """A ticket, and the address that takes it."""
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from spellcast.api.errors import faults_of
 from spellcast.application.adopt_spell import Draft
@@ -15,19 +26,19 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.linter import MAX_STEPS
 from spellcast.domain.results import MOST_TOKENS
-from spellcast.domain.segments import IMMEDIATE_SECONDS_PER_SEGMENT
+from spellcast.domain.tool_definitions import VERSION_PATTERN, InputType
+from spellcast.domain.tools import DeliveryMode
 
 # A job that is polled every 30 s for 12 hours stays well under the 25,000 events of an execution's history.
 MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
 # Ids, keys of inputs and outputs, node ids: what may stand in a key of the pipeline context.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$")]
+Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
 Money = Annotated[str, StringConstraints(pattern=f"^{money.TEXT_PATTERN}$")]
 # A tool's rate may also be a JSON number, as in the original's definitions; costs stay exact in 38 digits.
 Rate = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12, lt=10**12, strict=False)]
-
-Seconds = Annotated[int | float, Field(ge=0, le=MAX_DEADLINE_SECONDS)]
+Seconds = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS)]
 
 
 class Body(BaseModel):
@@ -127,19 +138,34 @@ class CastBody(Body):
     metadata: dict[Name, Any] = Field(default_factory=dict)
 
 
+class VisibleIfBody(Body):
+    """When an input is shown: while another one has one of these values."""
+
+    field: Name
+    values: Annotated[list[Any], Field(min_length=1)]
+
+
 class InputFieldBody(Body):
     """One key of a tool's input schema; required unless it says otherwise."""
 
     name: Name | None = None
-    type: Name = "string"
+    type: InputType = "string"
     required: bool = True
     default: Any = None
     description: str | None = None
     advanced: bool | None = None
     enum: list[Any] | None = None
     order: int | None = None
-    visible_if: dict[str, Any] | None = None
+    visible_if: VisibleIfBody | None = None
     configurable: bool | None = None
+
+
+class OutputFieldBody(Body):
+    """One key of what a tool makes."""
+
+    name: Name | None = None
+    type: Name
+    description: str | None = None
 
 
 class AmountBody(Body):
@@ -173,16 +199,78 @@ class TokenPriceBody(Body):
     output: Rate
 
 
-class ToolMetadataBody(Body):
-    """What a run costs and takes beside its rate; other keys are the tool's own."""
+class RenamedWhenBody(Body):
+    """The new name where the step has this value in this field."""
 
-    model_config = ConfigDict(extra="allow")
+    field: Name
+    value: Any
+    use: Name
 
-    cost_table: dict[Name, dict[Name, dict[Name, Rate]]] | None = None
-    token_prices: dict[Name, TokenPriceBody] | None = None
-    estimated_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
-    estimated_duration_seconds: Seconds | None = None
-    min_duration_seconds: Seconds | None = None
+
+class RenamedBody(Body):
+    """A parameter whose new name depends on the step, or that is gone: its `default` is null then."""
+
+    default: Name | None
+    when: RenamedWhenBody | None = None
+
+
+_NewName = Annotated[
+    Annotated[Name, Tag("<name>")] | Annotated[RenamedBody, Tag("<choice>")],
+    Discriminator(lambda new: "<choice>" if isinstance(new, dict | RenamedBody) else "<name>"),
+]
+
+
+class MigrationBody(Body):
+    """What a version of the tool renamed: the old name of a parameter, and its new one."""
+
+    parameters: dict[Name, _NewName]
+
+
+class WebhookStrategyBody(Body):
+    """How the original read a provider's callback; kept as a description."""
+
+    expected_status_field: Name | None = None
+    success_value: Name | None = None
+    duration_tracking: bool | None = None
+    result_path: list[Name] | None = None
+
+
+class OpenBody(Body):
+    """Other keys are kept as they are; the attributes are named as the keys, so that none can clash with another."""
+
+    model_config = ConfigDict(alias_generator=None, extra="allow")
+
+
+class PlatformHintsBody(OpenBody):
+    """What a platform's forms go by; `primaryInput` is the input that a prompt or a file fills."""
+
+    primaryInput: Name | None = None
+    supportsFileCaption: bool | None = None
+    supportsReplyWithCommand: bool | None = None
+
+
+class MetadataBody(OpenBody):
+    """What the tool's adapter and the estimates of its cost go by."""
+
+    provider: str | None = None
+    model: str | None = None
+    baseModel: str | None = None
+    inputType: str | None = None
+    outputType: str | None = None
+    deploymentId: str | None = None
+    seedInputKey: str | None = None
+    telegramPromptInputKey: str | None = None
+    hasLoraLoader: bool | None = None
+    defaultAdapterParams: dict[Name, Any] | None = None
+    tokenPrices: dict[Name, TokenPriceBody] | None = None
+    costTable: dict[Name, dict[Name, dict[Name, Rate]]] | None = None
+    estimatedTokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    estimatedDurationSeconds: Seconds | None = None
+    minDurationSeconds: Seconds | None = None
+
+
+def _refuse_code(value: Any) -> Any:
+    raise ValueError("was code in the original and cannot be taken; service and deliveryMode say how a tool is run")
 
 
 class ToolBody(Body):
@@ -191,27 +279,27 @@ class ToolBody(Body):
     tool_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     service: Name
     display_name: Name
-    command_name: Name | None = None
+    command_name: Annotated[str, StringConstraints(pattern=r"^/[^\s/]{1,100}$")] | None = None
     api_path: str | None = None
     description: str | None = None
     version: Version | None = None
-    migrations: dict[str, Any] | None = None
+    migrations: dict[Name, MigrationBody] | None = None
     input_schema: dict[Name, InputFieldBody] = Field(default_factory=dict)
-    output_schema: dict[str, Any] | None = None
+    output_schema: dict[Name, OutputFieldBody] | None = None
     costing_model: CostingBody | None = None
-    delivery_mode: Literal["immediate", "async", "webhook"] = "immediate"
+    delivery_mode: DeliveryMode = "immediate"
+    execution_strategy: SkipJsonSchema[Annotated[Any, AfterValidator(_refuse_code)]] = None
     deadline_seconds: Annotated[int, Field(ge=1, le=MAX_DEADLINE_SECONDS)] | None = None
-    webhook_strategy: dict[str, Any] | None = None
-    platform_hints: dict[str, Any] | None = None
-    delivery_hints: dict[str, Any] | None = None
+    webhook_strategy: WebhookStrategyBody | None = None
+    platform_hints: PlatformHintsBody | None = None
+    delivery_hints: dict[Name, dict[Name, Any]] | None = None
     category: str | None = None
     visibility: Literal["public", "internal", "hidden"] | None = None
-    human_defaults: dict[str, Any] | None = None
-    metadata: ToolMetadataBody | None = None
+    human_defaults: dict[Name, Any] | None = None
+    metadata: MetadataBody | None = None
 
-    @model_validator(mode="after")
-    def _can_be_kept(self) -> ToolBody:
-        seconds = self.deadline_seconds or 0
-        if self.delivery_mode == "immediate" and seconds > IMMEDIATE_SECONDS_PER_SEGMENT:
-            raise ValueError(f"deadlineSeconds of an immediate tool is at most {IMMEDIATE_SECONDS_PER_SEGMENT}")
-        return self
+
+class SettingsBody(Body):
+    """The account's own defaults, by tool id and input: used where a cast and its spell say nothing."""
+
+    tools: dict[Name, dict[Name, Any]]

@@ -27,7 +27,7 @@ _COMPLETIONS = {
 
 
 # What people do first comes first.
-_ORDER = ("spells", "casts", "generations", "tools", "realtime", "completions", "health")
+_ORDER = ("spells", "casts", "generations", "tools", "accounts", "realtime", "completions", "health")
 
 
 def _group(path: str) -> str:

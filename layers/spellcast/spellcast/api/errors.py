@@ -36,6 +36,12 @@ _ELSEWHERE = {
     "parameters": "values stand in parameterOverrides",
 }
 
+# What Pydantic adds to the path of a value of several kinds, by the key above it.
+_KINDS: dict[str | int, tuple[str, ...]] = {
+    "parameterMappings": ("static", "nodeOutput"),
+    "parameters": ("<name>", "<choice>"),
+}
+
 _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (InvalidInput, 400),
     (SpellNotExecutable, 400),
@@ -100,7 +106,7 @@ def _path(location: Sequence[str | int]) -> str:
     # The first part says body or query.
     parts = location[1:]
     for number, part in enumerate(parts):
-        if number > 1 and parts[number - 2] == "parameterMappings" and part in ("static", "nodeOutput"):
-            continue  # The kind of a mapping is no part of what was sent.
+        if number > 1 and part in _KINDS.get(parts[number - 2], ()):
+            continue  # The kind of a mapping, or of a new name, is no part of what was sent.
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path or str(location[0])

@@ -21,7 +21,6 @@ from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.complete_generation import CompleteGeneration
 from spellcast.application.find_records import FindRecords
-from spellcast.application.lint_spell import LintSpell
 from spellcast.application.record_event import RecordEvent
 from spellcast.application.run_tool import RunTool, ToolRun
 from spellcast.application.update_cast import CastUpdate, UpdateCast
@@ -67,10 +66,10 @@ class InternalUseCases:
     update_cast: UpdateCast
 
 
-def build_internal_api(authenticate: AuthenticateInternal, use: InternalUseCases, lint_spell: LintSpell) -> InternalApi:
+def build_internal_api(authenticate: AuthenticateInternal, use: InternalUseCases) -> InternalApi:
     """The routes with the refusals that all of the API has."""
     app = APIGatewayHttpResolver(enable_validation=True)
-    add_errors(app, lint_spell)
+    add_errors(app)
     _add_events(app, use)
     _add_generations(app, use)
     _add_execute(app, use)

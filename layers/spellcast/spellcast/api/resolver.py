@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -18,7 +19,6 @@ from spellcast.api.description import DescribedResolver
 from spellcast.api.errors import error_document, faults_of, refusal, status_of
 from spellcast.api.routes import UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
-from spellcast.application.lint_spell import LintSpell
 from spellcast.domain import documents
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, NotFound, PayloadTooLarge, SpellcastError
@@ -65,14 +65,17 @@ class CastApi:
 def build_cast_api(authenticate: Authenticate, use: UseCases, internal: Callable[[], InternalApi]) -> CastApi:
     """The API with its routes, its errors and its description."""
     app = DescribedResolver(enable_validation=True)
-    add_errors(app, use.lint_spell)
+    add_errors(app, partial(_faults_of_meaning, use))
     add_routes(app, use)
     _add_description(app)
     return CastApi(authenticate, app, internal)
 
 
-def add_errors(app: APIGatewayHttpResolver, lint_spell: LintSpell) -> None:
-    """Adds the refusals that all routes have in common."""
+def add_errors(
+    app: APIGatewayHttpResolver,
+    faults_of_meaning: Callable[[str, str, str, Document], Sequence[Fault]] = lambda account_id, method, path, body: (),
+) -> None:
+    """Adds the refusals that all routes have in common; a body's faults of meaning are named beside those of shape."""
 
     @app.exception_handler(SpellcastError)  # type: ignore[untyped-decorator]
     def refuse(error: SpellcastError) -> Response[str]:
@@ -84,11 +87,10 @@ def add_errors(app: APIGatewayHttpResolver, lint_spell: LintSpell) -> None:
     def refuse_shape(error: RequestValidationError) -> Response[str]:
         faults = list(faults_of(error.errors()))
         event = app.current_event
-        is_spell = (event.http_method, event.path.count("/")) in (("POST", 2), ("PUT", 3))
-        if is_spell and event.path.startswith("/v1/spells") and isinstance(event.json_body, dict):
-            # Every fault is named, those of meaning beside those of shape.
+        if isinstance(event.json_body, dict):
             named = {fault.path for fault in faults}
-            found = lint_spell.find_faults(str(app.context["account_id"]), event.json_body)
+            account_id = str(app.context.get("account_id"))
+            found = faults_of_meaning(account_id, event.http_method, event.path, event.json_body)
             faults += [fault for fault in found if fault.path not in named]
         return _refusal(InvalidInput(faults))
 
@@ -100,6 +102,17 @@ def add_errors(app: APIGatewayHttpResolver, lint_spell: LintSpell) -> None:
     def fail(error: Exception) -> Response[str]:
         logger().exception("A request failed in a way that it should not")
         return _refusal(SpellcastError("The request failed because of a defect; it was logged."))
+
+
+def _faults_of_meaning(use: UseCases, account_id: str, method: str, path: str, body: Document) -> Sequence[Fault]:
+    match method, path.split("/")[2:]:
+        case ("POST", ["spells"]) | ("PUT", ["spells", _]):
+            return use.lint_spell.find_faults(account_id, body)
+        case "POST", ["tools"]:
+            return use.create_tool.find_faults(body)
+        case "PUT", ["accounts", "me", "settings"]:
+            return use.save_settings.find_faults(account_id, body)
+    return ()
 
 
 def _add_description(app: APIGatewayHttpResolver) -> None:

@@ -12,13 +12,15 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, QuoteBody, SpellBody, ToolBody
+from spellcast.api.bodies import CastBody, QuoteBody, SettingsBody, SpellBody, ToolBody
 from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_spell import DeleteSpell
+from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.grant_permission import GrantPermission
@@ -26,6 +28,7 @@ from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.revoke_permission import RevokePermission
+from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
@@ -49,7 +52,10 @@ class UseCases:
     cast_spell: CastSpell
     find_casts: FindCasts
     create_tool: CreateTool
+    delete_tool: DeleteTool
     find_tools: FindTools
+    find_settings: FindSettings
+    save_settings: SaveSettings
     issue_ticket: IssueTicket
     websocket_url: str
 
@@ -71,6 +77,7 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
     _add_spells(app, use)
     _add_casts(app, use)
     _add_tools(app, use)
+    _add_settings(app, use)
 
     @app.post(
         "/v1/realtime/ticket", summary="A ticket for the WebSocket", responses=_answers(201, answers.TicketAnswer)
@@ -221,6 +228,29 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post("/v1/tools", summary="Add an own tool", responses=_answers(201, answers.ToolAnswer, 409, 413))
     def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
         return _json(201, use.create_tool(_account(app), body.document()).document)
+
+    @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=_deleted())
+    def delete_tool(tool_id: Name) -> Response[str]:
+        use.delete_tool(_account(app), tool_id)
+        return Response(204, body="")
+
+
+def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.get(
+        "/v1/accounts/me/settings",
+        summary="The account's own defaults of tools' inputs",
+        responses=_answers(200, answers.SettingsAnswer),
+    )
+    def get_settings() -> Response[str]:
+        return _json(200, use.find_settings(_account(app)))
+
+    @app.put(
+        "/v1/accounts/me/settings",
+        summary="Set them all anew",
+        responses=_answers(200, answers.SettingsAnswer, 413),
+    )
+    def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
+        return _json(200, use.save_settings(_account(app), body.document()))
 
 
 def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:

@@ -18,10 +18,11 @@ from spellcast.domain.errors import CastInterrupted, Fault, IdempotencyKeyReused
 from spellcast.domain.parameters import caster_inputs
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import cast_seconds, plan_segments
+from spellcast.domain.tools import unknown_tool
 from spellcast.observability import logger
 from spellcast.ports.clock import Clock
 from spellcast.ports.machine import Machine
-from spellcast.ports.store import CastStore
+from spellcast.ports.store import CastStore, SettingsStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class CastSpell:
     finalize_cost: FinalizeCost
     clock: Clock
     refusal_of: Callable[[str], str | None]
+    settings: SettingsStore
 
     def __call__(self, account_id: str, order: CastOrder) -> tuple[Cast, bool]:
         """The cast, and whether it is new. Raises what `start` raises."""
@@ -84,6 +86,7 @@ class CastSpell:
         if faults := find_input_faults(version, tools, order.inputs):
             raise InvalidInput(faults)
         warnings = find_input_warnings(version, tools, order.inputs)
+        own_defaults = self.settings.get_settings(account_id)
         now = self.clock.now()
         cast = Cast(
             cast_id=identifiers.cast_id_for(account_id, order.idempotency_key)
@@ -101,6 +104,7 @@ class CastSpell:
             deadline_at=now + timedelta(seconds=cast_seconds(segments)),
             request_fingerprint=order.fingerprint,
             metadata=order.metadata,
+            settings={tool.tool_id: own_defaults[tool.tool_id] for tool in steps_tools if tool.tool_id in own_defaults},
             budget_usd=order.budget_usd,
             webhook_url=order.webhook_url,
             webhook_secret=order.webhook_secret,
@@ -131,10 +135,11 @@ class CastSpell:
         """Mends a start that was lost; harmless where there was one."""
         version = self.find_spells.spells.get_version(known.spell_id, known.version)
         if version is not None:
-            try:
-                self.machine.start_cast(known.cast_id, plan_segments(self.find_tools.of_version(account_id, version)))
-            except InvalidInput:
-                pass  # A tool was deleted since: the cast that was started says so itself.
+            used = [step.tool_identifier for step in version.steps]
+            tools = self.find_tools.known(account_id, used)
+            # Where a tool was deleted since, its step says so when its turn comes.
+            planned = plan_segments([tools.get(identifier) or unknown_tool(identifier) for identifier in used])
+            self.machine.start_cast(known.cast_id, planned)
 
     def _count_usage(self, spell_id: str) -> None:
         try:

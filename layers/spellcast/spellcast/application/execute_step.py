@@ -90,7 +90,8 @@ class ExecuteStep:
             self.machine.answer(run.task_token, generation.generation_id)
             return
         tool = self._tool(run, position)
-        if tool.is_immediate:
+        # A step that has begun stays what it was, though its tool was deleted and defined anew.
+        if (generation.delivery_mode if generation else tool.delivery_mode) == "immediate":
             generation = self._execute(run, position, finish=False)
             self.machine.answer(run.task_token, generation.generation_id)
         elif generation is not None:
@@ -102,7 +103,7 @@ class ExecuteStep:
         reserved = run.reserve(position, tool, self.clock.now(), run.task_token)
         try:
             run.check_budget(tool, reserved.request_payload)
-            if refusal := refusal_of(tool, reserved):
+            if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             self.start_job(run, reserved, tool)
         except StepFailed as error:
@@ -121,7 +122,7 @@ class ExecuteStep:
         reserved = run.reserve(position, tool, self.clock.now())
         request = Request(reserved.generation_id, tool, reserved.request_payload)
         try:
-            if refusal := refusal_of(tool, reserved):
+            if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             adapter = self.adapters.get(tool.service)
             if not (tool.is_free and adapter.is_repeatable(request)):
@@ -151,12 +152,21 @@ class ExecuteStep:
         return run.keep(generation)
 
     def _tool(self, run: SegmentRun, position: int) -> Tool:
-        identifier = run.version.steps[position].tool_identifier
-        tool = self.tools.get_tool(run.cast.account_id, identifier)
+        """The tool as it is now; for a step that has begun, also where it was deleted since."""
+        account_id, identifier = run.cast.account_id, run.version.steps[position].tool_identifier
+        known = run.known(position)
+        tool = (
+            self.tools.get_tool(account_id, identifier)
+            if known is None
+            else self.tools.recall_tool(account_id, known.tool_id)
+        )
         if tool is not None:
             return tool
-        error = StepToolNotFound(f"Tool with name or ID '{identifier}' not found in registry for step {position}.")
+        step = run.version.content["steps"][position].get("stepId") or position
+        error = StepToolNotFound(
+            f"Tool with name or ID '{identifier}' not found in registry for step {step} "
+            f'of spell "{run.cast.spell_name}".'
+        )
         reserved = run.reserve(position, unknown_tool(identifier), self.clock.now())
-        known = run.known(position)
         self.casts.save_generation((known or reserved).failed(Failure.of(error), now=self.clock.now()), known)
         raise error

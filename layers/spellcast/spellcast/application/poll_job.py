@@ -63,7 +63,7 @@ class PollJob:
         return polling.next(misses, generation.deadline_at, now)
 
     def _ask(self, adapter: Adapter, generation: Generation, run_id: str) -> ToolResult:
-        tool = self.tools.get_tool(generation.account_id, generation.tool_id)
+        tool = self.tools.recall_tool(generation.account_id, generation.tool_id)
         if tool is None:
             raise JobLost(f"There is no tool {generation.tool_id!r} any more.")
         return ask_provider.poll_job(adapter, run_id, tool)

@@ -68,7 +68,7 @@ class ProcessOutput:
 
     def price(self, generation: Generation, result: ToolResult) -> tuple[Decimal, int]:
         """Cost in US dollars and points of this result of the generation."""
-        tool = self.tools.get_tool(generation.account_id, generation.tool_id)
+        tool = self.tools.recall_tool(generation.account_id, generation.tool_id)
         if tool is None:
             amount = result.cost_usd or money.ZERO
         else:

@@ -36,7 +36,7 @@ class ReceiveCallback:
         generation = self.casts.get_generation(generation_id)
         if generation is None:
             raise InvalidCallbackToken("The callback token names no generation.")
-        tool = self.tools.get_tool(generation.account_id, generation.tool_id)
+        tool = self.tools.recall_tool(generation.account_id, generation.tool_id)
         if tool is None:
             raise StepToolNotFound(f"There is no tool {generation.tool_id!r} any more.")
         adapter = self.adapters.get(generation.service_name)

@@ -51,11 +51,16 @@ class SegmentRun:
             attempt=self.segment.attempt,
             step=step,
             tool=tool,
-            inputs=resolve(step, tool, context, self.cast.inputs, self.version.exposed),
+            inputs=resolve(step, tool, context, self.cast.inputs, self.version.exposed, self.settings_of(tool)),
             now=now,
             task_token=task_token,
             collection={key: metadata[key] for key in ("cookId", "collectionId") if not is_blank(metadata.get(key))},
         )
+
+    def settings_of(self, tool: Tool) -> Document:
+        """The caster's own defaults of the tool's inputs, as they were when the spell was cast."""
+        settings: Document = self.cast.settings.get(tool.tool_id, {})
+        return settings
 
     def check_open(self, casts: CastStore) -> None:
         """Raises CastInterrupted where the cast has been closed: it spends no more.
@@ -80,13 +85,16 @@ class SegmentRun:
             )
 
 
-def refusal_of(tool: Tool, reserved: Generation) -> StepFailed | None:
-    """What is wrong with the inputs, before a provider is asked (contract §3 row 6)."""
+def refusal_of(tool: Tool, reserved: Generation, settings: Document) -> StepFailed | None:
+    """What is wrong with the inputs, before a provider is asked (contract §3 row 6).
+
+    What comes of the caster's `settings` is named as such: no input of the cast has it.
+    """
     step = f"Step {reserved.step_index} ({tool.display_name})"
     if names := missing_inputs(tool, reserved.request_payload):
         return MissingInputs(f"{step} has no value for: {', '.join(names)}.")
     wrong = [
-        f"{key} {reason}"
+        f"{key} {reason}{f' (tools.{tool.tool_id}.{key} of the settings)' if settings.get(key) == value else ''}"
         for key, value in reserved.request_payload.items()
         if key in tool.inputs and (reason := tool.inputs[key].refusal_of(value))
     ]

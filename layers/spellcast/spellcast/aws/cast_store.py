@@ -88,6 +88,7 @@ class DynamoCastStore:
             status=row["status"],
             revision=row["revision"],
             metadata=self.documents.unpack(row, "metadata") or {},
+            settings=self.documents.unpack(row, "settings") or {},
             budget_usd=_decimal(row.get("budgetUsd")),
             webhook_url=row.get("webhookUrl"),
             webhook_secret=row.get("webhookSecret"),
@@ -183,6 +184,7 @@ class DynamoCastStore:
                 {
                     "inputs": cast.inputs or None,
                     "metadata": cast.metadata or None,
+                    "settings": cast.settings or None,
                     "outputs": cast.outputs,
                     "stepGenerationIds": list(cast.step_generation_ids) or None,
                     "failure": asdict(cast.failure) if cast.failure else None,

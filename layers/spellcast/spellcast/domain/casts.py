@@ -38,7 +38,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """The record of a run. The webhook secret is kept for signing and never shown."""
+    """The record of a run. The webhook secret is kept for signing and never shown.
+
+    `settings` are the caster's own defaults when the spell was cast, by tool id, as far as its tools have any.
+    """
 
     cast_id: str
     account_id: str
@@ -55,6 +58,7 @@ class Cast:
     status: CastStatus = "running"
     revision: int = 1
     metadata: Document = field(default_factory=dict)
+    settings: Document = field(default_factory=dict)
     budget_usd: Decimal | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = field(default=None, repr=False)

@@ -33,7 +33,8 @@ def names_now(parameter: str, step_version: str, tool: Tool) -> set[str]:
     for parameters in _migrations(step_version, tool):
         for old, rule in parameters.items():
             if old in names:
-                possible = (rule,) if isinstance(rule, str) else (rule.get("default"), rule.get("when", {}).get("use"))
+                when = {} if isinstance(rule, str) else rule.get("when") or {}
+                possible = (rule,) if isinstance(rule, str) else (rule.get("default"), when.get("use"))
                 names = names - {old} | {name for name in possible if name}
     return names
 

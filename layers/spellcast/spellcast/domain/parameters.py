@@ -1,7 +1,8 @@
 """What a step's tool is given: the author's mappings and overrides over the pipeline context (contract §3 rows 1–4, 6).
 
-Lowest to highest: the tool's defaults, the pipeline context, the author's defaults of exposed inputs, mappings,
-overrides, and for exposed inputs the caster. A field that its form does not show (`visibleIf`) has no value.
+Lowest to highest: the tool's defaults, the caster's settings, the pipeline context, the author's defaults of exposed
+inputs, mappings, overrides, and for exposed inputs the caster. A field that its form does not show (`visibleIf`) has
+no value.
 """
 
 from __future__ import annotations
@@ -41,12 +42,17 @@ def caster_inputs(inputs: Document) -> Document:
 
 
 def resolve(
-    step: Step, tool: Tool, context: Document, inputs: Document, exposed: Mapping[tuple[str, str], Any]
+    step: Step,
+    tool: Tool,
+    context: Document,
+    inputs: Document,
+    exposed: Mapping[tuple[str, str], Any],
+    settings: Document | None = None,
 ) -> Document:
     """The tool's inputs: never a key that its schema does not have, unless it declares no schema at all.
 
     `context` is the pipeline context, `inputs` what the caster sent, `exposed` the (node id, parameter) pairs that
-    the caster may set, with their defaults.
+    the caster may set, with their defaults, `settings` the caster's own defaults of the tool's inputs.
     """
     given = {
         **_exposed_defaults(step, exposed),
@@ -59,7 +65,10 @@ def resolve(
     if not tool.inputs:
         return merged
     # What a wire led to is kept, even where it is empty: an alias would put another step's value in its place.
-    found = {key: given[key] if key in given else _filled(field, merged, tool) for key, field in tool.inputs.items()}
+    own = settings or {}
+    found = {
+        key: given[key] if key in given else _filled(field, merged, tool, own) for key, field in tool.inputs.items()
+    }
     resolved = {key: _as_address(value) if tool.inputs[key].is_media else value for key, value in found.items()}
     return {key: value for key, value in resolved.items() if value is not None and is_visible(key, tool, resolved)}
 
@@ -156,11 +165,13 @@ def _exposed_values(step: Step, inputs: Document, exposed: Collection[tuple[str,
     return values
 
 
-def _filled(field: InputField, merged: Document, tool: Tool) -> Any:
+def _filled(field: InputField, merged: Document, tool: Tool, settings: Document) -> Any:
     value = merged.get(field.key)
     if is_blank(value):
         value = _alias_value(field, merged, tool)
-    return field.default if value is None else value
+    if value is None:
+        value = settings.get(field.key)
+    return field.default if is_blank(value) else value
 
 
 def _alias_value(field: InputField, merged: Document, tool: Tool) -> Any:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
 from spellcast.domain.spells import Permission, Spell, SpellVersion
@@ -118,16 +119,22 @@ class SpellStore(Protocol):
 
 
 class ToolStore(Protocol):
-    """The built-in tools and the accounts' own."""
+    """The built-in tools and the accounts' own. A tool that was deleted is kept for the jobs that run with it."""
 
     def get_tool(self, account_id: str, identifier: str) -> Tool | None:
         """By display name or id."""
+
+    def recall_tool(self, account_id: str, tool_id: str) -> Tool | None:
+        """By id, also where it is deleted: the tool of a generation that exists."""
 
     def list_tools(self, account_id: str) -> list[Tool]:
         """The catalog's, then the account's own."""
 
     def create_tool(self, account_id: str, tool: Tool) -> None:
-        """Raises WriteConflict where the id is taken."""
+        """In the place of a deleted one of this id. Raises WriteConflict where the id is taken."""
+
+    def delete_tool(self, account_id: str, tool_id: str) -> bool:
+        """Deletes one of the account's own; False where there is no such tool."""
 
 
 class HistoryStore(Protocol):
@@ -141,6 +148,16 @@ class HistoryStore(Protocol):
 
     def list_runs(self, account_id: str, tool_ids: Collection[str]) -> Mapping[str, Sequence[Run]]:
         """The sampled runs of each tool, in the order of their slots."""
+
+
+class SettingsStore(Protocol):
+    """What accounts have set for themselves."""
+
+    def get_settings(self, account_id: str) -> Document:
+        """The account's defaults by tool id and input; empty where it never set any."""
+
+    def put_settings(self, account_id: str, tools: Document) -> None:
+        """In the place of what was set before."""
 
 
 class AccessStore(Protocol):
