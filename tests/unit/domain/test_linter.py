@@ -477,3 +477,58 @@ def test_exposed_inputs_that_do_nothing_or_more_than_they_seem_to(
     content: Document, warnings: list[tuple[str, str]]
 ) -> None:
     assert warned(content) == [Fault(*warning) for warning in warnings]
+
+
+FORM = parse_tool(
+    tool_document(
+        {
+            "mode": {"type": "enum", "required": False, "default": "join"},
+            "text": {"type": "string", "required": False, "visibleIf": {"field": "mode", "values": ["join", "both"]}},
+            "gone": {"type": "string", "required": False, "visibleIf": {"field": "nothing", "values": [1]}},
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("mappings", "exposed", "warned"),
+    [
+        pytest.param({}, [], False, id="shown at the default"),
+        pytest.param({"mode": {"type": "static", "value": "both"}}, [], False, id="shown at the author's value"),
+        pytest.param({"mode": {"type": "static", "value": "cut"}}, [], True, id="hidden at the author's value"),
+        pytest.param({"mode": {"type": "static", "value": " "}}, [], False, id="a blank value is the default"),
+        pytest.param({"mode": wire("a")}, [], False, id="a wire decides"),
+        pytest.param({"mode": {"type": "static", "value": "cut"}}, ["mode"], False, id="the caster decides"),
+    ],
+)
+def test_a_value_that_the_form_does_not_show_is_warned_of(mappings: Document, exposed: list[str], warned: bool) -> None:
+    steps = [
+        {"id": "a", "toolIdentifier": "open"},
+        {
+            "id": "b",
+            "toolIdentifier": "form",
+            "parameterMappings": {"text": {"type": "static", "value": "t"}, "gone": wire("a"), **mappings},
+        },
+    ]
+    content = {"steps": steps, "exposedInputs": [{"nodeId": "b", "paramKey": key} for key in exposed]}
+    found = find_warnings(content, {"form": FORM, "open": OPEN})
+    assert found == ([Fault("steps[1]", "'text' counts only where 'mode' is join or both")] if warned else [])
+
+
+def test_a_value_beside_an_override_that_hides_it() -> None:
+    overrides = {"text": "t", "mode": "cut"}
+    content = {"steps": [{"toolIdentifier": "form", "parameterOverrides": overrides}]}
+    assert find_warnings(content, {"form": FORM}) == [
+        Fault("steps[0]", "'text' counts only where 'mode' is join or both")
+    ]
+
+
+def test_a_default_of_an_exposed_input_that_the_tool_cannot_take_is_a_fault() -> None:
+    exposed = [
+        {"nodeId": "n", "paramKey": "strength", "defaultValue": "much"},
+        {"nodeId": "n", "paramKey": "strength", "defaultValue": 2},
+        {"nodeId": "n", "paramKey": "strength"},
+        {"nodeId": "n", "paramKey": "unknown", "defaultValue": "much"},
+    ]
+    content = {"steps": [step(id="n")], "exposedInputs": exposed}
+    assert find_faults(content, TOOLS) == [Fault("exposedInputs[0].defaultValue", "is not a number")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from spellcast.aws.table import Table
@@ -11,6 +12,8 @@ from spellcast.domain import times
 from spellcast.domain.history import SLOTS, Run
 
 RUN = "RUN"
+# A price of last year says nothing of the next run's. Seconds since 1970, the table's time to live.
+KEPT = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class DynamoHistoryStore:
                     "costUsd": run.cost_usd,
                     "durationMs": run.duration_ms,
                     "at": times.to_text(run.at),
+                    "expiresAt": int((run.at + KEPT).timestamp()),
                 }
                 for run in runs
             ]

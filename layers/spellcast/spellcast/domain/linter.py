@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from spellcast.domain.documents import Document, is_blank
+from spellcast.domain.documents import Document, is_among, is_blank
 from spellcast.domain.errors import Fault
 from spellcast.domain.migrations import names_now
 from spellcast.domain.parameters import takes
@@ -86,8 +86,7 @@ def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
         # What names a step without an id by its step id comes with a warning.
         faults.extend(_wire_faults(position, step, {**nameless, **positions}))
         faults.extend(_value_faults(position, step, tools.get(str(step.get("toolIdentifier")))))
-    faults.extend(_exposure_faults(content, {_step_id(position, step) for position, step in steps}))
-    return faults
+    return [*faults, *_exposure_faults(content, tools)]
 
 
 def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
@@ -111,6 +110,7 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
                 warnings.append(Fault(f"steps[{position}]", message))
         warnings += _wire_warnings(position, step, document, tool, named)
         warnings += _mapping_warnings(position, step, tool)
+        warnings += _hidden_warnings(position, step, tool, settable)
         before.append(tool)
         if step.node_id:
             named[step.node_id] = _Maker.of(step, tool)
@@ -173,6 +173,25 @@ def _mapping_warnings(position: int, step: Step, tool: Tool) -> Iterator[Fault]:
             yield Fault(f"steps[{position}].outputMappings.{key}", _no_output(tool, key))
 
 
+def _hidden_warnings(position: int, step: Step, tool: Tool, settable: Collection[str]) -> Iterator[Fault]:
+    """Values for fields that the tool's form does not show at the author's own values, and so never reach the tool."""
+    given = {**step.parameter_mappings, **step.parameter_overrides}
+    for key in sorted(given.keys() & tool.inputs.keys()):
+        rule = tool.inputs[key].visible_if
+        if rule is None or rule.field in settable or rule.field not in tool.inputs:
+            continue
+        deciding = given.get(rule.field)
+        if isinstance(deciding, dict) and deciding.get("type") == "nodeOutput":
+            continue
+        if isinstance(deciding, dict) and deciding.get("type") == "static":
+            deciding = deciding.get("value")
+        if is_blank(deciding):
+            deciding = tool.inputs[rule.field].default
+        if deciding is not None and not is_among(deciding, rule.values):
+            wanted = " or ".join(map(str, rule.values))
+            yield Fault(f"steps[{position}]", f"{key!r} counts only where {rule.field!r} is {wanted}")
+
+
 def _exposure_warnings(content: Document, tools: Mapping[str, Tool]) -> Iterator[Fault]:
     """Exposed inputs that do nothing, or more than they seem to."""
     wires: dict[str, dict[str, str]] = {}
@@ -232,13 +251,18 @@ def _value_fault(path: str, parameter: str, value: object, tool: Tool | None) ->
     return [Fault(path, reason)] if reason else []
 
 
-def _exposure_faults(content: Document, step_ids: set[str]) -> list[Fault]:
+def _exposure_faults(content: Document, tools: Mapping[str, Tool]) -> Iterator[Fault]:
+    steps = {_step_id(position, step): step for position, step in _steps(content)}
     exposed = content.get("exposedInputs")
-    return [
-        Fault(f"exposedInputs[{number}].nodeId", f"no step has the id {item['nodeId']!r}")
-        for number, item in enumerate(exposed if isinstance(exposed, list) else ())
-        if isinstance(item, dict) and "nodeId" in item and str(item["nodeId"]) not in step_ids
-    ]
+    for number, item in enumerate(exposed if isinstance(exposed, list) else ()):
+        if not isinstance(item, dict) or "nodeId" not in item:
+            continue
+        path, step = f"exposedInputs[{number}]", steps.get(str(item["nodeId"]))
+        if step is None:
+            yield Fault(f"{path}.nodeId", f"no step has the id {item['nodeId']!r}")
+        else:
+            tool = tools.get(str(step.get("toolIdentifier")))
+            yield from _value_fault(f"{path}.defaultValue", str(item.get("paramKey")), item.get("defaultValue"), tool)
 
 
 def _steps(content: Document) -> list[tuple[int, Document]]:

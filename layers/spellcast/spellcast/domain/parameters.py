@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from spellcast.domain.documents import Document, is_among, is_blank
+from spellcast.domain.media import first_url
 from spellcast.domain.migrations import names_now, renamed
 from spellcast.domain.spells import Step
 from spellcast.domain.tools import DEFAULT_VERSION, InputField, Tool
@@ -69,7 +70,10 @@ def resolve(
     found = {
         key: given[key] if key in given else _filled(field, merged, tool, own) for key, field in tool.inputs.items()
     }
-    resolved = {key: _as_address(value) if tool.inputs[key].is_media else value for key, value in found.items()}
+    resolved = {
+        key: _as_address(value, tool.inputs[key].type) if tool.inputs[key].is_media else value
+        for key, value in found.items()
+    }
     return {key: value for key, value in resolved.items() if value is not None and is_visible(key, tool, resolved)}
 
 
@@ -110,8 +114,9 @@ def wired_value(mapping: Document, parameter: str, context: Document) -> Any:
     own = context.get(f"{node}_{output_key}")
     if own is not None:
         return own
-    for key in _TYPED_OUTPUTS.get(output_key, ()):
-        value = _first_url(context.get(f"{node}_{key}"))
+    for key, kind in _TYPED_OUTPUTS.get(output_key, ()):
+        value = context.get(f"{node}_{key}")
+        value = value if kind is None else first_url(value, kind)
         if value is not None:
             return value
     bare = context.get(output_key)
@@ -195,24 +200,19 @@ def _case_forms(key: str) -> tuple[str, ...]:
     return snake, f"input_{snake}"
 
 
-_TYPED_OUTPUTS = {
-    "image": ("images",),
-    "video": ("files",),
-    "audio": ("files",),
-    "file": ("files",),
-    "output": ("images", "files", "text", "result"),
+# Where a key that names a type looks among the node's outputs, and which kind of media it takes there.
+_TYPED_OUTPUTS: dict[str, tuple[tuple[str, str | None], ...]] = {
+    "image": (("images", "image"),),
+    "video": (("files", "video"),),
+    "audio": (("files", "audio"),),
+    "file": (("files", "file"),),
+    "output": (("images", "image"), ("files", "file"), ("text", None), ("result", None)),
 }
 
 
-def _first_url(value: Any) -> Any:
-    """`images` and `files` are lists of objects: a wire takes the first one's URL."""
-    if not isinstance(value, list):
-        return value
-    first = value[0] if value else None
-    return first.get("url") if isinstance(first, dict) else first
-
-
-def _as_address(value: Any) -> Any:
+def _as_address(value: Any, kind: str) -> Any:
     """A field of a picture or a file takes one address, also where its wire leads to a list of them, or to an item."""
-    found = value.get("url") if isinstance(value, dict) else _first_url(value)
+    if isinstance(value, str):
+        return value
+    found = first_url(value if isinstance(value, list) else [value], kind)
     return value if found is None else found
