@@ -32,6 +32,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
     "sqs:ChangeMessageVisibility": {"SendWebhookFunction"},
+    "appconfig:GetLatestConfiguration": {"CastApiFunction"},
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
@@ -40,6 +41,7 @@ SECRET_READERS: dict[str, set[str]] = {
     "InternalKeySecret": {"CastApiFunction"},
     "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "OriginalSecret": {"CastApiFunction"},
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets
     "requestId",

@@ -26,6 +26,7 @@ from spellcast.settings import Settings
 if TYPE_CHECKING:
     import boto3
     import httpx
+    from aws_lambda_powertools.utilities.feature_flags.base import StoreProvider
 
     from spellcast.api.internal import InternalApi
     from spellcast.api.resolver import CastApi
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from spellcast.application.poll_job import PollJob
     from spellcast.application.process_output import ProcessOutput
     from spellcast.application.receive_callback import ReceiveCallback
+    from spellcast.application.route_cast import RouteCast
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.aws.queue import SqsQueue
@@ -226,6 +228,24 @@ class Parts:
         from spellcast.application.complete_generation import CompleteGeneration
 
         return CompleteGeneration(self.casts, self.complete_job)
+
+    @cached_property
+    def route_cast(self) -> RouteCast:
+        from spellcast.application.route_cast import RouteCast
+        from spellcast.aws.flags import AppConfigFlags
+        from spellcast.outbound.original import HttpOriginal, original_client
+
+        original = HttpOriginal(lambda: self.secrets.provider_config("original"), cache(original_client))
+        return RouteCast(original, AppConfigFlags(self._open_flags, self.clock))
+
+    def _open_flags(self) -> StoreProvider:
+        from aws_lambda_powertools.utilities.feature_flags import AppConfigStore
+        from botocore.config import Config
+
+        application, environment, profile = self.settings.flags.split("/")
+        # A request waits for it, and there is what was read before.
+        config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
+        return AppConfigStore(environment, application, profile, 0, boto_config=config, boto3_session=self.session)
 
 
 @cache

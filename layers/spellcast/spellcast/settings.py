@@ -22,6 +22,7 @@ class Settings:
     cast_machine: str
     poll_machine: str
     secrets: str
+    flags: str
     jwt_issuer: str
     jwt_audience: str
     allow_loopback: bool
@@ -47,6 +48,7 @@ class Settings:
             cast_machine=value("CAST_MACHINE"),
             poll_machine=value("POLL_MACHINE"),
             secrets=value("SECRETS"),
+            flags=value("FLAGS"),
             jwt_issuer=value("JWT_ISSUER"),
             jwt_audience=value("JWT_AUDIENCE"),
             allow_loopback=value("ALLOW_LOOPBACK") == "true",

@@ -14,7 +14,7 @@ from spellcast.domain.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
+from spellcast.outbound.bounded import NOTHING_WAS_SENT, AnswerTooLarge, read_bounded
 
 SUBMIT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 POLL_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -24,16 +24,6 @@ POLL_SECONDS = 20.0
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 MAX_MESSAGE_CHARACTERS = 500
 
-# A connection that was never made carried nothing.
-_NOTHING_WAS_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
-    httpx.LocalProtocolError,
-)
 # A server, or a proxy before it, that says "too slow" may have begun all the same.
 _AMBIGUOUS_CLIENT_ERRORS = frozenset({408})
 
@@ -79,7 +69,7 @@ class Provider:
         """POSTs, once, what may cost money. OutcomeUnknown carries `run_id`, for whoever looks the job up."""
         try:
             answer = self._exchange("POST", path, body, SUBMIT_TIMEOUT, SUBMIT_SECONDS)
-        except _NOTHING_WAS_SENT as error:
+        except NOTHING_WAS_SENT as error:
             raise ProviderUnavailable(f"{self._name} could not be reached") from error
         except (httpx.HTTPError, AnswerTooLarge) as error:
             raise OutcomeUnknown(f"{self._name} was asked, but its answer was lost", run_id) from error

@@ -8,6 +8,7 @@ from typing import Any
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
     Fault,
+    FlagsUnreadable,
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidCallbackToken,
@@ -18,6 +19,8 @@ from spellcast.domain.errors import (
     MadeByCasts,
     MissingInternalKey,
     NotFound,
+    OriginalUnanswered,
+    OriginalUnavailable,
     PayloadTooLarge,
     SpellAmbiguous,
     SpellcastError,
@@ -58,6 +61,9 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (SpellAmbiguous, 409),
     (ToolExists, 409),
     (PayloadTooLarge, 413),
+    (FlagsUnreadable, 503),
+    (OriginalUnavailable, 503),
+    (OriginalUnanswered, 504),
 )
 
 

@@ -147,6 +147,26 @@ class ToolExists(SpellcastError):
     code = "TOOL_EXISTS"
 
 
+class FlagsUnreadable(SpellcastError):
+    """Where an account casts cannot be read at the moment; nothing was changed."""
+
+    code = "FLAGS_UNREADABLE"
+    retryable = True
+
+
+class OriginalUnavailable(SpellcastError):
+    """The original service, whose the request is, could not be asked; nothing was changed."""
+
+    code = "ORIGINAL_UNAVAILABLE"
+    retryable = True
+
+
+class OriginalUnanswered(SpellcastError):
+    """A request was passed on to the original service and its answer was lost; it may have been carried out."""
+
+    code = "ORIGINAL_UNANSWERED"
+
+
 # --- A step cannot go on; the generation records code and message, and the cast fails with them. ---
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _NAMESPACE = uuid.UUID("7a1f3c9e-52d4-5a0b-9d54-5be11ca50000")
 _ID = re.compile(r"[0-9a-f]{32}")
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _GENERATION_ID = re.compile(
     r"(?P<cast_id>[A-Za-z0-9_-]{1,64})\.(?P<step_index>0|[1-9][0-9]{0,3})\.(?P<attempt>[1-9][0-9]{0,3})"
 )
@@ -30,6 +31,16 @@ def new_id() -> str:
 def is_id(text: str) -> bool:
     """Whether the text has the form of an id of ours; no slug has it."""
     return _ID.fullmatch(text) is not None
+
+
+def is_object_id(text: str) -> bool:
+    """Whether the text has the form of the original's ids (MongoDB's); none of ours has."""
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
+def share_of(account_id: str) -> int:
+    """0 to 99, always the same for an account and evenly spread over them."""
+    return int(fingerprint(account_id), 16) % 100
 
 
 def cast_id_for(account_id: str, idempotency_key: str) -> str:

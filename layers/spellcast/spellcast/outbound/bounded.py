@@ -10,6 +10,17 @@ from typing import Any
 
 import httpx
 
+# A connection that was never made carried nothing.
+NOTHING_WAS_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    httpx.LocalProtocolError,
+)
+
 
 class AnswerTooLarge(Exception):
     """The answer is over the limit; the rest of it was not read."""
