@@ -57,7 +57,7 @@ def main() -> None:
     profile = {"ApplicationId": application, "ConfigurationProfileId": profile_id}
     appconfig = boto3.client("appconfig")
     if arguments.delete:
-        print(f"{delete(appconfig, profile)} deleted")  # noqa: T201 — this is the answer
+        print(f"{delete(appconfig, profile)} deleted")
         return
     if arguments.flags is None:
         parser.error("a file of flags is required")
@@ -65,7 +65,7 @@ def main() -> None:
         state = deploy(appconfig, profile, environment, outputs["FlagsStrategy"], arguments.flags.read_bytes())
     except ValueError as error:
         sys.exit(f"{arguments.flags}: {error}")
-    print(f"{state}; every container follows within 30 seconds")  # noqa: T201 — this is the answer
+    print(f"{state}; every container follows within 30 seconds")
 
 
 if __name__ == "__main__":

@@ -810,7 +810,7 @@ def test_mappings_and_outputs_meet(world: World) -> None:
         {"parameterMappings": {"prompt": {"type": "static", "value": "S"}}},
         {"parameterMappings": {"prompt": wire}},
     )
-    assert given == [{"prompt": "p"}, {"prompt": "S"}, {"prompt": "<p>", "text": "<S>"}]
+    assert given == [{"prompt": "p"}, {"prompt": "S", "text": "<p>"}, {"prompt": "<p>", "text": "<S>"}]
 
 
 def test_an_input_of_a_wrong_type_fails_the_step_before_its_provider_is_asked() -> None:

@@ -47,6 +47,8 @@ def test_these_may_be_asked_again() -> None:
         "CAST_INTERRUPTED",
         "WEBHOOK_NOT_DELIVERED",
         "WRITE_CONFLICT",
+        "FLAGS_UNREADABLE",
+        "ORIGINAL_UNAVAILABLE",
     }
 
 

@@ -52,6 +52,7 @@ def pipeline_context(inputs: Document, finished: Iterable[tuple[Step, Sequence[D
     """The caster's inputs overlaid by the payloads of the finished steps, in order."""
     context = dict(inputs)
     for step, payload in finished:
+        context.update(merge_payload(payload))
         context.update(map_outputs(step, payload))
     return context
 
