@@ -19,7 +19,6 @@ from spellcast.domain.errors import (
     MadeByCasts,
     MissingInternalKey,
     NotFound,
-    OriginalUnanswered,
     OriginalUnavailable,
     PayloadTooLarge,
     SpellAmbiguous,
@@ -63,7 +62,6 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (PayloadTooLarge, 413),
     (FlagsUnreadable, 503),
     (OriginalUnavailable, 503),
-    (OriginalUnanswered, 504),
 )
 
 

@@ -1,0 +1,126 @@
+"""Which requests of the internal routes go to the original, and that its answer is passed back as it is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from spellcast.api.passing import pass_on
+from spellcast.application.route_cast import RouteCast
+from spellcast.domain.errors import OriginalUnanswered
+from spellcast.ports.original import OriginalAnswer
+from tests.fakes.original import FakeFlags, FakeOriginal
+
+DATA = "/internal/v1/data"
+THEIRS = "65f0a1b2c3d4e5f60718293a"
+OURS = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def original() -> FakeOriginal:
+    return FakeOriginal()
+
+
+@pytest.fixture
+def route_cast(original: FakeOriginal) -> RouteCast:
+    return RouteCast(original, FakeFlags("moved"))
+
+
+def event(method: str, path: str, body: Any = None, query: str = "") -> dict[str, Any]:
+    return {
+        "rawPath": DATA + path,
+        "rawQueryString": query,
+        "requestContext": {"http": {"method": method}},
+        "body": None if body is None else json.dumps(body),
+    }
+
+
+def cast(account: Any, **context: Any) -> dict[str, Any]:
+    return {"slug": "cats", "context": {"masterAccountId": account, **context}}
+
+
+def run(account: Any, **metadata: Any) -> dict[str, Any]:
+    return {"toolId": "t", "inputs": {}, "user": {"masterAccountId": account}, "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/spells/cast", cast("waiting")),
+        ("POST", "/spells/cast", cast("moved", castId=THEIRS)),
+        ("POST", "/execute", run("waiting")),
+        ("POST", "/execute", run("moved", castId=THEIRS)),
+        ("GET", f"/spells/casts/{THEIRS}", None),
+        ("PUT", f"/spells/casts/{THEIRS}", {"status": "failed"}),
+        ("GET", f"/generations/{THEIRS}", None),
+        ("PUT", f"/generations/{THEIRS}", {"status": "completed"}),
+    ],
+)
+def test_what_is_the_originals(
+    route_cast: RouteCast, original: FakeOriginal, method: str, path: str, body: Any
+) -> None:
+    answer = pass_on(route_cast, event(method, path, body, "a=1"))
+    assert answer == {
+        "statusCode": 200,
+        "headers": {"content-type": "application/json"},
+        "body": '{"from":"the original"}',
+    }
+    (asked,) = original.asked
+    sent = None if body is None else json.dumps(body).encode()
+    assert (asked.method, asked.path, asked.query, asked.body) == (method, DATA + path, "a=1", sent)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/spells/cast", cast("moved")),
+        ("POST", "/spells/cast", cast("moved", castId=None)),
+        ("POST", "/spells/cast", cast("waiting", castId=OURS)),
+        ("POST", "/spells/cast", cast(None)),
+        ("POST", "/spells/cast", cast(5)),
+        ("POST", "/spells/cast", {"slug": "cats", "context": "none"}),
+        ("POST", "/spells/cast", None),
+        ("POST", "/execute", run("moved")),
+        ("POST", "/execute", {"user": []}),
+        ("GET", f"/spells/casts/{OURS}", None),
+        ("PUT", f"/spells/casts/{OURS}", {"status": "failed"}),
+        ("GET", f"/generations/{OURS}.0.1", None),
+        ("PUT", f"/generations/{OURS}.0.1", {"status": "completed"}),
+        ("GET", f"/generations/last/{THEIRS}", None),
+        ("GET", "/generations", None),
+        ("GET", f"/events/{THEIRS}", None),
+        ("POST", "/events", {"masterAccountId": "waiting"}),
+        ("DELETE", f"/generations/{THEIRS}", None),
+    ],
+)
+def test_what_is_ours(route_cast: RouteCast, original: FakeOriginal, method: str, path: str, body: Any) -> None:
+    assert pass_on(route_cast, event(method, path, body)) is None
+    assert original.asked == []
+
+
+def test_a_body_goes_on_as_it_came_whatever_its_transport(route_cast: RouteCast, original: FakeOriginal) -> None:
+    raw = b'{"context" : {"masterAccountId": "waiting"}, "slug": "caf\xc3\xa9", "n": 1.50}'
+    encoded = event("POST", "/spells/cast") | {"body": base64.b64encode(raw).decode(), "isBase64Encoded": True}
+    pass_on(route_cast, encoded)
+    assert original.asked[0].body == raw
+
+
+def test_the_originals_refusal_is_passed_back_as_it_is(route_cast: RouteCast, original: FakeOriginal) -> None:
+    original.answer = OriginalAnswer(403, "application/json; charset=utf-8", b'{"error":{"code":"SPELL_CAST_FAILED"}}')
+    assert pass_on(route_cast, event("POST", "/spells/cast", cast("waiting"))) == {
+        "statusCode": 403,
+        "headers": {"content-type": "application/json; charset=utf-8"},
+        "body": '{"error":{"code":"SPELL_CAST_FAILED"}}',
+    }
+
+
+def test_an_answer_that_was_lost_is_an_error_and_no_second_request(
+    route_cast: RouteCast, original: FakeOriginal
+) -> None:
+    original.answer = OriginalUnanswered("lost")
+    with pytest.raises(OriginalUnanswered):
+        pass_on(route_cast, event("POST", "/spells/cast", cast("waiting")))
+    assert len(original.asked) == 1
