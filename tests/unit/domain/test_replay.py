@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spellcast.catalog import built_in_tools
+from spellcast.domain.errors import InvalidInput
 from spellcast.domain.recordings import read_export
 from spellcast.domain.replay import Difference, replay
 
@@ -179,3 +183,40 @@ def test_a_value_that_our_tool_would_refuse_is_told() -> None:
 
     (found,) = differences(CAPTION, change)
     assert (found.key, found.ours, found.reason) == ("captionType", "INVALID_STEP_INPUT: is none of Short", None)
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a document."""
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, child in items for place in paths(child, (*path, key)))]
+
+
+PLACES = [path for path in paths(EXPORT) if path]
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["$oid", "$date", "$numberDecimal", "type", "url", "a"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(PLACES), ANYTHING)
+def test_whatever_stands_in_an_export_it_is_refused_or_replayed(place: tuple[Any, ...], value: Any) -> None:
+    export = copy.deepcopy(EXPORT)
+    *way, last = place
+    reduce(lambda node, key: node[key], way, export)[last] = value
+    try:
+        recordings = read_export(export)
+    except InvalidInput as error:
+        assert error.faults
+        return
+    for cast in recordings.casts:
+        for each in replay(cast, [*built_in_tools().values(), *recordings.tools]):
+            assert each.recorded != each.ours

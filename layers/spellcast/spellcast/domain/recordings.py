@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +15,13 @@ from typing import Any
 from spellcast.domain import times
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
+from spellcast.domain.migrations import renamed
 from spellcast.domain.money import ZERO
+from spellcast.domain.parameters import missing_inputs
 from spellcast.domain.spells import SpellVersion
-from spellcast.domain.tools import Tool, parse_tool
+from spellcast.domain.tools import DEFAULT_VERSION, Tool, parse_tool
 
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 _COLLECTIONS = ("tools", "spells", "casts", "generationOutputs")
 
 
@@ -101,10 +105,16 @@ def _tool(path: str, item: Document, faults: list[Fault]) -> Tool | None:
     if missing:
         return None
     try:
-        return parse_tool(item)
+        tool = parse_tool(item)
+        # What is read of a definition only where a step uses it.
+        missing_inputs(tool, {})
+        tool.metadata.keys()
+        for old in ("0.0.0", DEFAULT_VERSION):
+            renamed(dict.fromkeys(tool.inputs), old, tool)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         faults.append(Fault(path, f"is no tool definition ({type(error).__name__}: {error})"))
         return None
+    return tool
 
 
 def _cast(
@@ -160,11 +170,16 @@ def _version(path: str, spell: Document | None, faults: list[Fault]) -> SpellVer
         for key in ("parameterMappings", "parameterOverrides", "outputMappings"):
             if not isinstance(step.get(key) or {}, dict):
                 faults.append(Fault(f"{path}.steps[{number}].{key}", "is not an object"))
+        tool_version = step.get("toolVersion") or DEFAULT_VERSION
+        if not isinstance(tool_version, str) or not _VERSION.fullmatch(tool_version):
+            faults.append(Fault(f"{path}.steps[{number}].toolVersion", "is not a version"))
+    listed = spell.get("exposedInputs") or []
+    if not isinstance(listed, list):
+        faults.append(Fault(f"{path}.exposedInputs", "is not a list"))
+        return None
     # Some were written as plain names, which the original never read.
     exposed = [
-        each
-        for each in spell.get("exposedInputs") or ()
-        if isinstance(each, dict) and {"nodeId", "paramKey"} <= set(each)
+        each for each in listed if isinstance(each, dict) and "nodeId" in each and isinstance(each.get("paramKey"), str)
     ]
     return SpellVersion(
         spell_id=str(spell.get("_id")),
