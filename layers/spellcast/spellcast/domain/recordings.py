@@ -109,8 +109,8 @@ def _tool(path: str, item: Document, faults: list[Fault]) -> Tool | None:
         # What is read of a definition only where a step uses it.
         missing_inputs(tool, {})
         tool.metadata.keys()
-        for old in ("0.0.0", DEFAULT_VERSION):
-            renamed(dict.fromkeys(tool.inputs), old, tool)
+        for rules in ({}, *(item.get("migrations") or {}).values()):
+            renamed(dict.fromkeys(rules.get("parameters") or ()), "0.0.0", tool)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         faults.append(Fault(path, f"is no tool definition ({type(error).__name__}: {error})"))
         return None
@@ -143,13 +143,16 @@ def _cast(
         where = own[0][0]
         faults.append(Fault(f"{where}.metadata.originalContext.parameterOverrides", "is missing: the caster's inputs"))
     cost_usd = _money(item.get("costUsd"), f"{path}.costUsd", faults)
+    generation_ids = item.get("stepGenerationIds") or []
+    if not isinstance(generation_ids, list):
+        faults.append(Fault(f"{path}.stepGenerationIds", "is not a list"))
     if version is None or len(faults) > known:
         return None
     return RecordedCast(
         cast_id=cast_id,
         status=str(item.get("status")),
         cost_usd=cost_usd,
-        generation_ids=tuple(str(each) for each in item.get("stepGenerationIds") or ()),
+        generation_ids=tuple(map(str, generation_ids)),
         inputs=inputs or {},
         version=version,
         steps=tuple(sorted((step for step in steps if step is not None), key=lambda step: step.position)),

@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from spellcast.domain import cost, money, outputs
-from spellcast.domain.cost import PointsPolicy
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.migrations import names_now
 from spellcast.domain.parameters import caster_inputs, is_visible, missing_inputs, resolve, wired_value
+from spellcast.domain.pricing import PricingPolicy
 from spellcast.domain.recordings import RecordedCast, RecordedStep
 from spellcast.domain.results import ToolResult
 from spellcast.domain.spells import Step
@@ -253,7 +253,7 @@ def _is_filled_by_rule_2(tool: Tool, key: str, theirs: Any, own: Any) -> bool:
 def _our_cost(tool: Tool, recorded: RecordedStep, own: Decimal) -> Decimal:
     """What the step costs here: the provider's own figure, or the tool's rate where a record has none to show."""
     status: Literal["succeeded", "failed"] = "succeeded" if recorded.status == "completed" else "failed"
-    by_rate = cost.cost_of(tool, ToolResult(status), recorded.duration_ms)
+    by_rate = cost.cost_of(tool, ToolResult(status), recorded.duration_ms, recorded.inputs)
     if tool.delivery_mode == "webhook" or own == 0 or own == _price(tool, by_rate):
         # The original takes a webhook's cost from the rate; elsewhere zero, or the price, is no provider's figure.
         return own if abs(by_rate - own) < _FLOAT_NOISE else by_rate
@@ -262,8 +262,7 @@ def _our_cost(tool: Tool, recorded: RecordedStep, own: Decimal) -> Decimal:
 
 def _price(tool: Tool, amount: Decimal) -> Decimal:
     """The platform's price, which the original records as the cost of tools that report none (§3.5)."""
-    policy = PointsPolicy()
-    return max(amount * policy.multipliers.get(tool.service, Decimal(1)), policy.floor_usd)
+    return PricingPolicy().price_usd(tool.service, amount)
 
 
 def _cost_reason(tool: Tool, recorded: RecordedStep, own: Decimal, ours: Decimal) -> str | None:
