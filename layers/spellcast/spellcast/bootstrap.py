@@ -323,7 +323,7 @@ def internal_api() -> InternalApi:
         cast_in_context=have.cast_in_context,
         update_cast=UpdateCast(have.casts, have.finalize_cost),
     )
-    return build_internal_api(AuthenticateInternal(have.secrets), use)
+    return build_internal_api(AuthenticateInternal(have.secrets), have.route_cast, use)
 
 
 @cache

@@ -24,12 +24,14 @@ from spellcast.application.find_records import FindRecords
 from spellcast.application.find_settings import FindSettings
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
+from spellcast.application.route_cast import RouteCast
 from spellcast.application.run_tool import RunTool
 from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_cast import UpdateCast
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
 from spellcast.ports.tokens import TokenVerifier
+from tests.fakes.original import FakeFlags, FakeOriginal
 from tests.fakes.world import ACCOUNT, FakeSecrets, World
 
 SERVICES = {"fake": ("immediate", "async", "webhook"), "http": ("immediate",)}
@@ -70,6 +72,7 @@ class Caller:
 
     def __init__(self, world: World, tokens: TokenVerifier | None = None) -> None:
         self.world = world
+        self.original, self.flags = FakeOriginal(configured=False), FakeFlags()
         # What happens while a request waits.
         self.meanwhile: Callable[[], object] = lambda: None
         world.store.keys = {fingerprint(KEY): ACCOUNT, fingerprint(OTHERS_KEY): "bob"}
@@ -110,7 +113,7 @@ class Caller:
             cast_in_context=replace(world.cast_in_context, cast_spell=cast_spell),
             update_cast=UpdateCast(world.store, world.finalize_cost),
         )
-        return build_internal_api(AuthenticateInternal(FakeSecrets()), use)
+        return build_internal_api(AuthenticateInternal(FakeSecrets()), RouteCast(self.original, self.flags), use)
 
     def _wait(self, seconds: float) -> None:
         """The clock goes on, and so does the world."""

@@ -57,6 +57,16 @@ def run(account: Any, **metadata: Any) -> dict[str, Any]:
         ("PUT", f"/spells/casts/{THEIRS}", {"status": "failed"}),
         ("GET", f"/generations/{THEIRS}", None),
         ("PUT", f"/generations/{THEIRS}", {"status": "completed"}),
+        ("POST", "/spells/cast", cast({"$oid": THEIRS})),
+        ("POST", "/Spells/cast/", cast("waiting")),
+        ("POST", "/spells/casts", {"spellId": THEIRS, "initiatorAccountId": "waiting"}),
+        ("POST", "/events", {"masterAccountId": "waiting"}),
+        ("POST", "/generations", {"masterAccountId": "waiting"}),
+        ("GET", f"/events/{THEIRS}", None),
+        ("POST", f"/generations/{THEIRS}/", None),
+        ("GET", "/generations/last/waiting", None),
+        ("GET", "/users/moved", None),
+        ("DELETE", f"/spells/{THEIRS}", {"masterAccountId": "moved"}),
     ],
 )
 def test_what_is_the_originals(
@@ -80,7 +90,6 @@ def test_what_is_the_originals(
         ("POST", "/spells/cast", cast("moved", castId=None)),
         ("POST", "/spells/cast", cast("waiting", castId=OURS)),
         ("POST", "/spells/cast", cast(None)),
-        ("POST", "/spells/cast", cast(5)),
         ("POST", "/spells/cast", {"slug": "cats", "context": "none"}),
         ("POST", "/spells/cast", None),
         ("POST", "/execute", run("moved")),
@@ -89,15 +98,33 @@ def test_what_is_the_originals(
         ("PUT", f"/spells/casts/{OURS}", {"status": "failed"}),
         ("GET", f"/generations/{OURS}.0.1", None),
         ("PUT", f"/generations/{OURS}.0.1", {"status": "completed"}),
-        ("GET", f"/generations/last/{THEIRS}", None),
+        ("POST", "/SPELLS/cast/", cast("moved")),
+        ("POST", "/spells/casts/", {"initiatorAccountId": "moved"}),
+        ("GET", "/generations/last/moved", None),
         ("GET", "/generations", None),
-        ("GET", f"/events/{THEIRS}", None),
-        ("POST", "/events", {"masterAccountId": "waiting"}),
-        ("DELETE", f"/generations/{THEIRS}", None),
+        ("GET", f"/events/{OURS}", None),
+        ("POST", "/events", {"masterAccountId": "moved"}),
+        ("GET", "/../v1/admin", None),
     ],
 )
 def test_what_is_ours(route_cast: RouteCast, original: FakeOriginal, method: str, path: str, body: Any) -> None:
     assert pass_on(route_cast, event(method, path, body)) is None
+    assert original.asked == []
+
+
+@pytest.mark.parametrize(("account", "asked"), [("waiting", 1), ("moved", 0)])
+def test_a_list_is_that_of_the_side_on_which_its_account_casts(
+    route_cast: RouteCast, original: FakeOriginal, account: str, asked: int
+) -> None:
+    pass_on(route_cast, event("GET", "/generations") | {"queryStringParameters": {"masterAccountId": account}})
+    assert len(original.asked) == asked
+
+
+def test_without_an_original_nothing_is_passed_on() -> None:
+    original = FakeOriginal(configured=False)
+    route_cast = RouteCast(original, FakeFlags())
+    for method, path in (("POST", "/spells/cast"), ("GET", f"/generations/{THEIRS}"), ("GET", "/users/a")):
+        assert pass_on(route_cast, event(method, path, cast("waiting"))) is None
     assert original.asked == []
 
 

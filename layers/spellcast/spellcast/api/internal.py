@@ -22,6 +22,7 @@ from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.complete_generation import CompleteGeneration
 from spellcast.application.find_records import FindRecords
 from spellcast.application.record_event import RecordEvent
+from spellcast.application.route_cast import RouteCast
 from spellcast.application.run_tool import RunTool, ToolRun
 from spellcast.application.update_cast import CastUpdate, UpdateCast
 from spellcast.domain import documents, money, originals, times
@@ -48,9 +49,10 @@ _FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class InternalApi:
-    """The key first, then the routes."""
+    """The key first, then whether the request is still the original's, then the routes."""
 
     authenticate: AuthenticateInternal
+    route_cast: RouteCast
     resolver: APIGatewayHttpResolver
 
 
@@ -66,7 +68,7 @@ class InternalUseCases:
     update_cast: UpdateCast
 
 
-def build_internal_api(authenticate: AuthenticateInternal, use: InternalUseCases) -> InternalApi:
+def build_internal_api(authenticate: AuthenticateInternal, route_cast: RouteCast, use: InternalUseCases) -> InternalApi:
     """The routes with the refusals that all of the API has."""
     app = APIGatewayHttpResolver(enable_validation=True)
     add_errors(app)
@@ -74,7 +76,7 @@ def build_internal_api(authenticate: AuthenticateInternal, use: InternalUseCases
     _add_generations(app, use)
     _add_execute(app, use)
     _add_casts(app, use)
-    return InternalApi(authenticate, app)
+    return InternalApi(authenticate, route_cast, app)
 
 
 def _add_events(app: APIGatewayHttpResolver, use: InternalUseCases) -> None:

@@ -1,4 +1,4 @@
-"""The internal routes that may still be the original's: which of them, for whom, and its answer as ours."""
+"""Requests to the internal routes that are still the original's: which they are, and its answer as ours."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 
 from spellcast.application.route_cast import RouteCast
 from spellcast.domain import documents
-from spellcast.domain.documents import Document
+from spellcast.domain.originals import id_text
 from spellcast.ports.original import OriginalAnswer, PassedRequest
 
 _DATA = "/internal/v1/data"
-_RECORD = re.compile(rf"{_DATA}/(?:spells/casts|generations)/([^/]+)")
+# The original's router knows neither case nor a slash at the end; nothing may get past the flag by them.
+_ACCOUNTS_RECORDS = re.compile(rf"{_DATA}/generations/last/([^/]+)/?", re.IGNORECASE)
+_RECORD = re.compile(rf"{_DATA}/(?:events|generations|spells/casts)/([^/]+)/?", re.IGNORECASE)
+_LIST = f"{_DATA}/generations"
 # Where a request that begins something says for which account, and which cast it belongs to if there is one already.
-_BEGINNINGS = {
+_BEGINNINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     f"{_DATA}/spells/cast": (("context", "masterAccountId"), ("context", "castId")),
+    f"{_DATA}/spells/casts": (("initiatorAccountId",), ()),
     f"{_DATA}/execute": (("user", "masterAccountId"), ("metadata", "castId")),
+    f"{_DATA}/events": (("masterAccountId",), ()),
+    f"{_DATA}/generations": (("masterAccountId",), ("metadata", "castId")),
 }
 
 
@@ -25,16 +31,30 @@ def pass_on(route_cast: RouteCast, event: dict[str, Any]) -> dict[str, Any] | No
 
     Called when the caller's key and the form of the body have been checked. Raises what RouteCast raises.
     """
+    answer = _ask(route_cast, event)
+    if answer is None:
+        return None
+    headers = {"content-type": answer.content_type}
+    return {"statusCode": answer.status, "headers": headers, "body": answer.body.decode(errors="replace")}
+
+
+def _ask(route_cast: RouteCast, event: dict[str, Any]) -> OriginalAnswer | None:
     method, path = event["requestContext"]["http"]["method"], event["rawPath"]
-    body = _body(event)
-    request = PassedRequest(method, path, event.get("rawQueryString") or "", body)
-    answer = None
-    if method in ("GET", "PUT") and (record := _RECORD.fullmatch(path)):
-        answer = route_cast(request, record_id=record[1])
-    elif method == "POST" and path in _BEGINNINGS:
-        account, cast = (_text_at(documents.from_text(body) if body else {}, keys) for keys in _BEGINNINGS[path])
-        answer = route_cast(request, account_id=account, record_id=cast)
-    return None if answer is None else _answer(answer)
+    known = path.rstrip("/").lower()
+    request = PassedRequest(method, path, event.get("rawQueryString") or "", _body(event))
+    if method == "POST" and known in _BEGINNINGS:
+        document = documents.from_text(request.body) if request.body else {}
+        account, cast = (_id_at(document, keys) for keys in _BEGINNINGS[known])
+        return route_cast(request, account_id=account, record_id=cast)
+    if found := _ACCOUNTS_RECORDS.fullmatch(path):
+        return route_cast(request, account_id=found[1])
+    if method == "GET" and known == _LIST:
+        asked = event.get("queryStringParameters") or {}
+        return route_cast(request, account_id=id_text(asked.get("masterAccountId")))
+    if found := _RECORD.fullmatch(path):
+        return route_cast(request, record_id=found[1])
+    # What this project does not offer is the original's alone.
+    return None if not known.startswith(_DATA) or ".." in path else route_cast.elsewhere(request)
 
 
 def _body(event: dict[str, Any]) -> bytes | None:
@@ -44,15 +64,7 @@ def _body(event: dict[str, Any]) -> bytes | None:
     return base64.b64decode(body) if event.get("isBase64Encoded") else str(body).encode()
 
 
-def _text_at(document: Document, keys: tuple[str, str]) -> str | None:
-    outer = document.get(keys[0])
-    value = outer.get(keys[1]) if isinstance(outer, dict) else None
-    return value if isinstance(value, str) and value else None
-
-
-def _answer(answer: OriginalAnswer) -> dict[str, Any]:
-    return {
-        "statusCode": answer.status,
-        "headers": {"content-type": answer.content_type},
-        "body": answer.body.decode(errors="replace"),
-    }
+def _id_at(document: Any, keys: tuple[str, ...]) -> str | None:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return id_text(document) if keys else None

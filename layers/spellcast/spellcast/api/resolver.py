@@ -17,6 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn,
 from spellcast import __version__
 from spellcast.api.description import DescribedResolver
 from spellcast.api.errors import error_document, faults_of, refusal, status_of
+from spellcast.api.passing import pass_on
 from spellcast.api.routes import UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
 from spellcast.domain import documents
@@ -46,15 +47,17 @@ class CastApi:
         """The answer in API Gateway's payload format 2.0."""
         headers = event.get("headers") or {}
         resolver = self.resolver
+        internal = self.internal() if event["rawPath"].startswith(_INTERNAL_PATHS) else None
         try:
-            if event["rawPath"].startswith(_INTERNAL_PATHS):
-                internal = self.internal()
+            if internal:
                 internal.authenticate(headers.get("x-internal-client-key"))
                 resolver = internal.resolver
             elif event["rawPath"] not in _OPEN_PATHS:
                 account_id = self.authenticate(headers.get("x-api-key"), headers.get("authorization"))
                 self.resolver.append_context(account_id=account_id)  # type: ignore[no-untyped-call]
             _check_body(event)
+            if internal and (passed := pass_on(internal.route_cast, event)):
+                return passed
             # Every body here is JSON, whatever its sender calls it (`curl -d` calls it a form).
             as_json = {**event, "headers": {**headers, "content-type": "application/json"}}
             return resolver.resolve(as_json, context)

@@ -28,6 +28,10 @@ class RouteCast:
             return None
         return self.original.ask(request)
 
+    def elsewhere(self, request: PassedRequest) -> OriginalAnswer | None:
+        """The same for a request that only the original can answer."""
+        return self.original.ask(request) if self.original.is_configured() else None
+
     def _is_ours(self, account_id: str | None, record_id: str | None) -> bool:
         if record_id is not None:
             return not is_object_id(record_id)
