@@ -10,9 +10,11 @@ import pytest
 
 from spellcast.api.passing import pass_on
 from spellcast.application.route_cast import RouteCast
-from spellcast.domain.errors import OriginalUnanswered
+from spellcast.domain.errors import FlagsUnreadable, OriginalUnanswered, OriginalUnavailable, SpellcastError
 from spellcast.ports.original import OriginalAnswer
 from tests.fakes.original import FakeFlags, FakeOriginal
+from tests.fakes.world import ACCOUNT, INTERNAL_KEY
+from tests.unit.api.caller import Caller, Reply
 
 DATA = "/internal/v1/data"
 THEIRS = "65f0a1b2c3d4e5f60718293a"
@@ -151,3 +153,52 @@ def test_an_answer_that_was_lost_is_an_error_and_no_second_request(
     with pytest.raises(OriginalUnanswered):
         pass_on(route_cast, event("POST", "/spells/cast", cast("waiting")))
     assert len(original.asked) == 1
+
+
+def ask(call: Caller, method: str, path: str, body: Any = None, key: str = INTERNAL_KEY) -> Reply:
+    return call(method, DATA + path, body, headers={"x-internal-client-key": key}, key=None)
+
+
+def test_through_the_api_a_request_is_passed_on_behind_its_key(call: Caller) -> None:
+    call.original.configured = True
+    assert ask(call, "POST", "/spells/cast", cast(ACCOUNT)).json == {"from": "the original"}
+    assert ask(call, "GET", f"/generations/{THEIRS}").json == {"from": "the original"}
+    assert len(call.original.asked) == 2
+    assert not call.has_written
+
+
+def test_nobody_reaches_the_original_without_the_key_or_with_a_body_that_is_none(call: Caller) -> None:
+    call.original.configured = True
+    assert ask(call, "GET", "/users/a", key="wrong").status == 403
+    assert call("POST", f"{DATA}/spells/cast", text="{", headers={"x-internal-client-key": INTERNAL_KEY}).status == 400
+    assert call("GET", "/v1/casts/" + THEIRS).status == 404
+    assert call.original.asked == []
+
+
+def test_an_account_that_moved_casts_here_with_its_spell(call: Caller) -> None:
+    call.original.configured = True
+    call.flags.here = {ACCOUNT}
+    steps = [{"id": "n0", "toolIdentifier": "free"}]
+    spell, *_ = call.world.create_spell(ACCOUNT, "Cats", "private", {"steps": steps})
+    reply = ask(call, "POST", "/spells/cast", cast(ACCOUNT) | {"slug": spell.slug})
+    assert reply.json["status"] == "running"
+    assert ask(call, "GET", f"/spells/casts/{reply.json['castId']}").json["status"] == "running"
+    assert call.original.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OriginalUnanswered("lost"), 500),  # the original's own client repeats after 502 to 504
+        (OriginalUnavailable("nothing was sent"), 503),
+        (FlagsUnreadable("nothing was read"), 503),
+    ],
+)
+def test_what_could_not_be_passed_on_is_told_in_the_common_shape(
+    call: Caller, error: SpellcastError, status: int
+) -> None:
+    call.original.configured = True
+    call.original.answer = error
+    reply = ask(call, "POST", "/spells/cast", cast(ACCOUNT))
+    assert (reply.status, reply.code) == (status, error.code)
+    assert not call.has_written
