@@ -220,3 +220,22 @@ def test_whatever_stands_in_an_export_it_is_refused_or_replayed(place: tuple[Any
     for cast in recordings.casts:
         for each in replay(cast, [*built_in_tools().values(), *recordings.tools]):
             assert each.recorded != each.ours
+
+
+def test_an_output_that_is_keyed_by_node_is_row_5() -> None:
+    """S3: the original asked for the effect without the image that the step before had made."""
+
+    def change(export: dict[str, Any]) -> None:
+        first, second = generation(export, 3), generation(export, 4)
+        keyed = {"9": {"node_meta": {"node_id": "9"}, "data": {"images": [{"url": "https://o/1.png"}]}}}
+        first["responsePayload"] = keyed
+        second["requestPayload"].pop("input_image")
+        context = second["metadata"]["pipelineContext"]
+        second["metadata"]["pipelineContext"] = {key: value for key, value in context.items() if "image" not in key} | {
+            "9": keyed["9"],
+            "n1_9": keyed["9"],
+        }
+
+    found = {key: reason for (step, key), reason in reasons(PAINT, change).items() if step == 1}
+    assert found["input_image"] == "row 5"
+    assert {reason for key, reason in found.items() if key != "costUsd"} == {"row 5"}

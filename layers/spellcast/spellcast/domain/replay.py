@@ -16,6 +16,7 @@ from spellcast.domain import cost, money, outputs
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.migrations import names_now
 from spellcast.domain.parameters import caster_inputs, is_visible, missing_inputs, resolve, wired_value
+from spellcast.domain.payloads import Payload, normalise
 from spellcast.domain.pricing import PricingPolicy
 from spellcast.domain.recordings import RecordedCast, RecordedStep
 from spellcast.domain.results import ToolResult
@@ -86,10 +87,8 @@ class _Replay:
             self._compare_inputs(step, tool, recorded, contexts)
             self._compare_cost(tool, recorded)
         if recorded.status == "completed":
-            extracted = _extracted(recorded.payload)
-            self._narrow.update(extracted)
-            self._narrow.update(outputs.map_outputs(step, extracted))
-            self._ours = outputs.pipeline_context(self._ours, [(step, _elements(recorded.payload))])
+            self._narrow = outputs.pipeline_context(self._narrow, [(step, _extracted(recorded.payload))])
+            self._ours = outputs.pipeline_context(self._ours, [(step, normalise(recorded.payload))])
 
     def _compare_context(self, recorded: RecordedStep) -> list[Difference]:
         """What the step found other than ours finds; what earlier steps found so already is not reported again."""
@@ -219,18 +218,15 @@ def _differing(theirs: Document, ours: Document) -> list[tuple[str, Any, Any]]:
     return [(key, theirs.get(key), ours.get(key)) for key in keys if theirs.get(key) != ours.get(key)]
 
 
-def _extracted(payload: Any) -> Document:
-    """The original's extraction (§4.4): the first element of a list, or the object itself."""
+def _extracted(payload: Any) -> Payload:
+    """The original's extraction (§4.4): the first element of a list, or the object itself, and a text of it."""
     if isinstance(payload, list):
         first = payload[0] if payload and isinstance(payload[0], dict) else {}
         payload = first.get("data") or {}
-    return outputs.merge_payload([{"type": "text", "data": payload}]) if isinstance(payload, dict) else {}
-
-
-def _elements(payload: Any) -> list[Document]:
-    if isinstance(payload, list):
-        return [item for item in payload if isinstance(item, dict)]
-    return [{"type": "text", "data": payload}] if payload else []
+    if not isinstance(payload, dict):
+        return ()
+    text = payload.get("text") or outputs.merge_payload(normalise(payload)).get("text")
+    return ({"type": "text", "data": payload | ({"text": text} if text else {})},)
 
 
 def _is_missing(value: Any) -> bool:
