@@ -95,6 +95,8 @@ def test_a_job_without_a_duration_took_the_time_between_its_start_and_its_answer
         (lambda export: export["casts"][6].update(spellId={"$oid": "0" * 24}), "casts[6].spellId"),
         (lambda export: export["casts"][0].update(costUsd="much"), "casts[0].costUsd"),
         (lambda export: export["casts"][0].update(costUsd=True), "casts[0].costUsd"),
+        (lambda export: export["casts"][0].update(costUsd=1e12), "casts[0].costUsd"),
+        (lambda export: export["casts"][0].update(costUsd={"$numberDouble": "NaN"}), "casts[0].costUsd"),
         (lambda export: export["casts"][0].update(costUsd="NaN"), "casts[0].costUsd"),
         (lambda export: export["casts"][0].update(startedAt={"$date": "yesterday"}), "casts[0].startedAt"),
         (lambda export: export["casts"][0].update(_id={"$oid": 5}), "casts[0]._id"),

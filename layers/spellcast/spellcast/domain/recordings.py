@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from spellcast.domain import times
@@ -22,6 +23,10 @@ from spellcast.domain.spells import SpellVersion
 from spellcast.domain.tools import DEFAULT_VERSION, Tool, parse_tool
 
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
+_MOST_MONEY = Decimal(10) ** 12
+# What binary fractions leave behind reaches about as far.
+_LEAST_MONEY = Decimal("1E-24")
+_WIDE = Context(prec=40)
 _COLLECTIONS = ("tools", "spells", "casts", "generationOutputs")
 
 
@@ -261,12 +266,12 @@ def _money(value: Any, path: str, faults: list[Fault]) -> Decimal:
         return ZERO
     try:
         amount = Decimal(str(value))
-        if isinstance(value, bool) or not amount.is_finite():
+        if isinstance(value, bool) or not amount.is_finite() or abs(amount) >= _MOST_MONEY:
             raise ValueError
     except (ArithmeticError, ValueError):
         faults.append(Fault(path, "is not an amount of money"))
         return ZERO
-    return amount
+    return _WIDE.quantize(amount, _LEAST_MONEY).normalize(_WIDE)
 
 
 def _plain(value: Any, path: str, faults: list[Fault]) -> Any:
@@ -299,11 +304,18 @@ def _date(content: Any) -> str:
     return times.to_text(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
+def _double(content: Any) -> float:
+    number = float(content)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
 _KINDS: dict[str, Any] = {
     "$oid": _object_id,
     "$date": _date,
     "$numberDecimal": lambda content: str(Decimal(content)),
-    "$numberDouble": float,
+    "$numberDouble": _double,
     "$numberInt": int,
     "$numberLong": int,
 }
