@@ -1,0 +1,24 @@
+"""What the documents point at exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLACES = (ROOT, ROOT / "layers" / "spellcast" / "spellcast", ROOT / "tests")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text("utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_path_in_the_parity_table_exists() -> None:
+    named = re.findall(r"`([a-z_]+(?:/[\w.]+)*(?:\.py|\.json|/))`", (ROOT / "docs" / "parity.md").read_text("utf-8"))
+    assert len(named) > 60
+    assert [path for path in named if not any((place / path).exists() for place in PLACES)] == []
