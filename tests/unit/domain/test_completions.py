@@ -123,7 +123,7 @@ NO_PRICE = Fault("costUsd", "is not a decimal string in US dollars")
         pytest.param(succeeded(data={"x": "\ud800"}), [NO_JSON], id="no Unicode"),
         pytest.param(failed(data={"x": float("inf")}), [NO_JSON], id="no number in a failed job"),
         *(
-            pytest.param(succeeded(costUsd=cost), [NO_PRICE], id=f"cost {cost!r}")
+            pytest.param(succeeded(costUsd=cost), [NO_PRICE], id=f"cost {cost}".strip())
             for cost in (0.08, 1, "", "1e3", "-1", " 1", "1\n", "1.", "1234567890123", "NaN", True)
         ),
         pytest.param(succeeded(usage=7), [Fault("usage", "is not an object")], id="a usage that is no object"),
