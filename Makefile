@@ -1,10 +1,11 @@
 PYTHON ?= python3
+MUTANTS_AT_ONCE ?= 2
 BIN := .venv/bin
 LOCAL := .local/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down run test check bench api-key python
+.PHONY: help setup up down run test check coverage mutants bench api-key python
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -12,6 +13,8 @@ help:
 	@echo "make down    stop it (its spells and casts are kept)"
 	@echo "make test    every suite"
 	@echo "make check   linters, types, import rules, template and state machines"
+	@echo "make coverage every line of the domain is run by its unit tests"
+	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
 	@echo "make bench   what a cast costs and takes"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice"
 	@echo "make setup   the environment of tests and checks (.venv)"
@@ -27,12 +30,15 @@ define environment
 	$(2)/bin/python $(PIP) -r $(1) && cp $(1) $(2)/lock; }
 endef
 
-.PHONY: .venv .local/venv
+.PHONY: .venv .local/venv .local/mutants/venv
 .venv: python
 	$(call environment,requirements-dev.txt,.venv)
 
 .local/venv: python
 	$(call environment,local/requirements.txt,.local/venv)
+
+.local/mutants/venv: python
+	$(call environment,tests/mutation/requirements.txt,.local/mutants/venv)
 
 node_modules: package-lock.json
 	@npm ci --silent --no-audit --no-fund && touch node_modules
@@ -59,6 +65,17 @@ check: .venv node_modules
 	$(BIN)/cfn-lint template.yaml
 	npx --no-install asl-validator --json-path statemachine/cast_spell.asl.json --json-path statemachine/poll_job.asl.json
 	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
+
+coverage: .venv
+	@$(BIN)/python -m pytest tests/unit/domain --cov=spellcast.domain --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+# mutmut takes a module's path for its name, so it works where `src` is the layer. Verdicts of an earlier run are not
+# kept: they would stand although tests have changed.
+mutants: .local/mutants/venv
+	@cd .local/mutants && rm -rf mutants && ln -sfn ../../layers/spellcast src && ln -sfn ../../tests tests && \
+	ln -sfn ../../tests/mutation/pyproject.toml pyproject.toml && \
+	{ venv/bin/mutmut run --max-children $(MUTANTS_AT_ONCE) $(MODULES:%='spellcast.domain.%.*') >run.log 2>&1 || { tail -n 40 run.log; exit 1; }; } && \
+	venv/bin/mutmut results --all true | venv/bin/python tests/mutation/score.py
 
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }

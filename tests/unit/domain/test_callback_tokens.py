@@ -19,7 +19,7 @@ TOKEN = sign(GENERATION_ID, START, SECRET)
 
 
 def refused(token: str, secret: str = SECRET) -> None:
-    with pytest.raises(InvalidCallbackToken):
+    with pytest.raises(InvalidCallbackToken, match=r"^The callback token is not valid\.$"):
         verify(token, START, secret)
 
 
@@ -36,7 +36,7 @@ def test_a_token_fits_a_path_as_it_is() -> None:
 def test_a_token_is_good_until_a_day_after_the_deadline() -> None:
     last = START + timedelta(hours=24)
     assert verify(TOKEN, last - timedelta(seconds=1), SECRET) == GENERATION_ID
-    with pytest.raises(InvalidCallbackToken, match="expired"):
+    with pytest.raises(InvalidCallbackToken, match=r"^The callback token has expired\.$"):
         verify(TOKEN, last, SECRET)
 
 
@@ -87,9 +87,17 @@ def test_a_body_that_was_signed_here_but_is_no_token_is_refused(body: str) -> No
     refused(signed(body))
 
 
-@pytest.mark.parametrize("content", [b"", b"c1.0.1", b"c1.0.1|", b"c1.0.1|soon", b"|\xff", b"c1.0.1|9e9"])
+@pytest.mark.parametrize(
+    "content", [b"", b"c1.0.1", b"c1.0.1|", b"c1.0.1|soon", b"|\xff", b"c1.0.1|9e9", b"c1.0.1|9999999999|9999999999"]
+)
 def test_a_signed_content_that_is_no_token_is_refused(content: bytes) -> None:
     refused(signed(base64.urlsafe_b64encode(content).rstrip(b"=").decode()))
+
+
+def test_the_signed_part_ends_at_the_first_dot() -> None:
+    # The decoder would pass over a dot.
+    body = sign("c1.0.10", START, SECRET).partition(".")[0]
+    refused(signed(f"{body[:4]}.{body[4:]}"))
 
 
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b", "é.é", "\x00.\x00", f"{TOKEN}.", f".{TOKEN}"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_with_a_failure_it_is_failed_and_never_completed() -> None:
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 @pytest.mark.parametrize("failure", [None, FAILURE])
 def test_a_terminal_cast_is_not_settled_again(status: str, failure: CastFailure | None) -> None:
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition, match=f"^c1 is {status}$"):
         settled(a_cast(status=status), failure=failure)
 
 
@@ -76,9 +77,11 @@ TOLD = COMPLETED.delivery_ended(attempts=2, error=None, now=in_seconds(12))
 
 
 def test_a_delivery_is_a_revision_of_its_own() -> None:
-    assert TOLD.delivery == Delivery("sent", 2, in_seconds(12))
-    assert GIVEN_UP.delivery == Delivery("failed", 3, in_seconds(50), "Webhook returned 500: err")
-    for cast in (TOLD, GIVEN_UP):
+    told = COMPLETED.delivery_ended(attempts=2, error=None, now=in_seconds(12))
+    given_up = COMPLETED.delivery_ended(attempts=3, error="Webhook returned 500: err", now=in_seconds(50))
+    assert told.delivery == Delivery("sent", 2, in_seconds(12))
+    assert given_up.delivery == Delivery("failed", 3, in_seconds(50), "Webhook returned 500: err")
+    for cast in (told, given_up):
         assert (cast.revision, cast.status, cast.completed_at) == (3, "completed", COMPLETED.completed_at)
 
 
@@ -102,7 +105,7 @@ def test_whoever_was_given_up_may_still_be_told_and_the_attempts_add_up() -> Non
 @pytest.mark.parametrize("error", [None, "Webhook returned 500"])
 def test_nobody_is_told_who_is_not_to_be_told_or_was(cast: Cast, error: str | None) -> None:
     assert not cast.owes_webhook
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition, match=r"^c1 owes no webhook$"):
         cast.delivery_ended(attempts=1, error=error, now=in_seconds(60))
 
 
@@ -116,3 +119,17 @@ def test_only_the_revision_that_closed_the_cast_has_just_ended(failure: CastFail
     both = billed.delivery_ended(attempts=1, error=None, now=now)
     assert not billed.has_just_ended and not delivered.has_just_ended and not both.has_just_ended
     assert delivered.billed(cost_usd=Decimal("0.05"), points=15, now=now).delivery == delivered.delivery
+
+
+@pytest.mark.parametrize(
+    ("now", "updated_at"),
+    [
+        (in_seconds(9), in_seconds(9)),
+        (in_seconds(7), in_seconds(7) + timedelta(milliseconds=1)),
+        (in_seconds(3), in_seconds(7) + timedelta(milliseconds=1)),
+    ],
+)
+def test_a_late_bill_is_later_than_the_end_by_any_clock(now: datetime, updated_at: datetime) -> None:
+    billed = settled(a_cast()).billed(cost_usd=Decimal(1), points=1, now=now)
+    assert billed.updated_at == updated_at
+    assert not billed.has_just_ended

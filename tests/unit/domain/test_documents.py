@@ -25,6 +25,22 @@ def test_texts_are_compact_and_in_the_order_of_their_keys() -> None:
     assert documents.to_text({"b": [1, 2], "a": "é"}) == '{"b":[1,2],"a":"é"}'
 
 
+def test_canonical_texts_are_compact_ascii_in_the_order_of_the_alphabet() -> None:
+    # Fingerprints are made of them and compared with stored ones.
+    assert documents.canonical({"b": [1, 2], "a": "é"}) == r'{"a":"\u00e9","b":[1,2]}'
+
+
+@pytest.mark.parametrize("encoded", [b'{"x": "e"}', '{"x": "é"}'.encode()])
+def test_bytes_are_read_as_utf_8(encoded: bytes) -> None:
+    assert documents.from_text(encoded) == documents.from_text(encoded.decode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_other_encodings_are_not_read(encoding: str) -> None:
+    with pytest.raises(ValueError):
+        documents.from_text('{"x": "é"}'.encode(encoding))
+
+
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=4))
 def test_equal_documents_have_equal_canonical_texts(document: dict[str, Any]) -> None:
     turned = dict(reversed(document.items()))
@@ -47,6 +63,19 @@ def test_what_is_not_json_is_not_read(text: str | bytes) -> None:
 @pytest.mark.parametrize("text", ["1e999", "[-1e999]", '{"x":1E+400}'])
 def test_a_number_beyond_all_bounds_is_not_read(text: str) -> None:
     with pytest.raises(ValueError):
+        documents.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"x":-1e999}', "-1e999 is beyond the range of a number"),
+        ('{"x":NaN}', "NaN is not JSON"),
+        ("[-Infinity]", "-Infinity is not JSON"),
+    ],
+)
+def test_the_refusal_names_what_cannot_be_read(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}$"):
         documents.from_text(text)
 
 

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from spellcast.domain import errors
-from spellcast.domain.errors import Fault, InvalidInput, OutcomeUnknown, SpellcastError, StepFailed
+from spellcast.domain.errors import (
+    Fault,
+    InvalidInput,
+    OutcomeUnknown,
+    SpellcastError,
+    StepFailed,
+    WebhookNotDelivered,
+)
 
 
 def family(root: type[SpellcastError]) -> Iterator[type[SpellcastError]]:
@@ -69,3 +76,14 @@ def test_an_invalid_input_names_every_fault() -> None:
 def test_an_unknown_outcome_may_name_the_job() -> None:
     assert OutcomeUnknown("lost").run_id is None
     assert OutcomeUnknown("lost", "r1").run_id == "r1"
+
+
+def test_an_unknown_outcome_says_what_happened() -> None:
+    error = OutcomeUnknown("The answer was lost.", "r1")
+    assert error.message == str(error) == "The answer was lost."
+
+
+def test_a_webhook_that_was_not_taken_may_have_been_answered() -> None:
+    error = WebhookNotDelivered("Webhook returned 500", 500)
+    assert (error.message, str(error), error.status) == ("Webhook returned 500", "Webhook returned 500", 500)
+    assert WebhookNotDelivered("Timed out").status is None

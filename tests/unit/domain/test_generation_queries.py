@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellcast.domain.errors import InvalidInput
+from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.generation_queries import MAX_LIMIT, parse_query
 
 RECORDS: list[dict[str, Any]] = [
@@ -70,6 +70,27 @@ def test_ids_are_read_once_each() -> None:
     assert parse_query({"_id_in": "a, b,a,,c"}).ids == ("a", "b", "c")
     assert parse_query({"_id": "a"}).ids == ("a",)
     assert parse_query({"_id_in": ""}).ids == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path", "message"),
+    [
+        ({"masterAccountId": "a" * 201}, "masterAccountId", "has more than 200 characters"),
+        ({"castId": "c1", "metadata.castId": "c2"}, "metadata.castId", "is another cast than castId"),
+        ({"_id_in": ",".join(map(str, range(MAX_LIMIT + 1)))}, "_id_in", f"names more than {MAX_LIMIT} records"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_query_beyond_its_bounds_is_refused(parameters: dict[str, str], path: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_query(parameters)
+    assert raised.value.faults == (Fault(path, message),)
+
+
+def test_a_query_at_its_bounds_is_read() -> None:
+    assert parse_query({"masterAccountId": "a" * 200}).account_id == "a" * 200
+    assert parse_query({"castId": "c1", "metadata.castId": "c1"}).cast_id == "c1"
+    assert len(parse_query({"_id_in": ",".join(map(str, range(MAX_LIMIT)))}).ids or ()) == MAX_LIMIT
 
 
 def test_every_fault_is_named() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -133,6 +134,22 @@ def test_submission_keeps_the_job_and_the_token() -> None:
     assert (submitted.run_id, submitted.task_token) == ("r1", "t")
 
 
+@pytest.mark.parametrize(
+    ("state", "transition", "reason"),
+    [
+        ("completed", "completed", "c1.0.1 is completed"),
+        ("pending", "billed", "c1.0.1 is pending"),
+        ("processing", "submitted", "c1.0.1 has its job"),
+        ("processing with result", "received", "c1.0.1 takes one final result"),
+        ("failed and billed", "billed", "c1.0.1 has been billed"),
+        ("processing with billed verdict", "with_bill", "c1.0.1 has been billed"),
+    ],
+)
+def test_a_refused_change_names_the_generation_and_the_reason(state: str, transition: str, reason: str) -> None:
+    with pytest.raises(IllegalTransition, match=f"^{reason}$"):
+        TRANSITIONS[transition](STATES[state])
+
+
 def test_a_new_token_takes_the_place_of_the_old_one() -> None:
     assert a_generation(task_token="t1").with_task_token("t2").task_token == "t2"
 
@@ -177,6 +194,18 @@ def test_a_provider_may_say_that_it_took_no_time() -> None:
 def test_a_failed_step_keeps_its_reason_and_its_bill() -> None:
     failed = a_generation().failed(FAILURE, now=in_seconds(2), cost_usd=ONE_CENT, points=30)
     assert (failed.failure, failed.cost_usd, failed.points_spent, failed.duration_ms) == (FAILURE, ONE_CENT, 30, 2000)
+
+
+def test_a_failed_step_costs_nothing_unless_it_is_said() -> None:
+    failed = a_generation().failed(FAILURE, now=in_seconds(2))
+    assert (failed.cost_usd, failed.points_spent) == (Decimal(0), 0)
+
+
+def test_a_bill_before_the_verdict_is_processed_is_kept_with_the_verdict() -> None:
+    verdict = STATES["processing with verdict"]
+    assert verdict.with_bill(ONE_CENT) == replace(
+        verdict, result=results.failed(JobFailed("No."), cost_usd=ONE_CENT), revision=4
+    )
 
 
 def test_a_late_bill_adds_its_cost_and_nothing_else() -> None:

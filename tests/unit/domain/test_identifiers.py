@@ -62,6 +62,10 @@ def test_an_execution_name_is_one_that_step_functions_takes(cast_id: str, step_i
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name)
 
 
+def test_an_execution_is_named_after_its_generation() -> None:
+    assert identifiers.execution_name("c1.0.12") == "c1-0-12"
+
+
 def test_drawn_ids_differ() -> None:
     assert len({identifiers.new_id() for _ in range(100)}) == 100
 
@@ -72,6 +76,14 @@ def test_an_accounts_key_always_leads_to_the_same_cast_and_another_accounts_to_a
     assert re.fullmatch(r"[0-9a-f]{32}", own)
     assert len({own, identifiers.cast_id_for("bob", "key"), identifiers.cast_id_for("alice", "key2")}) == 3
     assert identifiers.cast_id_for("al", "icekey") != identifiers.cast_id_for("alice", "key")
+
+
+def test_an_accounts_copy_of_a_spell_always_has_the_same_id_which_is_no_casts() -> None:
+    own = identifiers.spell_id_for("alice", "s1")
+    assert identifiers.is_id(own)
+    assert own == identifiers.spell_id_for("alice", "s1")
+    others = {identifiers.spell_id_for("bob", "s1"), identifiers.spell_id_for("alice", "s2")}
+    assert len({own, *others, identifiers.cast_id_for("alice", "s1")}) == 4
 
 
 def test_a_job_id_is_a_canonical_uuid_that_is_the_generations_own() -> None:
@@ -87,6 +99,8 @@ def test_a_job_id_is_a_canonical_uuid_that_is_the_generations_own() -> None:
         ("猫", "spell"),
         ("---", "spell"),
         ("a" * 100, "a" * 60),
+        ("!" + "a" * 60, "a" * 60),
+        ("0123456789abcdef" * 2, "spell-0123456789abcdef0123456789abcdef"),
     ],
 )
 def test_a_slug_is_made_of_the_name(name: str, slug: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
-from spellcast.domain.linter import MAX_STEPS, find_faults, find_warnings
-from spellcast.domain.tools import parse_tool
+from spellcast.domain.linter import MAX_STEPS, find_faults, find_warnings, tool_identifiers
+from spellcast.domain.tools import Tool, parse_tool
 from tests.fakes.records import tool_document
 
 TOOL = parse_tool(
@@ -29,6 +29,9 @@ def step(**more: Any) -> Document:
 
 def wire(node: Any, output: Any = "text") -> Document:
     return {"type": "nodeOutput", "nodeId": node, "outputKey": output}
+
+
+STRONG = {"strength": {"type": "static", "value": "hard"}}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,41 @@ def wire(node: Any, output: Any = "text") -> Document:
             id="other mappings are no wires",
         ),
         pytest.param(
+            {"steps": [step(parameterMappings={"x": "raw", "prompt": wire("zz")})]},
+            [("steps[0].parameterMappings.prompt.nodeId", "no step has the id 'zz'")],
+            id="a wire behind other mappings",
+        ),
+        pytest.param(
+            {
+                "steps": [
+                    step(id="a"),
+                    step(parameterOverrides={"strength": "hard", "count": wire("a"), "prompt": 1, "x": "unknown"}),
+                    step(parameterMappings={"count": {"type": "static", "value": "many"}, **STRONG}),
+                ]
+            },
+            [
+                ("steps[1].parameterOverrides.strength", "is not a number"),
+                ("steps[2].parameterMappings.count.value", "is not a number"),
+                ("steps[2].parameterMappings.strength.value", "is not a number"),
+            ],
+            id="every value that a tool cannot take; a wire is no value",
+        ),
+        pytest.param(
+            {"steps": [step(parameterOverrides={"strength": "hard", "count": "many", "prompt": " "})]},
+            [
+                ("steps[0].parameterOverrides.strength", "is not a number"),
+                ("steps[0].parameterOverrides.count", "is not a number"),
+            ],
+            id="every override",
+        ),
+        pytest.param({"steps": [step(parameterOverrides={"strength": 0.5})]}, [], id="a value that the tool can take"),
+        pytest.param({"steps": [step(parameterOverrides={"strength": " "})]}, [], id="a blank value is none"),
+        pytest.param(
+            {"steps": [step(toolIdentifier="nope", parameterOverrides={"strength": "hard"})]},
+            [("steps[0].toolIdentifier", "there is no tool 'nope'")],
+            id="nothing is known of an unknown tool's values",
+        ),
+        pytest.param(
             {"steps": [step(id="a"), step()], "exposedInputs": [{"nodeId": "b", "paramKey": "prompt"}]},
             [("exposedInputs[0].nodeId", "no step has the id 'b'")],
             id="an exposed input of no step",
@@ -202,6 +240,47 @@ def test_a_required_image_that_no_step_can_supply_is_warned_of() -> None:
     content = {"steps": [{"id": "a", "toolIdentifier": "tool"}, {"id": "b", "toolIdentifier": "painter"}]}
     warnings = find_warnings(content, {"tool": OPEN, "painter": painter})
     assert Fault("steps[1]", "required input 'picture' of Tool is not mapped") in warnings
+
+
+def a_maker(**more: Any) -> Tool:
+    return parse_tool(tool_document(**more))
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "warned"),
+    [
+        pytest.param("string", None, False, id="a text may come from the caster"),
+        pytest.param("text", a_maker(), False, id="or from any step"),
+        pytest.param("image", None, False, id="a first step's picture may come from the caster"),
+        pytest.param("video", None, False, id="and so may its film"),
+        pytest.param("number", None, True, id="a number may not"),
+        pytest.param("image", a_maker(), True, id="a later step's picture comes from a step that makes one"),
+        pytest.param("image", a_maker(metadata={"outputType": "image"}), False, id="by its output type"),
+        pytest.param("image", a_maker(outputSchema={"images": {"type": "image"}}), False, id="or its output schema"),
+        pytest.param("video", a_maker(outputSchema={"files": {"type": "video"}}), False, id="a film"),
+        pytest.param("video", a_maker(metadata={"outputType": "image"}), True, id="a picture is no film"),
+        pytest.param("image", a_maker(outputSchema={"images": "image"}), True, id="a schema of another shape"),
+    ],
+)
+def test_a_required_input_fills_itself_where_a_value_of_its_type_may_come_from(
+    kind: str, before: Tool | None, warned: bool
+) -> None:
+    used = {"using": parse_tool(tool_document({"x": {"type": kind}})), **({"before": before} if before else {})}
+    content = {"steps": [{"toolIdentifier": name} for name in sorted(used)]}
+    assert bool(find_warnings(content, used)) is warned
+
+
+def test_the_tools_of_a_spell_are_those_that_its_steps_name() -> None:
+    content = {"steps": [step(), step(toolIdentifier="other"), step(), step(toolIdentifier=""), {}, "junk"]}
+    assert tool_identifiers(content) == {"tool", "other"}
+    assert tool_identifiers({"steps": [step()] * MAX_STEPS}) == {"tool"}
+    assert tool_identifiers({"steps": [step()] * (MAX_STEPS + 1)}) == set()
+
+
+@pytest.mark.parametrize("steps", [None, {"0": step()}, "steps", 7])
+def test_steps_that_are_no_list_are_no_steps(steps: Any) -> None:
+    assert tool_identifiers({"steps": steps}) == set()
+    assert find_faults({"steps": steps}, TOOLS) == [Fault("steps", "a spell needs at least one step")]
 
 
 def test_a_legacy_name_is_an_input() -> None:

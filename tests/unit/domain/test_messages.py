@@ -59,6 +59,12 @@ def test_every_message_has_a_type_a_payload_and_its_time() -> None:
         assert message["at"] == "2026-01-31T12:00:00.000Z"
 
 
+def test_the_connections_own_messages() -> None:
+    assert messages.connection_ack(START)["payload"] == {"message": "WebSocket connection established."}
+    assert messages.pong(START)["payload"] == {}
+    assert messages.error_message("NO", "No.", START)["payload"] == {"code": "NO", "message": "No."}
+
+
 def test_a_generation_update_has_the_originals_keys() -> None:
     update = messages.generation_messages(COMPLETED, START)[0]["payload"]
     assert set(update) == UPDATE
@@ -194,6 +200,36 @@ def test_where_even_the_facts_of_its_generations_are_too_many_the_casts_own_are_
     generations = [{"generationId": f"c1.{number}.1", "toolId": "x" * 100} for number in range(1_000)]
     snapshot = messages.fitted(messages.cast_snapshot({"castId": "c1", "generations": generations}, START))
     assert (snapshot["payload"], snapshot["truncated"]) == ({"castId": "c1"}, True)
+
+
+def test_only_the_outputs_are_left_out_where_that_is_enough() -> None:
+    cast = a_cast(inputs={"prompt": "p"}, outputs={"text": "x" * 100_001}, metadata={"cookId": "k"})
+    whole = messages.cast_update(cast, START)
+    assert messages.fitted(whole) == {
+        **whole,
+        "payload": {key: value for key, value in whole["payload"].items() if key != "outputs"},
+        "truncated": True,
+    }
+
+
+def test_the_lists_of_a_snapshot_stay_up_to_the_last_byte() -> None:
+    def snapshot(length: int) -> Document:
+        generations = [{"generationId": "c1.0.1", "error": "x" * length}]
+        outputs = {"text": "y" * 100}
+        return messages.cast_snapshot({"castId": "c1", "generations": generations, "outputs": outputs}, START)
+
+    def without_outputs(message: Document) -> Document:
+        payload = {key: value for key, value in message["payload"].items() if key != "outputs"}
+        return {**message, "payload": payload, "truncated": True}
+
+    room = messages.MAX_MESSAGE_BYTES - size(without_outputs(snapshot(0)))
+    assert messages.fitted(snapshot(room)) == without_outputs(snapshot(room))
+    assert messages.fitted(snapshot(room + 1)) == {
+        "type": "castSnapshot",
+        "payload": {"castId": "c1"},
+        "at": "2026-01-31T12:00:00.000Z",
+        "truncated": True,
+    }
 
 
 @given(st.integers(0, 200_000), st.integers(0, 200_000), st.integers(0, 200_000))

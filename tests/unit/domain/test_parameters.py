@@ -93,6 +93,12 @@ OBSERVED = a_tool(prompt=field("text"), strength=field("number"), imageUrl=field
             id="a wire takes the parameter's key last",
         ),
         pytest.param(
+            {"parameterMappings": {"prompt": wire("zz", "caption", paramKey="title")}},
+            {"title": "a title"},
+            {"prompt": "a title"},
+            id="the parameter's key may be another one",
+        ),
+        pytest.param(
             {"parameterMappings": {"strength": wire("n1", "v")}},
             {"n1_v": 0, "v": 7},
             {"strength": 0},
@@ -129,6 +135,12 @@ OBSERVED = a_tool(prompt=field("text"), strength=field("number"), imageUrl=field
             id="a wire that leads nowhere is not sent to the tool as an object",
         ),
         pytest.param({"parameterMappings": {"prompt": "raw"}}, {}, {}, id="a mapping that is no object is ignored"),
+        pytest.param(
+            {"parameterMappings": {"prompt": "raw", "imageUrl": {"type": "magic"}, "strength": static(3)}},
+            {},
+            {"strength": 3},
+            id="and those after an ignored one are not",
+        ),
         pytest.param(
             {"parameterMappings": {"prompt": {"type": "magic", "value": 1}}},
             {},
@@ -225,6 +237,12 @@ def test_row_1_the_caster_sets_what_is_exposed_and_nothing_else(
             {"seedValue": 4},
             {"seed_value": 4},
             id="a snake case field takes its camel case form",
+        ),
+        pytest.param(
+            a_tool(start__Frame=field("number", required=True)),
+            {"startFrame": 3},
+            {"start__Frame": 3},
+            id="whatever stands behind the underscore",
         ),
         pytest.param(
             a_tool(seed_value=field("number", required=True)),
@@ -399,6 +417,17 @@ def test_an_exposed_input_has_its_authors_default(step: Document, inputs: Docume
     context = {**inputs, "n0_text": "wired"}
     resolved = resolve(a_step(**step), OBSERVED, context, inputs, {("n1", "prompt"): default, ("n2", "prompt"): "no"})
     assert resolved.get("prompt", "").strip() == (prompt or "")
+
+
+@pytest.mark.parametrize("section", ["parameterMappings", "parameterOverrides"])
+def test_a_wire_that_finds_its_parameter_in_the_context_is_above_the_authors_default(section: str) -> None:
+    step = a_step(**{section: {"prompt": wire("n9", "gone")}})
+    assert resolve(step, OBSERVED, {"prompt": "earlier"}, {}, {("n1", "prompt"): "D"}) == {"prompt": "earlier"}
+
+
+def test_an_input_without_a_name_fills_nothing() -> None:
+    tool = a_tool(title=field("string", required=True), prompt=field("string"))
+    assert resolve(a_step(), tool, {"": "nameless"}, {"": "nameless"}, {}) == {}
 
 
 FORM = a_tool(

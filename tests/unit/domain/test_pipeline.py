@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from spellcast.domain.generations import Generation
-from spellcast.domain.pipeline import context_before
+from spellcast.domain.pipeline import assembled_metadata, context_before
 from spellcast.domain.results import Failure
 from spellcast.domain.spells import SpellVersion
 from tests.fakes.clock import START
@@ -47,3 +47,8 @@ def test_the_casters_inputs_are_not_changed() -> None:
     cast = a_cast()
     context_before(1, cast, VERSION, [a_generation(status="completed", result=text_result("one"))])
     assert cast.inputs == {"prompt": "a cat"}
+
+
+def test_a_cast_without_a_webhook_has_none_in_its_original_context() -> None:
+    metadata = assembled_metadata(a_generation(), a_cast(webhook_url=None), VERSION, [])
+    assert "webhookUrl" not in metadata["originalContext"]

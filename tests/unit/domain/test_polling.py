@@ -68,6 +68,13 @@ def test_its_document_has_the_machines_keys() -> None:
 
 def test_an_ended_polling_is_finished() -> None:
     ended = Polling(GENERATION_ID, 4, 2, 10).ended()
-    assert ended.finished
-    assert ended.polls == 5
+    assert ended == Polling(GENERATION_ID, 5, 0, 0, True)
     assert ended.to_document()["finished"] is True
+
+
+@pytest.mark.parametrize(
+    ("left", "wait"), [(3600, 30), (29.5, 30), (28.5, 29), (4, 5), (0.5, 1), (0, 1), (-0.5, 1), (-60, 1)]
+)
+def test_the_last_wait_is_cut_to_the_deadline_and_an_overdue_job_is_polled_at_once(left: float, wait: int) -> None:
+    following = Polling(GENERATION_ID, 10, 1).next(2, in_seconds(left), START)
+    assert following == Polling(GENERATION_ID, 11, 2, wait)

@@ -8,9 +8,17 @@ import pytest
 from spellcast.domain import documents
 from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.pipeline import assembled_metadata
-from spellcast.domain.resources import cast_resource, generation_resource, spell_resource
+from spellcast.domain.resources import (
+    cast_record,
+    cast_resource,
+    generation_record,
+    generation_resource,
+    permission_resource,
+    spell_resource,
+    within,
+)
 from spellcast.domain.results import Failure
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Permission, Spell, SpellVersion
 from tests.fakes.clock import START
 from tests.fakes.records import a_cast, a_generation, in_seconds, text_result
 
@@ -162,6 +170,12 @@ def test_a_waiting_generations_keys() -> None:
     assert (resource["deliveryStatus"], resource["responsePayload"], resource["outputs"]) == ("pending", [], {})
 
 
+def test_a_completed_generation_has_the_payload_and_what_is_made_of_it() -> None:
+    resource = generation_resource(a_generation(status="completed", result=text_result("t")))
+    assert resource["responsePayload"] == [{"type": "text", "data": {"text": "t"}}]
+    assert resource["outputs"] == {"text": "t"}
+
+
 def test_a_failed_generation() -> None:
     generation = a_generation(
         status="failed",
@@ -255,3 +269,29 @@ def test_an_older_version_goes_by_the_name_that_it_had() -> None:
 )
 def test_only_a_shared_spell_has_a_public_slug(visibility: str, public_slug: str | None) -> None:
     assert spell_resource(a_spell(visibility=visibility)).get("publicSlug") == public_slug
+
+
+def test_a_resource_is_whole_up_to_its_limit_in_bytes_and_without_its_documents_beyond() -> None:
+    cast = cast_resource(a_cast(inputs={"prompt": "é" * 50}), [a_generation()])
+    size = len(documents.to_text(cast).encode())
+    assert within(cast, size) == cast
+    smaller = within(cast, size - 1)
+    assert smaller["truncated"] is True
+    assert set(cast) - set(smaller) == {"inputs", "outputs", "metadata"}
+    assert [set(item) & {"requestPayload", "responsePayload", "outputs"} for item in smaller["generations"]] == [set()]
+    assert smaller["generations"][0]["generationId"] == "c1.0.1"
+
+
+def test_a_record_is_the_resource_with_its_id_and_its_account() -> None:
+    cast, generation = cast_resource(a_cast()), generation_resource(a_generation())
+    assert cast_record(cast, "alice") == {"_id": "c1", "initiatorAccountId": "alice", **cast}
+    assert generation_record(generation, "alice") == {"_id": "c1.0.1", "masterAccountId": "alice", **generation}
+
+
+def test_a_permission_says_to_whom_by_whom_and_since_when() -> None:
+    permission = Permission(spell_id="s1", account_id="bob", granted_by="alice", granted_at=START)
+    assert permission_resource(permission) == {
+        "accountId": "bob",
+        "grantedBy": "alice",
+        "grantedAt": "2026-01-31T12:00:00.000Z",
+    }

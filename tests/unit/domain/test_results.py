@@ -27,3 +27,7 @@ def test_a_failed_run_has_the_errors_code_and_whether_it_may_be_asked_again() ->
     assert results.failed(StepTimedOut("Late."), cost_usd=Decimal(1)) == ToolResult(
         "failed", cost_usd=Decimal(1), failure=Failure("TIMED_OUT", "Late.", True)
     )
+
+
+def test_a_failed_run_keeps_the_providers_own_duration() -> None:
+    assert results.failed(JobFailed("No."), duration_ms=7).duration_ms == 7

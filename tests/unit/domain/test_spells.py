@@ -7,6 +7,22 @@ import pytest
 from spellcast.domain.documents import Document
 from spellcast.domain.spells import Spell, SpellVersion, Step
 from tests.fakes.clock import START
+from tests.fakes.records import in_seconds
+
+
+def a_spell(**changes: Any) -> Spell:
+    values: dict[str, Any] = {
+        "spell_id": "s",
+        "account_id": "alice",
+        "slug": "s",
+        "name": "s",
+        "visibility": "private",
+        "version": 1,
+        "created_at": START,
+        "updated_at": START,
+        **changes,
+    }
+    return Spell(**values)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +66,15 @@ def test_a_version_may_expose_nothing() -> None:
     [("private", False, False), ("listed", False, True), ("public", True, True)],
 )
 def test_the_owner_may_always_cast_and_others_what_is_shared(visibility: Any, stranger: bool, grantee: bool) -> None:
-    spell = Spell(
-        spell_id="s",
-        account_id="alice",
-        slug="s",
-        name="s",
-        visibility=visibility,
-        version=1,
-        created_at=START,
-        updated_at=START,
-    )
+    spell = a_spell(visibility=visibility)
     assert spell.may_be_cast_by("alice")
     assert (spell.may_be_cast_by("bob"), spell.may_be_cast_by("bob", granted=True)) == (stranger, grantee)
+
+
+def test_a_changed_spell_has_its_next_version_and_keeps_its_owner_its_slug_and_its_birth() -> None:
+    changed = a_spell(version=3, usage_count=8).changed(name="Renamed", visibility="listed", now=in_seconds(5))
+    assert changed == a_spell(version=4, usage_count=8, name="Renamed", visibility="listed", updated_at=in_seconds(5))
+
+
+def test_another_slug_is_all_that_a_taken_one_changes() -> None:
+    assert a_spell().with_slug("s-2") == a_spell(slug="s-2")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 from collections.abc import Mapping
 
 import pytest
@@ -94,9 +96,68 @@ def test_a_missing_header_is_refused(name: str) -> None:
     refused({key: value for key, value in SIGNED.items() if key != name})
 
 
-def test_one_good_signature_among_several_is_enough() -> None:
-    both = f"v1,AAAA v1a,{'A' * 88} {SIGNED['webhook-signature']}"
-    verify(SECRET, {**SIGNED, "webhook-signature": both}, BODY, START)
+@pytest.mark.parametrize(
+    "signatures",
+    [
+        f"v1,AAAA v1a,{'A' * 88} {SIGNED['webhook-signature']}",
+        f"{SIGNED['webhook-signature']} v1,AAAA",
+    ],
+)
+def test_one_good_signature_among_several_is_enough(signatures: str) -> None:
+    verify(SECRET, {**SIGNED, "webhook-signature": signatures}, BODY, START)
+
+
+UNSIGNED = "The callback carries no signature"
+UNTIMED = "The callback's time cannot be read"
+STALE = "The callback is too old, or from the future"
+WRONG = "The callback's signature is wrong"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"webhook-id": None}, UNSIGNED),
+        ({"webhook-timestamp": None}, UNSIGNED),
+        ({"webhook-signature": None}, UNSIGNED),
+        ({"webhook-id": ""}, UNSIGNED),
+        ({"webhook-timestamp": "soon"}, UNTIMED),
+        ({"webhook-timestamp": "٣"}, UNTIMED),
+        ({"webhook-timestamp": "9" * 13}, UNTIMED),
+        ({"webhook-timestamp": "9" * 12}, STALE),
+        ({"webhook-timestamp": "0"}, STALE),
+        ({"webhook-signature": "v1,AAAA"}, WRONG),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(changes: dict[str, str | None], reason: str) -> None:
+    headers = {key: value for key, value in {**SIGNED, **changes}.items() if value is not None}
+    with pytest.raises(InvalidSignature, match=f"^{reason}$"):
+        verify(SECRET, headers, BODY, START)
+
+
+def test_a_secret_that_is_not_configured_is_named_before_all_else() -> None:
+    reason = "^The provider's webhook secret is not configured, so its callbacks are refused$"
+    with pytest.raises(InvalidSignature, match=reason):
+        verify("", {}, BODY, START)
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [
+        ("whsec_" + base64.b64encode(b"k" * 16).decode(), b"k" * 16),
+        ("whsec_" + base64.b64encode(b"k" * 16).decode().rstrip("="), b"k" * 16),
+        ("whsec_" + base64.b64encode(b"k" * 17).decode().rstrip("="), b"k" * 17),
+        ("whsec_" + base64.b64encode(b"k" * 18).decode(), b"k" * 18),
+        ("whsec_my own words", b"whsec_my own words"),
+        ("whsec_abcd!!!!", b"whsec_abcd!!!!"),
+        ("whsec_a", b"whsec_a"),
+        ("my own words", b"my own words"),
+        ("bXkgb3duIHdvcmRz", b"bXkgb3duIHdvcmRz"),
+    ],
+)
+def test_the_key_is_what_the_secret_encodes_or_else_its_text(secret: str, key: bytes) -> None:
+    content = f"msg_1.{int(START.timestamp())}.".encode() + BODY
+    signature = base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+    assert sign(secret, "msg_1", START, BODY)["webhook-signature"] == f"v1,{signature}"
 
 
 @pytest.mark.parametrize("secret", ["", "another", "whsec_", "whsec_!!!"])

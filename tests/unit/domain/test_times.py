@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -21,6 +22,15 @@ MOMENTS = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2200, 
 )
 def test_a_time_is_iso_8601_in_utc_with_milliseconds(moment: datetime, text: str) -> None:
     assert times.to_text(moment) == text
+
+
+def test_the_machines_own_zone_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "XYZ-9")
+        time.tzset()
+        text = times.to_text(datetime(2026, 1, 31, 12, tzinfo=UTC))
+    time.tzset()
+    assert text == "2026-01-31T12:00:00.000Z"
 
 
 @given(MOMENTS)

@@ -6,7 +6,7 @@ import pytest
 
 from spellcast.domain.costing import Costing
 from spellcast.domain.documents import Document
-from spellcast.domain.tools import parse_tool
+from spellcast.domain.tools import parse_tool, unknown_tool
 from tests.fakes.records import tool_document
 
 
@@ -62,6 +62,23 @@ def test_an_input_is_read_with_its_default_and_choices() -> None:
         ("s", "l"),
     )
     assert (note.type, note.required, note.has_default, note.default, note.enum) == ("string", False, False, None, ())
+
+
+def test_a_tool_is_read_whole() -> None:
+    document = tool_document({"prompt": {"type": "text"}}, metadata={"outputType": "image"}, version="2.1.0")
+    tool = parse_tool(document)
+    assert (tool.tool_id, tool.service, tool.display_name, tool.version) == ("tool", "fake", "Tool", "2.1.0")
+    assert (tool.metadata, tool.document) == ({"outputType": "image"}, document)
+
+
+def test_a_tool_may_take_nothing_and_say_little() -> None:
+    tool = parse_tool({"toolId": "t", "service": "fake", "displayName": "T", "metadata": None})
+    assert (tool.inputs, tool.metadata, tool.version, tool.primary_input) == ({}, {}, "1.0.0", None)
+
+
+def test_a_tool_that_is_gone_goes_by_its_identifier_and_costs_nothing() -> None:
+    tool = unknown_tool("painter")
+    assert (tool.tool_id, tool.service, tool.display_name, tool.is_free) == ("painter", "unknown", "painter", True)
 
 
 def test_a_falsy_default_is_one() -> None:

@@ -180,9 +180,9 @@ def _filled(field: InputField, merged: Document, tool: Tool, settings: Document)
 
 
 def _alias_value(field: InputField, merged: Document, tool: Tool) -> Any:
-    legacy = merged.get(LEGACY_NAMES.get(field.key, ""))
-    if not is_blank(legacy):
-        return legacy
+    legacy = LEGACY_NAMES.get(field.key)
+    if legacy and not is_blank(merged.get(legacy)):
+        return merged[legacy]
     if field.has_default or not (field.required or field.key == tool.primary_input):
         return None
     for alias in (*_ALIASES.get(field.type, ()), *_case_forms(field.key)):

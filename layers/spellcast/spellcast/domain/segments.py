@@ -35,7 +35,7 @@ def plan_segments(tools: Sequence[Tool], *, attempt: int = 1, first: int = 0) ->
         deadline = tool.deadline_seconds
         if tool.is_immediate:
             deadline = min(deadline, IMMEDIATE_SECONDS_PER_SEGMENT)
-            if position > start and seconds + deadline > IMMEDIATE_SECONDS_PER_SEGMENT:
+            if seconds + deadline > IMMEDIATE_SECONDS_PER_SEGMENT:
                 segments.append(Segment(start, position - 1, attempt, seconds + SEGMENT_MARGIN_SECONDS))
                 start, seconds = position, 0
         seconds += deadline

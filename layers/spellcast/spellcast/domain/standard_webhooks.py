@@ -29,9 +29,9 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
     """Raises InvalidSignature unless one of the signatures is ours and fresh. Header names are lower case."""
     if not secret:
         raise InvalidSignature("The provider's webhook secret is not configured, so its callbacks are refused")
-    message_id = headers.get("webhook-id", "")
-    timestamp = headers.get("webhook-timestamp", "")
-    signatures = headers.get("webhook-signature", "")
+    message_id = headers.get("webhook-id")
+    timestamp = headers.get("webhook-timestamp")
+    signatures = headers.get("webhook-signature")
     if not (message_id and timestamp and signatures):
         raise InvalidSignature("The callback carries no signature")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
