@@ -118,3 +118,28 @@ def test_a_long_names_slug_does_not_end_in_a_hyphen() -> None:
 
 def test_a_fingerprint_is_sha_256() -> None:
     assert identifiers.fingerprint("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("65f0a1b2c3d4e5f600001020", True),
+        ("65F0A1B2C3D4E5F600001020", True),
+        ("65f0a1b2c3d4e5f60000102", False),
+        ("x" * 24, False),
+    ],
+)
+def test_ids_of_the_original_are_told_by_their_form(text: str, is_one: bool) -> None:
+    assert identifiers.is_object_id(text) is is_one
+    assert not identifiers.is_object_id(identifiers.new_id())
+
+
+@given(st.text())
+def test_an_account_has_one_share_of_a_hundred(account_id: str) -> None:
+    assert 0 <= identifiers.share_of(account_id) < 100
+    assert identifiers.share_of(account_id) == identifiers.share_of(account_id)
+
+
+def test_shares_are_spread() -> None:
+    assert len({identifiers.share_of(f"account {number}") for number in range(2_000)}) == 100
+    assert identifiers.share_of("alice") == int(identifiers.fingerprint("alice"), 16) % 100

@@ -609,5 +609,5 @@ def test_a_default_of_an_exposed_input_that_the_tool_cannot_take_is_a_fault() ->
         {"nodeId": "n", "paramKey": "strength"},
         {"nodeId": "n", "paramKey": "unknown", "defaultValue": "much"},
     ]
-    content = {"steps": [step(id="n")], "exposedInputs": exposed}
+    content = {"steps": [step(id="n")], "exposedInputs": [*exposed, "n", {"paramKey": "strength"}]}
     assert find_faults(content, TOOLS) == [Fault("exposedInputs[0].defaultValue", "is not a number")]

@@ -92,6 +92,7 @@ def test_a_job_without_a_duration_took_the_time_between_its_start_and_its_answer
         (lambda export: export["tools"][1].pop("service"), "tools[1].service"),
         (lambda export: export["tools"][1]["costingModel"]["staticCost"].update(amount="a lot"), "tools[1]"),
         (lambda export: export["casts"][2].pop("_id"), "casts[2]._id"),
+        (lambda export: export["casts"][2].update(stepGenerationIds="g"), "casts[2].stepGenerationIds"),
         (lambda export: export["casts"][6].update(spellId={"$oid": "0" * 24}), "casts[6].spellId"),
         (lambda export: export["casts"][0].update(costUsd="much"), "casts[0].costUsd"),
         (lambda export: export["casts"][0].update(costUsd=True), "casts[0].costUsd"),
@@ -105,6 +106,18 @@ def test_a_job_without_a_duration_took_the_time_between_its_start_and_its_answer
         (
             lambda export: metadata(export)["spell"]["steps"][0].update(parameterMappings=[1]),
             "generationOutputs[0].metadata.spell.steps[0].parameterMappings",
+        ),
+        (
+            lambda export: export["spells"][1]["steps"][0].update(toolVersion="newest"),
+            "spells[1].steps[0].toolVersion",
+        ),
+        (lambda export: export["spells"][1].update(exposedInputs={"n1": "prompt"}), "spells[1].exposedInputs"),
+        (
+            lambda export: [
+                export["generationOutputs"][0].pop("durationMs", None),
+                export["generationOutputs"][0].update(requestTimestamp="monday", responseTimestamp="tuesday"),
+            ],
+            "generationOutputs[0].responseTimestamp",
         ),
         (lambda export: metadata(export).update(stepIndex=1), "generationOutputs[0].metadata.stepIndex"),
         (lambda export: metadata(export).update(stepIndex="0"), "generationOutputs[0].metadata.stepIndex"),

@@ -117,6 +117,7 @@ def generation(export: dict[str, Any], number: int) -> dict[str, Any]:
         (DESCRIBE, (1, "prompt"), lambda e: generation(e, 2)["requestPayload"].update(prompt="another")),
         (DESCRIBE, (1, "context.text"), lambda e: generation(e, 2)["metadata"]["pipelineContext"].pop("text")),
         (PAINT, (0, "costUsd"), lambda e: generation(e, 3).update(costUsd="0.05")),
+        (DESCRIBE, (1, "context.text"), lambda e: generation(e, 1).update(responsePayload="only words")),
         (PAINT, (1, "style"), lambda e: generation(e, 4)["requestPayload"].pop("style")),
     ],
 )
@@ -136,6 +137,11 @@ def test_a_total_that_does_not_follow_from_its_steps_has_no_reason() -> None:
 def test_the_noise_of_binary_floats_is_row_10() -> None:
     found = reasons(CAPTION, lambda export: export["casts"][0].update(costUsd=0.004440000000000001))
     assert found == {(None, "costUsd"): "row 10"}
+
+
+def test_the_noise_in_the_record_where_the_total_stands_is_row_10() -> None:
+    found = reasons(DESCRIBE, lambda export: generation(export, 1).update(costUsd="0.00100000000000001"))
+    assert found[1, "costUsd"] == "row 10"
 
 
 def test_a_record_without_its_context_is_compared_without_it() -> None:
@@ -175,6 +181,16 @@ def test_an_unresolved_wire_that_the_original_sent_as_it_was_is_refused_here_whe
         each["requestPayload"]["imageUrl"] = wire
 
     assert reasons(CAPTION, change) == {(0, "imageUrl"): "row 6"}
+
+
+def test_a_wire_that_leads_nowhere_here_explains_nothing() -> None:
+    def change(export: dict[str, Any]) -> None:
+        wire = {"type": "nodeOutput", "nodeId": "gone", "outputKey": "kind"}
+        each = generation(export, 0)
+        each["metadata"]["spell"]["steps"][0] |= {"parameterOverrides": {"captionType": wire}}
+        each["requestPayload"]["captionType"] = "of nobody knows where"
+
+    assert reasons(CAPTION, change)[0, "captionType"] is None
 
 
 def test_a_value_that_our_tool_would_refuse_is_told() -> None:
