@@ -78,7 +78,7 @@ ROWS: dict[str, tuple[Any, Document, Document]] = {
         {"output_image": "oi", "output_text": "ot"},
         {"n1_output_image": "oi", "input_image": "oi", "n1_output_text": "ot", "input_text": "ot"},
     ),
-    "row 5, ⚠22: an object keyed by node id gives its images": (
+    "row 5, weak point 22: an object keyed by node id gives its images": (
         {"9": {"node_meta": {}, "data": {"images": [U1]}}},
         {"images": [U1]},
         {"input_image": U1["url"], **both(images=[U1])},
@@ -215,7 +215,7 @@ def test_the_context_is_the_casters_inputs_overlaid_by_the_steps_in_order() -> N
         pytest.param({"text": ["a"]}, {"text": "a"}, "a", id="a text"),
         pytest.param({"text": ["a", "b"]}, {"text": "a"}, ["a", "b"], id="the first text"),
         pytest.param({"result": "a", "seed": 1}, {"text": "a"}, "a", id="the text of a result"),
-        pytest.param({"result": ["a"]}, {"text": "a"}, "a", id="⚠15: of an expression's too"),
+        pytest.param({"result": ["a"]}, {"text": "a"}, "a", id="weak point 15: of an expression's too"),
         pytest.param({"text": ""}, {"text": ""}, "", id="an empty text"),
         pytest.param({"text": []}, {}, {}, id="no text"),
         pytest.param({"result": []}, {}, {}, id="no text beside a result"),
