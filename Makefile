@@ -30,12 +30,15 @@ define environment
 	$(2)/bin/python $(PIP) -r $(1) && cp $(1) $(2)/lock; }
 endef
 
-.PHONY: .venv .local/venv .local/mutants/venv
+.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv
 .venv: python
 	$(call environment,requirements-dev.txt,.venv)
 
 .local/venv: python
 	$(call environment,local/requirements.txt,.local/venv)
+
+.local/providers/venv: python
+	$(call environment,tests/providers/requirements.txt,.local/providers/venv)
 
 .local/mutants/venv: python
 	$(call environment,tests/mutation/requirements.txt,.local/mutants/venv)
@@ -54,8 +57,9 @@ down: .local/venv
 run: .local/venv
 	@$(LOCAL)/python -m local run
 
-test: .venv .local/venv
+test: .venv .local/venv .local/providers/venv
 	@$(BIN)/python -m pytest
+	@.local/providers/venv/bin/python -m pytest tests/providers/peers
 
 check: .venv node_modules
 	$(BIN)/ruff check
