@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 
 from spellcast.api.errors import status_of
 from spellcast.api.internal_bodies import OUTCOME_KEYS, CastUpdateBody, EventBody, ExecuteBody
-from spellcast.api.resolver import add_errors
+from spellcast.api.refusals import add_errors
 from spellcast.api.routes import MAX_ANSWER_BYTES, Name
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.cast_in_context import CastInContext

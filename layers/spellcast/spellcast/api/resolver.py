@@ -10,20 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer
 
 from spellcast import __version__
 from spellcast.api.description import DescribedResolver
-from spellcast.api.errors import error_document, faults_of, refusal, status_of
+from spellcast.api.errors import refusal
 from spellcast.api.passing import pass_on
+from spellcast.api.refusals import add_errors
 from spellcast.api.routes import UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
 from spellcast.domain import documents
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import Fault, InvalidInput, NotFound, PayloadTooLarge, SpellcastError
-from spellcast.observability import logger
+from spellcast.domain.errors import Fault, InvalidInput, PayloadTooLarge, SpellcastError
 
 if TYPE_CHECKING:
     from spellcast.api.internal import InternalApi
@@ -74,39 +72,6 @@ def build_cast_api(authenticate: Authenticate, use: UseCases, internal: Callable
     return CastApi(authenticate, app, internal)
 
 
-def add_errors(
-    app: APIGatewayHttpResolver,
-    faults_of_meaning: Callable[[str, str, str, Document], Sequence[Fault]] = lambda account_id, method, path, body: (),
-) -> None:
-    """Adds the refusals that all routes have in common; a body's faults of meaning are named beside those of shape."""
-
-    @app.exception_handler(SpellcastError)  # type: ignore[untyped-decorator]
-    def refuse(error: SpellcastError) -> Response[str]:
-        if status_of(error) >= 500:
-            logger().exception("A request failed", code=error.code)
-        return _refusal(error)
-
-    @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]
-    def refuse_shape(error: RequestValidationError) -> Response[str]:
-        faults = list(faults_of(error.errors()))
-        event = app.current_event
-        if isinstance(event.json_body, dict):
-            named = {fault.path for fault in faults}
-            account_id = str(app.context.get("account_id"))
-            found = faults_of_meaning(account_id, event.http_method, event.path, event.json_body)
-            faults += [fault for fault in found if fault.path not in named]
-        return _refusal(InvalidInput(faults))
-
-    @app.not_found
-    def no_such_route(error: NotFoundError) -> Response[str]:
-        return _refusal(NotFound("There is no such route."))
-
-    @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
-    def fail(error: Exception) -> Response[str]:
-        logger().exception("A request failed in a way that it should not")
-        return _refusal(SpellcastError("The request failed because of a defect; it was logged."))
-
-
 def _faults_of_meaning(use: UseCases, account_id: str, method: str, path: str, body: Document) -> Sequence[Fault]:
     match method, path.split("/")[2:]:
         case ("POST", ["spells"]) | ("PUT", ["spells", _]):
@@ -136,10 +101,6 @@ def _add_description(app: APIGatewayHttpResolver) -> None:
         return Response(200, "application/json", document)
 
     app.enable_swagger(path="/docs", **about, security_schemes=schemes, security=required)
-
-
-def _refusal(error: SpellcastError) -> Response[str]:
-    return Response(status_of(error), "application/json", documents.to_text(error_document(error)))
 
 
 def _check_body(event: dict[str, Any]) -> None:
