@@ -15,6 +15,10 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.feature_flags import SchemaValidator
 from aws_lambda_powertools.utilities.feature_flags.exceptions import SchemaValidationError
+from botocore.exceptions import ClientError
+
+# What `aws/flags.py` tells a rule of the account that asks.
+KNOWN_KEYS = ("account", "share")
 
 
 def deploy(appconfig: Any, profile: dict[str, str], environment: str, strategy: str, content: bytes) -> str:
@@ -26,6 +30,11 @@ def deploy(appconfig: Any, profile: dict[str, str], environment: str, strategy: 
         raise ValueError(str(error)) from error
     if "cast_here" not in flags:
         raise ValueError("the flag cast_here is missing")
+    for name, rule in flags["cast_here"].get("rules", {}).items():
+        for condition in rule["conditions"]:
+            if condition["key"] not in KNOWN_KEYS:
+                # Powertools would take it for a rule that never matches.
+                raise ValueError(f"rule {name!r}: there is no key {condition['key']!r}, there are account and share")
     made = appconfig.create_hosted_configuration_version(**profile, ContentType="application/json", Content=content)
     started = appconfig.start_deployment(
         **profile,
@@ -51,7 +60,10 @@ def main() -> None:
     parser.add_argument("--delete", action="store_true", help="delete what was deployed by this, before the stack")
     parser.add_argument("flags", type=Path, nargs="?", help="Powertools' feature flags, as JSON")
     arguments = parser.parse_args()
-    stack = boto3.client("cloudformation").describe_stacks(StackName=arguments.stack)["Stacks"][0]
+    try:
+        stack = boto3.client("cloudformation").describe_stacks(StackName=arguments.stack)["Stacks"][0]
+    except ClientError as error:
+        sys.exit(f"{arguments.stack}: {error}")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     application, environment, profile_id = outputs["Flags"].split("/")
     profile = {"ApplicationId": application, "ConfigurationProfileId": profile_id}
@@ -63,7 +75,7 @@ def main() -> None:
         parser.error("a file of flags is required")
     try:
         state = deploy(appconfig, profile, environment, outputs["FlagsStrategy"], arguments.flags.read_bytes())
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"{arguments.flags}: {error}")
     print(f"{state}; every container follows within 30 seconds")
 

@@ -253,7 +253,10 @@ def parts() -> Parts:
     """One session and one set of clients for the container's life."""
     import boto3
 
-    return Parts(Settings.read(), boto3.session.Session(), SystemClock())
+    settings = Settings.read()
+    if not settings.table:
+        raise RuntimeError("SPELLCAST_TABLE is not set: the environment must name a deployment, as template.yaml does.")
+    return Parts(settings, boto3.session.Session(), SystemClock())
 
 
 @cache

@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from spellcast.domain.cast_inputs import MAX_WARNINGS, find_input_faults, find_input_warnings
+from spellcast.domain.cast_inputs import (
+    MAX_WARNINGS,
+    find_input_faults,
+    find_input_warnings,
+    find_missing_warnings,
+)
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
 from spellcast.domain.parameters import resolve
@@ -178,3 +183,26 @@ def test_inputs_are_looked_at_one_by_one() -> None:
 def test_there_are_only_so_many_warnings() -> None:
     inputs = {f"k{number}": 1 for number in range(50_000)}
     assert len(find_input_warnings(version(step(), step("framer")), TOOLS, inputs)) == MAX_WARNINGS
+
+
+NAMED = "step 0 (Tool) will fail without a value for: "
+
+
+@pytest.mark.parametrize(
+    ("first", "inputs", "settings", "named"),
+    [
+        pytest.param(step(), {}, {}, "subject, imageSize", id="nothing at all"),
+        pytest.param(step(), {"prompt": "a", "imageSize": 3}, {}, None, id="an alias and a name"),
+        pytest.param(step(), {"subject": " ", "imageSize": 3}, {}, "subject", id="a blank value is none"),
+        pytest.param(step(), {"imageSize": 3}, {"tool": {"subject": "a"}}, None, id="the caster's settings"),
+        pytest.param(step(), {"imageSize": 3}, {"other": {"subject": "a"}}, "subject", id="settings of another tool"),
+        pytest.param(
+            step(id="n", parameterOverrides={"subject": "a", "imageSize": 3}), {}, {}, None, id="the author's values"
+        ),
+    ],
+)
+def test_what_the_first_step_lacks_is_warned_of(
+    first: Document, inputs: Document, settings: Document, named: str | None
+) -> None:
+    found = find_missing_warnings(version(first, step("framer")), TOOLS, inputs, settings)
+    assert found == ([] if named is None else [Fault("inputs", NAMED + named)])

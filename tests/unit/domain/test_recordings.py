@@ -119,6 +119,8 @@ def test_a_job_without_a_duration_took_the_time_between_its_start_and_its_answer
             ],
             "generationOutputs[0].responseTimestamp",
         ),
+        (lambda export: metadata(export)["spell"].update(steps=[]), "generationOutputs[0].metadata.stepIndex"),
+        (lambda export: metadata(export).update(stepIndex=-1), "generationOutputs[0].metadata.stepIndex"),
         (lambda export: metadata(export).update(stepIndex=1), "generationOutputs[0].metadata.stepIndex"),
         (lambda export: metadata(export).update(stepIndex="0"), "generationOutputs[0].metadata.stepIndex"),
         (

@@ -39,6 +39,8 @@ def test_flags_are_stored_and_deployed(appconfig: Stubber) -> None:
         b'{"cast_here": {}}',
         b'{"cast_here": {"default": "yes"}}',
         b'{"cast_there": {"default": true}}',
+        b'{"cast_here": {"default": true, "rules": {"r": {"when_match": true, "conditions": '
+        b'[{"action": "IN", "key": "acount", "value": ["a"]}]}}}}',
         b'{"cast_here": {"default": true, "rules": {"r": {"when_match": true, "conditions": [{"action": "LIKE"}]}}}}',
     ],
 )

@@ -11,7 +11,7 @@ from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.domain import identifiers
-from spellcast.domain.cast_inputs import find_input_faults, find_input_warnings
+from spellcast.domain.cast_inputs import find_input_faults, find_input_warnings, find_missing_warnings
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import CastInterrupted, Fault, IdempotencyKeyReused, InvalidInput, WriteConflict
@@ -85,8 +85,11 @@ class CastSpell:
         tools = {step.tool_identifier: tool for step, tool in zip(version.steps, steps_tools, strict=True)}
         if faults := find_input_faults(version, tools, order.inputs):
             raise InvalidInput(faults)
-        warnings = find_input_warnings(version, tools, order.inputs)
         own_defaults = self.settings.get_settings(account_id)
+        warnings = [
+            *find_missing_warnings(version, tools, order.inputs, own_defaults),
+            *find_input_warnings(version, tools, order.inputs),
+        ]
         now = self.clock.now()
         cast = Cast(
             cast_id=identifiers.cast_id_for(account_id, order.idempotency_key)

@@ -1,4 +1,4 @@
-"""What can be said of a caster's inputs before the cast: values that no tool will take, inputs that reach no step."""
+"""What can be said of a caster's inputs before the cast: values that no tool takes, inputs that are missing or idle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.errors import Fault
 from spellcast.domain.linter import fields_reached
-from spellcast.domain.parameters import caster_inputs, resolve, takes
+from spellcast.domain.parameters import caster_inputs, missing_inputs, resolve, takes
 from spellcast.domain.spells import SpellVersion, Step
 from spellcast.domain.tools import Tool
 
@@ -31,6 +31,22 @@ def find_input_faults(version: SpellVersion, tools: Mapping[str, Tool], inputs: 
                 if reasons and all(reasons):
                     faults[Fault(f"inputs.{key}", str(reasons[0]))] = None
     return list(faults)
+
+
+def find_missing_warnings(
+    version: SpellVersion, tools: Mapping[str, Tool], inputs: Document, settings: Document
+) -> list[Fault]:
+    """Required inputs of the first step that nothing fills; `settings` are the caster's own defaults by tool.
+
+    Of later steps nothing is known before the outputs of those before them.
+    """
+    step = version.steps[0]
+    tool = tools[step.tool_identifier]
+    context = caster_inputs(inputs)
+    resolved = resolve(step, tool, context, inputs, version.exposed, settings.get(tool.tool_id))
+    if names := missing_inputs(tool, resolved):
+        return [Fault("inputs", f"step 0 ({tool.display_name}) will fail without a value for: {', '.join(names)}")]
+    return []
 
 
 def find_input_warnings(version: SpellVersion, tools: Mapping[str, Tool], inputs: Document) -> list[Fault]:

@@ -1,4 +1,4 @@
-"""The platform's price of a run, in points: a policy of the deployment (docs/architecture.md has its figures)."""
+"""The platform's price of a run, in points: a policy of the deployment (docs/costs.md says how it is made)."""
 
 from __future__ import annotations
 

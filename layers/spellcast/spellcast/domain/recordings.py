@@ -201,9 +201,12 @@ def _version(path: str, spell: Document | None, faults: list[Fault]) -> SpellVer
 def _step(path: str, record: Document, version: SpellVersion | None, faults: list[Fault]) -> RecordedStep | None:
     metadata = _metadata(record)
     position = metadata.get("stepIndex")
-    count = len(version.content["steps"]) if version else 0
-    if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < max(count, 1):
-        faults.append(Fault(f"{path}.metadata.stepIndex", f"is not the number of a step (0 to {count - 1})"))
+    if not isinstance(position, int) or isinstance(position, bool) or position < 0:
+        faults.append(Fault(f"{path}.metadata.stepIndex", "is not the number of a step"))
+        return None
+    if version is not None and position >= len(version.content["steps"]):
+        reason = f"is beyond the steps of its spell, which has {len(version.content['steps'])}"
+        faults.append(Fault(f"{path}.metadata.stepIndex", reason))
         return None
     inputs = record.get("requestPayload")
     if not isinstance(inputs, dict):
