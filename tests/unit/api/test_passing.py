@@ -11,7 +11,7 @@ import pytest
 from spellcast.api.passing import pass_on
 from spellcast.application.route_cast import RouteCast
 from spellcast.domain.errors import FlagsUnreadable, OriginalUnanswered, OriginalUnavailable, SpellcastError
-from spellcast.ports.original import OriginalAnswer
+from spellcast.ports.original import PASSED_ON, OriginalAnswer
 from tests.fakes.original import FakeFlags, FakeOriginal
 from tests.fakes.world import ACCOUNT, INTERNAL_KEY
 from tests.unit.api.caller import Caller, Reply
@@ -107,6 +107,8 @@ def test_what_is_the_originals(
         ("GET", f"/events/{OURS}", None),
         ("POST", "/events", {"masterAccountId": "moved"}),
         ("GET", "/../v1/admin", None),
+        ("GET", "/generations/last/..", None),
+        ("GET", "base", None),
     ],
 )
 def test_what_is_ours(route_cast: RouteCast, original: FakeOriginal, method: str, path: str, body: Any) -> None:
@@ -120,6 +122,30 @@ def test_a_list_is_that_of_the_side_on_which_its_account_casts(
 ) -> None:
     pass_on(route_cast, event("GET", "/generations") | {"queryStringParameters": {"masterAccountId": account}})
     assert len(original.asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [
+        ({"_id_in": f"{THEIRS}, {THEIRS}"}, 1),
+        ({"_id": THEIRS, "masterAccountId": "moved"}, 1),
+        ({"metadata.castId": THEIRS}, 1),
+        ({"castId": THEIRS, "masterAccountId": "moved"}, 1),
+        ({"_id_in": f"{OURS}.0.1"}, 0),
+        ({"castId": OURS, "masterAccountId": "waiting"}, 0),
+        ({"_id_in": "", "masterAccountId": "moved"}, 0),
+    ],
+)
+def test_a_list_of_records_is_that_of_the_side_that_began_them(
+    route_cast: RouteCast, original: FakeOriginal, asked: dict[str, str], passed: int
+) -> None:
+    pass_on(route_cast, event("GET", "/generations") | {"queryStringParameters": asked})
+    assert len(original.asked) == passed
+
+
+def test_a_request_that_comes_back_says_so(route_cast: RouteCast, original: FakeOriginal) -> None:
+    pass_on(route_cast, event("GET", "/users/a") | {"headers": {PASSED_ON: "1"}})
+    assert original.asked[0].was_passed_on
 
 
 def test_without_an_original_nothing_is_passed_on() -> None:

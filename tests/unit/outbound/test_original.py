@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
 from spellcast.domain.errors import OriginalUnanswered, OriginalUnavailable, SpellcastError
 from spellcast.outbound.original import MAX_ANSWER_BYTES, HttpOriginal, original_client
 from spellcast.ports.adapter import ProviderConfig
-from spellcast.ports.original import OriginalAnswer, PassedRequest
+from spellcast.ports.original import PASSED_ON, OriginalAnswer, PassedRequest
 
 CAST = PassedRequest("POST", "/internal/v1/data/spells/cast", body=b'{"slug": "cats"}')
 READ = PassedRequest("GET", "/internal/v1/data/generations/65f0a1b2c3d4e5f60718293a")
@@ -41,6 +43,22 @@ def test_a_request_is_passed_on_as_it_came_under_the_originals_key() -> None:
     assert (sent.method, sent.content) == ("PUT", b'{"b": 1.50}')
     assert sent.headers["x-internal-client-key"] == "the original's key"
     assert sent.headers["content-type"] == "application/json"
+
+
+def test_what_is_no_part_of_an_address_is_encoded() -> None:
+    service = Service(httpx.Response(200))
+    service.ask(PassedRequest("GET", "/internal/v1/data/users/a?b#c\n%20é", "q=é\x00&r=%20+1"))
+    (sent,) = service.requests
+    assert sent.url.raw_path == b"/internal/v1/data/users/a%3Fb%23c%0A%20%C3%A9?q=%C3%A9%00&r=%20+1"
+
+
+def test_a_request_goes_round_once() -> None:
+    service = Service(httpx.Response(200))
+    service.ask(READ)
+    assert PASSED_ON in service.requests[0].headers
+    with pytest.raises(OriginalUnavailable, match="leads back here"):
+        service.ask(replace(READ, was_passed_on=True))
+    assert len(service.requests) == 1
 
 
 def test_a_read_has_neither_body_nor_question_mark() -> None:

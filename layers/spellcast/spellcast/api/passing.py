@@ -9,13 +9,15 @@ from typing import Any
 from spellcast.application.route_cast import RouteCast
 from spellcast.domain import documents
 from spellcast.domain.originals import id_text
-from spellcast.ports.original import OriginalAnswer, PassedRequest
+from spellcast.ports.original import PASSED_ON, OriginalAnswer, PassedRequest
 
 _DATA = "/internal/v1/data"
 # The original's router knows neither case nor a slash at the end; nothing may get past the flag by them.
 _ACCOUNTS_RECORDS = re.compile(rf"{_DATA}/generations/last/([^/]+)/?", re.IGNORECASE)
 _RECORD = re.compile(rf"{_DATA}/(?:events|generations|spells/casts)/([^/]+)/?", re.IGNORECASE)
 _LIST = f"{_DATA}/generations"
+# Where a list names records, or their cast: they are all of the side of the first.
+_LISTED = ("_id", "_id_in", "castId", "metadata.castId")
 # Where a request that begins something says for which account, and which cast it belongs to if there is one already.
 _BEGINNINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     f"{_DATA}/spells/cast": (("context", "masterAccountId"), ("context", "castId")),
@@ -41,7 +43,10 @@ def pass_on(route_cast: RouteCast, event: dict[str, Any]) -> dict[str, Any] | No
 def _ask(route_cast: RouteCast, event: dict[str, Any]) -> OriginalAnswer | None:
     method, path = event["requestContext"]["http"]["method"], event["rawPath"]
     known = path.rstrip("/").lower()
-    request = PassedRequest(method, path, event.get("rawQueryString") or "", _body(event))
+    if ".." in path.split("/"):
+        return None  # It would be another path by the time it is sent.
+    came_back = PASSED_ON in (event.get("headers") or {})
+    request = PassedRequest(method, path, event.get("rawQueryString") or "", _body(event), came_back)
     if method == "POST" and known in _BEGINNINGS:
         document = documents.from_text(request.body) if request.body else {}
         account, cast = (_id_at(document, keys) for keys in _BEGINNINGS[known])
@@ -50,11 +55,12 @@ def _ask(route_cast: RouteCast, event: dict[str, Any]) -> OriginalAnswer | None:
         return route_cast(request, account_id=found[1])
     if method == "GET" and known == _LIST:
         asked = event.get("queryStringParameters") or {}
-        return route_cast(request, account_id=id_text(asked.get("masterAccountId")))
+        records = (text.split(",")[0].strip() for key in _LISTED if (text := asked.get(key)))
+        return route_cast(request, account_id=id_text(asked.get("masterAccountId")), record_id=next(records, None))
     if found := _RECORD.fullmatch(path):
         return route_cast(request, record_id=found[1])
     # What this project does not offer is the original's alone.
-    return None if not known.startswith(_DATA) or ".." in path else route_cast.elsewhere(request)
+    return route_cast.elsewhere(request) if known.startswith(f"{_DATA}/") else None
 
 
 def _body(event: dict[str, Any]) -> bytes | None:

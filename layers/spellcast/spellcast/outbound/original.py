@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
+from urllib.parse import quote
 
 import httpx
 
 from spellcast.domain.errors import OriginalUnanswered, OriginalUnavailable
 from spellcast.outbound.bounded import NOTHING_WAS_SENT, AnswerTooLarge, read_bounded
 from spellcast.ports.adapter import ProviderConfig
-from spellcast.ports.original import OriginalAnswer, PassedRequest
+from spellcast.ports.original import PASSED_ON, OriginalAnswer, PassedRequest
 
 TIMEOUT = httpx.Timeout(24.0, connect=3.0)
 # The original runs a cast's first step before it answers; `cast_api` has 29 s.
@@ -36,15 +38,19 @@ class HttpOriginal:
 
     def ask(self, request: PassedRequest) -> OriginalAnswer:
         """One exchange; the caller's key is replaced by the original's."""
+        if request.was_passed_on:
+            raise OriginalUnavailable("The address of the original service leads back here; nothing was changed.")
         config = self._config()
         client = self._client()
         try:
-            url = httpx.URL(config.url.rstrip("/") + request.path).copy_with(query=request.query.encode() or None)
+            # As they came; what is no part of an address is encoded rather than read as its end.
+            path, query = quote(request.path, safe="/%:@!$&'()*+,;=~"), quote(request.query, safe=string.punctuation)
+            url = httpx.URL(config.url.rstrip("/") + path).copy_with(query=query.encode() or None)
             outgoing = client.build_request(
                 request.method,
                 url,
                 content=request.body,
-                headers={"X-Internal-Client-Key": config.key, "Content-Type": "application/json"},
+                headers={"X-Internal-Client-Key": config.key, "Content-Type": "application/json", PASSED_ON: "1"},
             )
             response, body = read_bounded(client, outgoing, max_bytes=MAX_ANSWER_BYTES, seconds=TOTAL_SECONDS)
         except NOTHING_WAS_SENT as error:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+# The header of every request that was passed on: one that comes back with it would go round for ever.
+PASSED_ON = "x-spellcast-passed-on"
+
 
 @dataclass(frozen=True, slots=True)
 class PassedRequest:
-    """A request to an internal route, as it came in; the path begins with `/internal/v1/data/`."""
+    """A request to an internal route, as it came in; the path begins with `/internal/v1/data/`.
+
+    `was_passed_on` says of one that it came from here.
+    """
 
     method: str
     path: str
     query: str = ""
     body: bytes | None = field(default=None, repr=False)
+    was_passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
