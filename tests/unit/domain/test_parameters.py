@@ -562,6 +562,27 @@ def test_a_step_of_an_older_tool_is_migrated(version: str | None, given: Documen
     assert resolve(a_step(toolVersion=version), MIGRATED, {}, given, exposed) == resolved
 
 
+OLD, NEW = "firstText", "inputText"
+
+
+@pytest.mark.parametrize(("lower", "higher"), [(OLD, NEW), (NEW, OLD), (OLD, OLD), (NEW, NEW)])
+def test_what_is_higher_wins_whichever_name_it_uses(lower: str, higher: str) -> None:
+    mapped = {"parameterMappings": {lower: static("mapped")}}
+    overridden = a_step(toolVersion="1.0.0", **mapped, parameterOverrides={higher: "override"})
+    assert resolve(overridden, MIGRATED, {}, {}, {}) == {NEW: "override"}
+    exposed = a_step(toolVersion="1.0.0", **mapped)
+    assert resolve(exposed, MIGRATED, {}, {f"n1_{higher}": "the caster's"}, {("n1", higher): None}) == {
+        NEW: "the caster's"
+    }
+
+
+def test_a_new_name_may_hang_on_a_value_of_another_layer() -> None:
+    step = a_step(toolVersion="1.0.0", parameterMappings={"secondText": static("b")})
+    inputs = {"n1_operation": "replace"}
+    resolved = resolve(step, MIGRATED, {}, inputs, {("n1", "operation"): None})
+    assert resolved == {"replacementText": "b", "operation": "replace"}
+
+
 @pytest.mark.parametrize(
     ("parameter", "version", "taken"),
     [

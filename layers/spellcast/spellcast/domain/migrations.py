@@ -13,14 +13,17 @@ from spellcast.domain.documents import Document, is_among
 from spellcast.domain.tools import Tool
 
 
-def renamed(given: Document, step_version: str, tool: Tool) -> Document:
-    """What a step gives, under the names that its tool has for it now; a name that is given already is kept."""
+def renamed(given: Document, step_version: str, tool: Tool, beside: Document | None = None) -> Document:
+    """What a step gives, under the names that its tool has for it now; a name that is given already is kept.
+
+    `beside` is what else the step gives: a new name may hang on it.
+    """
     migrated = dict(given)
     for parameters in _migrations(step_version, tool):
         for old, rule in parameters.items():
             if old not in migrated:
                 continue
-            new = rule if isinstance(rule, str) else _new_name(rule, migrated)
+            new = rule if isinstance(rule, str) else _new_name(rule, {**(beside or {}), **migrated})
             value = migrated.pop(old)
             if new:
                 migrated.setdefault(new, value)

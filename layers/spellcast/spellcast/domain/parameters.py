@@ -55,13 +55,17 @@ def resolve(
     `context` is the pipeline context, `inputs` what the caster sent, `exposed` the (node id, parameter) pairs that
     the caster may set, with their defaults, `settings` the caster's own defaults of the tool's inputs.
     """
-    given = {
-        **_exposed_defaults(step, exposed),
-        **_mapped(step, context),
-        **_overrides(step, context),
-        **_exposed_values(step, inputs, exposed),
-    }
-    given = renamed(given, step.tool_version, tool)
+    layers = (
+        _exposed_defaults(step, exposed),
+        _mapped(step, context),
+        _overrides(step, context),
+        _exposed_values(step, inputs, exposed),
+    )
+    # Each by itself: an old name in a higher layer beats a new one in a lower.
+    beside = {key: value for layer in layers for key, value in layer.items()}
+    given: Document = {}
+    for layer in layers:
+        given |= renamed(layer, step.tool_version, tool, beside)
     merged = {**context, **given}
     if not tool.inputs:
         return merged
