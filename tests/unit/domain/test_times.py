@@ -17,6 +17,7 @@ MOMENTS = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2200, 
     [
         (datetime(2026, 1, 31, 12, tzinfo=UTC), "2026-01-31T12:00:00.000Z"),
         (datetime(2026, 1, 31, 12, 0, 0, 7_999, tzinfo=UTC), "2026-01-31T12:00:00.007Z"),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00.000Z"),
         (datetime(2026, 1, 31, 0, 30, tzinfo=timezone(timedelta(hours=2))), "2026-01-30T22:30:00.000Z"),
     ],
 )

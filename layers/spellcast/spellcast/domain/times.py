@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 def to_text(moment: datetime) -> str:
     """`2026-01-31T12:00:00.000Z`; sorts as text in the order of time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_text(text: str) -> datetime:
