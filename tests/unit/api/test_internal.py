@@ -231,6 +231,27 @@ class TestOutcomes:
     def put(self, call: Caller, cast: Cast, body: Any, **more: Any) -> Reply:
         return ask(call, "PUT", f"/generations/{cast.cast_id}.0.1", body, **more)
 
+    @pytest.mark.parametrize(
+        "response",
+        [
+            None,
+            {},
+            "r",
+            ["a", "b"],
+            {"result": "r"},
+            {"images": [{"url": "https://o/1.png"}]},
+            {"9": {"images": [{"url": "https://o/1.png"}]}},
+            [{"data": {"images": ["https://o/1.png"]}}, {"data": {"images": [{"url": "https://o/2.png"}]}}],
+        ],
+        ids=str,
+    )
+    def test_an_output_in_any_shape_is_taken_and_its_repeat_too(
+        self, call: Caller, world: World, response: Any
+    ) -> None:
+        cast = waiting(world)
+        for _ in range(2):
+            assert self.put(call, cast, {"status": "completed", "responsePayload": response}).status == 200
+
     def test_a_result_continues_the_cast(self, call: Caller, world: World) -> None:
         cast = waiting(world)
         for _ in range(2):

@@ -69,7 +69,14 @@ def test_an_amount_is_exact_to_twelve_places(value: Any, amount: str | None) -> 
     assert originals.amount("costUsd", value) == (None if amount is None else Decimal(amount))
 
 
-@pytest.mark.parametrize("value", ["", "x", "NaN", "Infinity", -1, "-0.1", True, [], 1e12, float("inf")], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "x", "NaN", "Infinity", -1, "-0.1", "-0", True, [], {"amount": 1}, 1e12, float("inf")),
+        pytest.param(10**5000, id="5001 digits"),
+    ],
+    ids=str,
+)
 def test_what_is_no_amount_is_refused_by_its_path(value: Any) -> None:
     with pytest.raises(InvalidInput) as raised:
         originals.amount("costDeltaUsd", value)
@@ -77,24 +84,34 @@ def test_what_is_no_amount_is_refused_by_its_path(value: Any) -> None:
 
 
 TEXT = {"type": "text", "data": {"text": "a"}}
+IMAGE = {"type": "image", "data": {"images": [{"url": "https://o/1.png"}]}}
 
 
 @pytest.mark.parametrize(
     ("response", "payload"),
     [
         (None, []),
-        ([], []),
+        ({}, []),
         ("a", [TEXT]),
         ({"text": "a"}, [TEXT]),
-        ([TEXT, {"type": "image", "data": {"images": []}}], [TEXT, {"type": "image", "data": {"images": []}}]),
+        ({"result": "a"}, [{"type": "text", "data": {"result": "a", "text": "a"}}]),
+        (IMAGE["data"], [IMAGE]),
+        ({"9": IMAGE["data"]}, [IMAGE]),
+        ([TEXT, IMAGE], [TEXT, IMAGE]),
         ([{"data": {"text": "a"}}], [TEXT]),
-        (["a"], [{"type": "unknown", "data": ["a"]}]),
         (7, [{"type": "unknown", "data": 7}]),
     ],
     ids=str,
 )
-def test_a_payload_is_a_list_of_type_and_data(response: Any, payload: list[Document]) -> None:
-    assert list(originals.payload_of(response)) == payload
+def test_a_record_may_hold_its_output_in_every_shape(response: Any, payload: list[Document]) -> None:
+    assert list(originals.record_result({"status": "completed", "responsePayload": response}).payload) == payload
+
+
+@pytest.mark.parametrize("duration", [-1, 1.5, True, "1", 10**12 + 1])
+def test_what_is_no_duration_is_refused(duration: Any) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        originals.record_result({"status": "completed", "durationMs": duration})
+    assert [fault.path for fault in raised.value.faults] == ["durationMs"]
 
 
 @given(
@@ -136,7 +153,7 @@ def test_a_secret_is_never_kept(context: Document) -> None:
     assert originals.is_json(kept)
 
 
-@pytest.mark.parametrize("value", [None, "", {}, "a" * 201])
+@pytest.mark.parametrize("value", [None, "", {}, [], ["a"], True, 1.5, {"$oid": ["a"]}, "a" * 201])
 def test_a_cast_needs_an_account(value: Any) -> None:
     with pytest.raises(InvalidInput) as raised:
         originals.account_of({"masterAccountId": value})
@@ -144,9 +161,31 @@ def test_a_cast_needs_an_account(value: Any) -> None:
     assert originals.account_of({"masterAccountId": {"$oid": "a" * 200}}) == "a" * 200
 
 
-@pytest.mark.parametrize("value", [float("nan"), {"x": {1, 2}}, "\ud800", object()])
+LOOP: dict[str, Any] = {}
+LOOP["again"] = [LOOP]
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"x": {1, 2}}, "\ud800", object(), LOOP, {1: "a", "b": "c"}])
 def test_what_json_cannot_hold_is_not_kept(value: Any) -> None:
     assert not originals.is_json(value)
+
+
+def test_a_context_is_kept_without_what_json_cannot_hold() -> None:
+    assert originals.context_metadata({"platform": "web", "loop": LOOP, "keys": {1: 2, "a": 3}}) == {"platform": "web"}
+
+
+def test_a_mapping_of_no_kind_is_left_out() -> None:
+    mappings = {"a": {"type": {"x": 1}}, "b": {"type": "static", "value": 1}}
+    (step,) = originals.spell_body({"steps": [{"toolIdentifier": "t", "parameterMappings": mappings}]})["steps"]
+    assert step["parameterMappings"] == {"b": mappings["b"]}
+
+
+@pytest.mark.parametrize("levels", [originals.MAX_DEPTH, originals.MAX_DEPTH + 1])
+def test_what_nests_deeper_than_people_write_is_not_kept(levels: int) -> None:
+    value: Any = "a"
+    for _ in range(levels):
+        value = {"b": value}
+    assert originals.is_json(value) == (levels == originals.MAX_DEPTH)
 
 
 def test_what_nests_too_deep_to_be_written_is_not_kept() -> None:

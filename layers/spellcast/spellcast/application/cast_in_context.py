@@ -62,6 +62,9 @@ def _faults(context: Document) -> Iterator[Fault]:
         yield Fault("context.parameterOverrides", "is not an object")
     elif not originals.is_json(inputs):
         yield Fault("context.parameterOverrides", "holds a value that JSON cannot hold")
+    if context.get("castId") not in (None, "") and originals.id_text(context["castId"]) is None:
+        # Passed over, it would make every repeat of the call another cast.
+        yield Fault("context.castId", "is no id")
     for key, limit in (("webhookUrl", MAX_URL_CHARACTERS), ("webhookSecret", MAX_SECRET_CHARACTERS)):
         value = context.get(key) or ""
         if not isinstance(value, str) or len(value) > limit or not originals.is_json(value):

@@ -9,8 +9,9 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from spellcast.domain import results
-from spellcast.domain.documents import Document, to_text
+from spellcast.domain.documents import Document, canonical, is_deeper_than, to_text
 from spellcast.domain.errors import Fault, InvalidGenerationRecord, InvalidInput, JobFailed, SpellNotExecutable
+from spellcast.domain.payloads import normalise
 from spellcast.domain.results import ToolResult
 
 # Keys of the table have at most 1 KB and 2 KB.
@@ -24,7 +25,11 @@ _CONTROL_KEYS = frozenset(
     {"masterAccountId", "parameterOverrides", "castId", "webhookUrl", "webhookSecret"}
     | {"quote", "chargeUpfront", "persistMigration"}
 )
+# Deeper than anything that people write; further on, readers of JSON give up.
+MAX_DEPTH = 100
 _MOST_COST = Decimal(10) ** 12
+# Thirty years, in milliseconds.
+_MOST_DURATION = 10**12
 _COST_PLACES = Decimal("1E-12")
 
 
@@ -32,7 +37,7 @@ def id_text(value: object) -> str | None:
     """An id as text: `{"$oid": …}` and a driver's object as the text that they stand for; None for nothing."""
     if isinstance(value, dict):
         value = value.get("$oid")
-    return None if value is None or value == "" else str(value)
+    return None if value is None or value == "" or isinstance(value, bool | float | dict | list) else str(value)
 
 
 def account_of(context: Document) -> str:
@@ -47,9 +52,10 @@ def is_json(value: object) -> bool:
     """Whether the value can be kept as a document."""
     try:
         to_text(value).encode()
+        canonical(value)  # Keys of several kinds have no order.
     except (ValueError, TypeError, RecursionError):
         return False
-    return True
+    return not is_deeper_than(value, MAX_DEPTH)
 
 
 def spell_id_of(document: Document) -> str | None:
@@ -118,7 +124,7 @@ def _step(document: Any) -> Any:
         step["parameterMappings"] = {
             key: _mapping(mapping)
             for key, mapping in mappings.items()
-            if isinstance(mapping, dict) and mapping.get("type") in _MAPPING_KEYS
+            if isinstance(mapping, dict) and mapping.get("type") in (*_MAPPING_KEYS,)
         }
     outputs = document.get("outputMappings")
     if isinstance(outputs, dict):
@@ -139,8 +145,11 @@ def _only(document: Document, keys: tuple[str, ...]) -> Document:
 
 def context_metadata(context: Document) -> Document:
     """What of a cast's context is kept with the cast: all that is JSON, but never the webhook's secret."""
-    kept = {key: _without_secret(value) for key, value in context.items() if key not in _CONTROL_KEYS}
-    return {key: value for key, value in kept.items() if isinstance(key, str) and is_json(value)}
+    return {
+        key: _without_secret(value)
+        for key, value in context.items()
+        if key not in _CONTROL_KEYS and isinstance(key, str) and is_json({key: value})
+    }
 
 
 def _without_secret(value: Any) -> Any:
@@ -189,41 +198,32 @@ def record_result(record: Document) -> ToolResult:
     if not is_json(record.get("responsePayload")):
         faults.append(Fault("responsePayload", "holds a value that JSON cannot hold"))
     duration_ms = record.get("durationMs")
-    if isinstance(duration_ms, bool) or not isinstance(duration_ms, int | None) or (duration_ms or 0) < 0:
+    if (
+        isinstance(duration_ms, bool)
+        or not isinstance(duration_ms, int | None)
+        or not 0 <= (duration_ms or 0) <= _MOST_DURATION
+    ):
         faults.append(Fault("durationMs", "is not a whole number of milliseconds"))
     if faults:
         raise InvalidInput(faults)
     if status == "failed":
         return results.failed(JobFailed(_reason(record)), cost_usd=cost_usd, duration_ms=duration_ms)
-    payload = payload_of(record.get("responsePayload"))
+    payload = normalise(record.get("responsePayload"))
     return ToolResult("succeeded", payload, cost_usd=cost_usd, duration_ms=duration_ms)
-
-
-def payload_of(response: Any) -> tuple[Document, ...]:
-    """A `responsePayload`, which is JSON of any shape, as `[{type, data}]`."""
-    if response is None or response == []:
-        return ()
-    if isinstance(response, str):
-        return ({"type": "text", "data": {"text": response}},)
-    if isinstance(response, dict):
-        return ({"type": "text", "data": response},)
-    if isinstance(response, list) and all(isinstance(item, dict) and "data" in item for item in response):
-        return tuple({**item, "type": str(item.get("type") or "text")} for item in response)
-    return ({"type": "unknown", "data": response},)
 
 
 def amount(path: str, value: Any) -> Decimal | None:
     """US dollars from a number, a decimal text or `{"$numberDecimal": …}`. Raises InvalidInput that names the path."""
     if isinstance(value, dict):
-        value = value.get("$numberDecimal")
+        value = value.get("$numberDecimal", value or None)
     if value is None:
         return None
     fault = Fault(path, "is not an amount in US dollars")
     try:
         found = Decimal(str(value))
-    except InvalidOperation as error:
+    except (InvalidOperation, ValueError) as error:
         raise InvalidInput([fault]) from error
-    if not found.is_finite() or not 0 <= found < _MOST_COST:
+    if not found.is_finite() or found.is_signed() or found >= _MOST_COST:
         raise InvalidInput([fault])
     # The original's sums were binary fractions: what stands beyond the twelfth place is their noise.
     return found.quantize(_COST_PLACES, ROUND_HALF_EVEN).normalize()
