@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spellcast.api.bodies import MAX_INPUTS, MAX_MIGRATIONS, MAX_VALUES
 from spellcast.api.errors import MAX_FAULTS
 from spellcast.api.resolver import MAX_BODY_BYTES, MAX_DEPTH
 from spellcast.domain.linter import MAX_STEPS
@@ -27,6 +28,11 @@ def wire(node_id: str, output_key: str = "text") -> dict[str, Any]:
 
 def spell(*steps: Any, **more: Any) -> dict[str, Any]:
     return {"name": "A cat", "steps": list(steps), **more}
+
+
+def many(value: Any) -> dict[str, Any]:
+    """One more than any form has."""
+    return {f"p{number}": value for number in range(MAX_INPUTS + 1)}
 
 
 def nested(levels: int) -> str:
@@ -518,6 +524,13 @@ class TestTools:
             ),
             ({"outputSchema": {"a": {}}}, "outputSchema.a.type"),
             ({"outputSchema": {"a": {"type": "text", "colour": 1}}}, "outputSchema.a.colour"),
+            ({"inputSchema": many({})}, "inputSchema"),
+            (
+                {"inputSchema": {"a": {}, "b": {"visibleIf": {"field": "a", "values": [1] * (MAX_VALUES + 1)}}}},
+                "inputSchema.b.visibleIf.values",
+            ),
+            ({"migrations": {f"1.0.{n}": {"parameters": {}} for n in range(MAX_MIGRATIONS + 1)}}, "migrations"),
+            ({"migrations": {"1.0.0": {"parameters": many({"default": None})}}}, "migrations.1.0.0.parameters"),
             ({"migrations": {"1.0.0": {}}}, "migrations.1.0.0.parameters"),
             ({"migrations": {"1": {"parameters": {}}}}, "migrations.1"),
             ({"migrations": {"1.0.0": {"parameters": {"a": 1}}}}, "migrations.1.0.0.parameters.a"),

@@ -32,6 +32,11 @@ from spellcast.domain.tools import DeliveryMode
 # A job that is polled every 30 s for 12 hours stays well under the 25,000 events of an execution's history.
 MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
+# More than any form has. Whoever resolves a step looks through them again and again, and has 29 seconds.
+MAX_INPUTS = 200
+MAX_MIGRATIONS = 50
+MAX_VALUES = 100
+
 # Ids, keys of inputs and outputs, node ids: what may stand in a key of the pipeline context.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Version = Annotated[str, StringConstraints(pattern=f"^{VERSION_PATTERN}$")]
@@ -142,7 +147,7 @@ class VisibleIfBody(Body):
     """When an input is shown: while another one has one of these values."""
 
     field: Name
-    values: Annotated[list[Any], Field(min_length=1)]
+    values: Annotated[list[Any], Field(min_length=1, max_length=MAX_VALUES)]
 
 
 class InputFieldBody(Body):
@@ -223,7 +228,7 @@ _NewName = Annotated[
 class MigrationBody(Body):
     """What a version of the tool renamed: the old name of a parameter, and its new one."""
 
-    parameters: dict[Name, _NewName]
+    parameters: Annotated[dict[Name, _NewName], Field(max_length=MAX_INPUTS)]
 
 
 class WebhookStrategyBody(Body):
@@ -283,8 +288,8 @@ class ToolBody(Body):
     api_path: str | None = None
     description: str | None = None
     version: Version | None = None
-    migrations: dict[Name, MigrationBody] | None = None
-    input_schema: dict[Name, InputFieldBody] = Field(default_factory=dict)
+    migrations: Annotated[dict[Name, MigrationBody], Field(max_length=MAX_MIGRATIONS)] | None = None
+    input_schema: dict[Name, InputFieldBody] = Field(default_factory=dict, max_length=MAX_INPUTS)
     output_schema: dict[Name, OutputFieldBody] | None = None
     costing_model: CostingBody | None = None
     delivery_mode: DeliveryMode = "immediate"
