@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.ports.store import Page
 from tests.contract import records
 from tests.contract.records import NOW, drawn, make_spell, new_id
-from tests.contract.stores import Stores
+from tests.contract.stores import Cloud, Stores
 
 
 @drawn
@@ -40,6 +41,20 @@ def test_what_is_unknown_is_none(stores: Stores) -> None:
     assert stores.spells.get_spell_by_slug(spell.spell_id) is None
     assert stores.spells.get_version(spell.spell_id, 2) is None
     assert stores.spells.get_version("nothing", 1) is None
+
+
+def test_a_version_whose_key_would_be_longer_than_dynamodb_takes_is_not_asked_for(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def get_item(**request: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {}
+
+    monkeypatch.setattr(cloud.dynamodb, "get_item", get_item)
+    assert [cloud.spells.get_version("s", number) for number in (10**8 - 1, 10**8, 10**2_000)] == [None] * 3
+    assert len(asked) == 1
 
 
 def test_a_version_that_was_missed_is_found_once_it_is_there(stores: Stores) -> None:

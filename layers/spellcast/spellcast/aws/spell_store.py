@@ -14,6 +14,8 @@ from spellcast.ports.store import Page
 SPELL = "SPELL"
 PERMISSION = "PERMISSION"
 _CACHED_VERSIONS = 100
+# What callers ask for may be longer than a key.
+_NO_VERSION = 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class DynamoSpellStore:
         known = self._versions.get((spell_id, version))
         if known is not None:
             return known
-        row = self.table.get(_pk(spell_id), _version_sk(version))
+        row = self.table.get(_pk(spell_id), _version_sk(version)) if version < _NO_VERSION else None
         if row is None:
             return None
         found = SpellVersion(
