@@ -91,7 +91,9 @@ def make_spell(slug: str = "a-cat", **changes: Any) -> tuple[Spell, SpellVersion
 
 def make_own_tool(tool_id: str, display_name: str | None = None, **more: Any) -> Tool:
     """A tool as an account defines it."""
-    return parse_tool({"toolId": tool_id, "service": "http", "displayName": display_name or tool_id.title(), **more})
+    return parse_tool(
+        {"toolId": tool_id, "service": "http", "displayName": display_name or tool_id.title(), **more}, is_own=True
+    )
 
 
 def a_run(tool_id: str, slot: int = 0, **changes: Any) -> Run:
@@ -237,7 +239,8 @@ tools = st.builds(
             "inputSchema": fields,
             "costingModel": {"rateSource": "machine", "rate": str(rate), "unit": "second"},
             "metadata": metadata,
-        }
+        },
+        is_own=True,
     ),
     st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,30}", fullmatch=True),
     texts,

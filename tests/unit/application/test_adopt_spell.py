@@ -32,8 +32,7 @@ CANVAS = {
             "colour": "red",
             "parameterMappings": {
                 "prompt": {"type": "static", "value": "a cat", "label": "x"},
-                "text": {"type": "uploaded", "value": 1},
-                "other": "raw",
+                "other": None,
             },
             "outputMappings": {"text": "input_text", "image": None},
         },
@@ -83,6 +82,16 @@ def test_a_canvas_spell_is_kept_without_what_nothing_here_reads() -> None:
             },
         ],
     }
+
+
+@pytest.mark.parametrize("mapping", [{"type": "uploaded", "value": 1}, {"type": {"x": 1}}, {}, "raw", 1])
+def test_a_mapping_that_the_original_ignored_is_refused_by_its_path(mapping: Any) -> None:
+    world = World()
+    steps = [{"toolIdentifier": "free", "parameterMappings": {"text": mapping}}]
+    with pytest.raises(InvalidInput) as refused:
+        world.adopt_spell(ACCOUNT, {**CANVAS, "steps": steps})
+    assert [fault.path for fault in refused.value.faults] == ["steps[0].parameterMappings.text"]
+    assert world.store.list_spells(ACCOUNT, limit=1, cursor=None).items == []
 
 
 def test_a_command_spell_is_kept_by_its_overrides_and_not_by_its_parameters() -> None:

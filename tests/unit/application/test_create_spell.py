@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spellcast.application.create_spell import CreateSpell
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
-from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.spells import Spell, SpellVersion, Visibility
 from tests.fakes.world import ACCOUNT, World, make_tool
 
 
@@ -54,6 +56,16 @@ def test_row_15_the_same_name_gets_a_slug_of_its_own(world: World) -> None:
 def test_a_tool_may_be_named_by_its_display_name(world: World) -> None:
     content = {"steps": [{"toolIdentifier": "Free"}]}
     assert world.create_spell(ACCOUNT, "s", "private", content)[0].version == 1
+
+
+@pytest.mark.parametrize("visibility", ["private", "listed", "public"])
+def test_who_shares_a_spell_with_a_tool_of_their_own_is_warned(world: World, visibility: Visibility) -> None:
+    world.store.create_tool(ACCOUNT, replace(make_tool("own"), is_own=True))
+    content: Document = {"steps": [{"toolIdentifier": "free"}, {"toolIdentifier": "own"}]}
+    spell, _, created = world.create_spell(ACCOUNT, "A spell", visibility, content)
+    _, _, updated = world.update_spell(ACCOUNT, spell.slug, "A spell", visibility, content)
+    warned = [] if visibility == "private" else ["steps[1].toolIdentifier"]
+    assert [warning.path for warning in created] == [warning.path for warning in updated] == warned
 
 
 def test_what_the_linter_warns_of_comes_with_the_spell(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
-from spellcast.domain.linter import MAX_STEPS, find_faults, find_warnings, tool_identifiers
+from spellcast.domain.linter import MAX_STEPS, find_faults, find_own_tools, find_warnings, tool_identifiers
 from spellcast.domain.tools import Tool, parse_tool
 from tests.fakes.records import tool_document
 
@@ -556,6 +556,14 @@ def test_exposed_inputs_that_do_nothing_or_more_than_they_seem_to(
     content: Document, warnings: list[tuple[str, str]]
 ) -> None:
     assert warned(content) == [Fault(*warning) for warning in warnings]
+
+
+def test_an_own_tool_in_a_spell_that_is_shared_is_warned_of() -> None:
+    tools = {"tool": TOOL, "own": parse_tool(tool_document(), is_own=True)}
+    content = {"steps": [step(), {"toolIdentifier": "own"}]}
+    assert find_own_tools(content, tools) == [
+        Fault("steps[1].toolIdentifier", "Tool is a tool of your own: others cannot cast it")
+    ]
 
 
 FORM = parse_tool(

@@ -174,10 +174,10 @@ def test_a_context_is_kept_without_what_json_cannot_hold() -> None:
     assert originals.context_metadata({"platform": "web", "loop": LOOP, "keys": {1: 2, "a": 3}}) == {"platform": "web"}
 
 
-def test_a_mapping_of_no_kind_is_left_out() -> None:
-    mappings = {"a": {"type": {"x": 1}}, "b": {"type": "static", "value": 1}}
+def test_a_mapping_of_no_known_kind_is_left_for_whoever_checks_the_shape() -> None:
+    mappings = {"a": {"type": {"x": 1}}, "b": {"type": "static", "value": 1}, "c": "raw", "d": {}, "e": None}
     (step,) = originals.spell_body({"steps": [{"toolIdentifier": "t", "parameterMappings": mappings}]})["steps"]
-    assert step["parameterMappings"] == {"b": mappings["b"]}
+    assert step["parameterMappings"] == {key: mappings[key] for key in "abcd"}
 
 
 @pytest.mark.parametrize("levels", [originals.MAX_DEPTH, originals.MAX_DEPTH + 1])
@@ -251,7 +251,7 @@ def test_a_body_holds_what_is_read_and_nothing_else() -> None:
                     "w": {"type": "nodeOutput", "nodeId": 7, "outputKey": "o", "paramKey": "p", "value": 1},
                     "v": {"type": "nodeOutput", "nodeId": "n1", "outputKey": "o"},
                     "m": {"type": "magic"},
-                    "r": "raw",
+                    "r": None,
                 },
                 "outputMappings": {"a": "b", "c": "", "d": None},
             },
@@ -277,6 +277,7 @@ def test_a_body_holds_what_is_read_and_nothing_else() -> None:
                     "s": {"type": "static", "value": False},
                     "w": {"type": "nodeOutput", "nodeId": "7", "outputKey": "o", "paramKey": "p"},
                     "v": {"type": "nodeOutput", "nodeId": "n1", "outputKey": "o"},
+                    "m": {"type": "magic"},
                 },
                 "outputMappings": {"a": "b"},
             },

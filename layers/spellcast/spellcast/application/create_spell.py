@@ -26,7 +26,7 @@ class CreateSpell:
         self, account_id: str, name: str, visibility: Visibility, content: Document
     ) -> tuple[Spell, SpellVersion, Sequence[Fault]]:
         """The spell, its version and the linter's warnings. Raises InvalidInput with every fault."""
-        warnings = self.lint_spell(account_id, content)
+        warnings = self.lint_spell(account_id, content, visibility)
         now = self.clock.now()
         spell_id = identifiers.new_id()
         spell = Spell(

@@ -23,7 +23,7 @@ class CreateTool:
         """The tool. Raises InvalidInput with every fault, ToolExists where the id or display name is taken."""
         if faults := self.find_faults(definition):
             raise InvalidInput(faults)
-        tool = parse_tool(definition)
+        tool = parse_tool(definition, is_own=True)
         for name in (tool.tool_id, tool.display_name):
             if self.tools.get_tool(account_id, name) is not None:
                 raise ToolExists(f"There is a tool {name!r} already.")

@@ -9,6 +9,7 @@ from spellcast.application.find_tools import FindTools
 from spellcast.domain import linter
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
+from spellcast.domain.spells import Visibility
 from spellcast.domain.tools import Tool
 
 
@@ -18,12 +19,13 @@ class LintSpell:
 
     find_tools: FindTools
 
-    def __call__(self, account_id: str, content: Document) -> Sequence[Fault]:
+    def __call__(self, account_id: str, content: Document, visibility: Visibility = "private") -> Sequence[Fault]:
         """The warnings. Raises InvalidInput with every fault."""
         tools = self._tools(account_id, content)
         if faults := linter.find_faults(content, tools):
             raise InvalidInput(faults)
-        return linter.find_warnings(content, tools)
+        warnings = linter.find_warnings(content, tools)
+        return warnings if visibility == "private" else [*warnings, *linter.find_own_tools(content, tools)]
 
     def find_faults(self, account_id: str, content: Document) -> list[Fault]:
         """What is wrong with a spell whose shape may be wrong besides."""

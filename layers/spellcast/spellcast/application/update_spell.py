@@ -28,7 +28,7 @@ class UpdateSpell:
     ) -> tuple[Spell, SpellVersion, Sequence[Fault]]:
         """The spell, its new version and the linter's warnings. Raises SpellNotFound, InvalidInput."""
         spell = self.find_spells.get_own(account_id, reference)
-        warnings = self.lint_spell(account_id, content)
+        warnings = self.lint_spell(account_id, content, visibility)
         while True:
             now = self.clock.now()
             changed = spell.changed(name=name, visibility=visibility, now=now)

@@ -77,7 +77,7 @@ class DynamoToolStore:
         return [self._to_tool(row) for row in rows if not _is_deleted(row)]
 
     def _to_tool(self, row: Row) -> Tool:
-        return parse_tool(self.documents.unpack(row, "definition"))
+        return parse_tool(self.documents.unpack(row, "definition"), is_own=True)
 
 
 def _is_deleted(row: Row) -> bool:

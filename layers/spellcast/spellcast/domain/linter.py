@@ -117,6 +117,16 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
     return [*warnings, *_exposure_warnings(content, tools)]
 
 
+def find_own_tools(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
+    """The steps that keep others from casting a spell that its author shares: tools belong to their account."""
+    used = [(position, tools[str(step["toolIdentifier"])]) for position, step in _steps(content)]
+    return [
+        Fault(f"steps[{position}].toolIdentifier", f"{tool.display_name} is a tool of your own: others cannot cast it")
+        for position, tool in used
+        if tool.is_own
+    ]
+
+
 def fields_reached(parameter: str, step: Step, tool: Tool) -> list[InputField]:
     """The tool's inputs that a value of the step under this name may become, now that the tool has a newer version."""
     return [tool.inputs[name] for name in sorted(names_now(parameter, step.tool_version, tool)) if name in tool.inputs]

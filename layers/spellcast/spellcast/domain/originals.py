@@ -120,19 +120,17 @@ def _step(document: Any) -> Any:
         step["id"] = str(document["id"])
     mappings = document.get("parameterMappings")
     if isinstance(mappings, dict):
-        # Mappings of another kind were ignored, and are.
-        step["parameterMappings"] = {
-            key: _mapping(mapping)
-            for key, mapping in mappings.items()
-            if isinstance(mapping, dict) and mapping.get("type") in (*_MAPPING_KEYS,)
-        }
+        # One of another kind, which the original ignored, is kept as it is: whoever checks the shape refuses it.
+        step["parameterMappings"] = {key: _mapping(mapping) for key, mapping in mappings.items() if mapping is not None}
     outputs = document.get("outputMappings")
     if isinstance(outputs, dict):
         step["outputMappings"] = {key: name for key, name in outputs.items() if name}
     return step
 
 
-def _mapping(document: Document) -> Document:
+def _mapping(document: Any) -> Any:
+    if not isinstance(document, dict) or document.get("type") not in (*_MAPPING_KEYS,):
+        return document
     mapping = _only(document, _MAPPING_KEYS[document["type"]])
     if isinstance(mapping.get("nodeId"), int):
         mapping["nodeId"] = str(mapping["nodeId"])

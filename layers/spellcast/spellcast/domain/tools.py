@@ -74,6 +74,7 @@ class Tool:
     version: str
     metadata: Document
     document: Document
+    is_own: bool = False
 
     @property
     def is_immediate(self) -> bool:
@@ -86,7 +87,7 @@ class Tool:
         return self.costing is None or self.costing.is_nothing
 
 
-def parse_tool(document: Document) -> Tool:
+def parse_tool(document: Document, *, is_own: bool = False) -> Tool:
     """Reads a definition whose shape has been checked (by the API's body model, or by the catalog's test)."""
     delivery_mode: DeliveryMode = document.get("deliveryMode", "immediate")
     default_deadline = IMMEDIATE_DEADLINE_SECONDS if delivery_mode == "immediate" else JOB_DEADLINE_SECONDS
@@ -102,6 +103,7 @@ def parse_tool(document: Document) -> Tool:
         version=document.get("version") or DEFAULT_VERSION,
         metadata=document.get("metadata") or {},
         document=document,
+        is_own=is_own,
     )
 
 
