@@ -14,11 +14,11 @@ import pytest
 from aws_lambda_powertools.utilities.feature_flags import FeatureFlags, SchemaValidator
 from aws_lambda_powertools.utilities.feature_flags.base import StoreProvider
 
+from scripts.replay_casts.recordings import read_export
+from scripts.replay_casts.replay import replay
 from spellcast.adapters.expression import ExpressionAdapter
 from spellcast.application.send_webhook import signed_request
 from spellcast.catalog import built_in_tools
-from spellcast.domain.recordings import read_export
-from spellcast.domain.replay import replay
 from spellcast.ports.adapter import Request
 from tests.fakes.clock import START
 from tests.fakes.records import a_cast

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.replay_casts import main
+from scripts.replay_casts.__main__ import main
 
 SAMPLE = Path(__file__).parents[2] / "fixtures" / "original_export.json"
 

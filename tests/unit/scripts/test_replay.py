@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scripts.replay_casts.recordings import read_export
+from scripts.replay_casts.replay import Difference, replay
 from spellcast.catalog import built_in_tools
 from spellcast.domain.errors import InvalidInput
-from spellcast.domain.recordings import read_export
-from spellcast.domain.replay import Difference, replay
 
 EXPORT: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "fixtures" / "original_export.json").read_text("utf-8")

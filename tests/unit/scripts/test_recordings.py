@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from scripts.replay_casts.recordings import read_export
 from spellcast.domain.errors import InvalidInput
-from spellcast.domain.recordings import read_export
 
 SAMPLE = Path(__file__).parents[2] / "fixtures" / "original_export.json"
 EXPORT: dict[str, Any] = json.loads(SAMPLE.read_text("utf-8"))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from scripts.replay_casts.recordings import RecordedCast, RecordedStep
 from spellcast.domain import cost, money, outputs
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.migrations import names_now
 from spellcast.domain.parameters import caster_inputs, is_visible, missing_inputs, resolve, wired_value
 from spellcast.domain.payloads import Payload, normalise
 from spellcast.domain.pricing import PricingPolicy
-from spellcast.domain.recordings import RecordedCast, RecordedStep
 from spellcast.domain.results import ToolResult
 from spellcast.domain.spells import Step
 from spellcast.domain.tools import Tool

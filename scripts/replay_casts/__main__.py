@@ -1,4 +1,4 @@
-"""`python scripts/replay_casts.py export.json`: the original's casts, replayed, and what comes out other than there.
+"""`python -m scripts.replay_casts export.json`: the original's casts, replayed, and what comes out other than there.
 
 Exit code 0 if every difference has its reason (docs/migrating.md lists them), 1 if one has none, 2 if the export
 cannot be read. Nothing is cast, and nothing is called.
@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.replay_casts.recordings import read_export
+from scripts.replay_casts.replay import Difference, replay
 from spellcast.catalog import built_in_tools
 from spellcast.domain import documents
 from spellcast.domain.errors import InvalidInput
-from spellcast.domain.recordings import read_export
-from spellcast.domain.replay import Difference, replay
 
 MAX_VALUE_CHARACTERS = 80
 
