@@ -374,6 +374,7 @@ def _ended(stored: Stored) -> Document:
     if stored.fault == "fail":
         error = {"code": "server_error", "message": "The model failed to generate a response."}
         return {**document, "status": "failed", "error": error}
+    content: list[Document]
     if stored.fault == "decline":
         content = [{"type": "refusal", "refusal": "I can't help with that."}]
     elif stored.fault == "mute":
@@ -383,7 +384,7 @@ def _ended(stored: Stored) -> Document:
         content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
     cut = stored.fault == "cut"
     status = "incomplete" if cut else "completed"
-    message = {"id": f"msg_{secrets.token_hex(8)}", "type": "message", "role": "assistant", "status": status}
+    message: Document = {"id": f"msg_{secrets.token_hex(8)}", "type": "message", "role": "assistant", "status": status}
     return {
         **document,
         "status": status,

@@ -355,6 +355,8 @@ def test_a_picture(adapter: Adapter, provider: Any, picture: Request) -> None:
             [("A", "webp"), ("B", "webp")],
         ),
         ({"data": [{"b64_json": "A"}]}, "jpeg", [("A", "jpeg")]),
+        ({"data": [{"b64_json": "A"}], "output_format": "svg"}, "svg", [("A", "svg+xml")]),
+        ({"data": [{"b64_json": "A"}], "output_format": ["odd"]}, None, [("A", "png")]),
         ({"data": [{"b64_json": "A", "revised_prompt": "z"}, {}, 5]}, None, [("A", "png")]),
     ],
 )

@@ -88,8 +88,8 @@ class Provider:
             raise ProviderUnavailable(f"{self._name} could not be reached") from error
         except (httpx.HTTPError, AnswerTooLarge) as error:
             raise OutcomeUnknown(f"{self._name} was asked, but its answer was lost", run_id) from error
-        if judge is not None and not answer.is_success and (error := judge(answer)) is not None:
-            raise error
+        if judge is not None and not answer.is_success and (proven := judge(answer)) is not None:
+            raise proven
         if answer.status == 429:
             raise ProviderUnavailable(f"{self._name} takes no more jobs at the moment (429)")
         if answer.status >= 500 or answer.status < 200 or answer.status in _AMBIGUOUS_CLIENT_ERRORS:

@@ -29,6 +29,7 @@ from spellcast.domain.errors import (
     ProviderUnavailable,
     StepFailed,
 )
+from spellcast.domain.media import media_type
 from spellcast.domain.results import Job, ToolResult, Usage, failed
 from spellcast.domain.standard_webhooks import verify
 from spellcast.domain.tools import Tool
@@ -138,7 +139,7 @@ class OpenAIAdapter:
         body = _body(request)
         answer = self._submit("/images/generations", body, request.tool, MAX_PICTURE_BYTES)
         kind = answer.get("output_format") or body.get("output_format") or "png"
-        images = list(_images(answer.get("data"), f"image/{kind}"))
+        images = list(_images(answer.get("data"), media_type(f"picture.{kind}") or "image/png"))
         if not images:
             raise OutcomeUnknown("OpenAI answered, but with no picture")
         return ToolResult("succeeded", ({"type": "image", "data": {"images": images}},), usage=_usage(answer))
@@ -252,8 +253,8 @@ def _read(response: Document, tool: Tool, inputs: Document) -> ToolResult:
             return _billed(JobFailed(one_line(f"OpenAI: {reason}")), tool, usage, inputs)
         case "incomplete":
             details = response.get("incomplete_details")
-            reason = details.get("reason") if isinstance(details, dict) else None
-            error = JobFailed(one_line(f"OpenAI stopped before the end: {reason or 'no reason given'}"))
+            why = details.get("reason") if isinstance(details, dict) else None
+            error = JobFailed(one_line(f"OpenAI stopped before the end: {why or 'no reason given'}"))
             return _billed(error, tool, usage, inputs)
         case "cancelled":
             return _billed(JobCancelled("The response was cancelled at OpenAI"), tool, usage, inputs)
