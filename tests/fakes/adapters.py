@@ -58,6 +58,12 @@ class FakeAdapter:
             return results.failed(JobFailed(told["error"]))
         return ToolResult("processing", progress=told.get("progress"))
 
+    def callback_token(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        if headers.get("x-signature") != "good":
+            raise InvalidSignature("The callback's signature is wrong")
+        token: str | None = documents.from_text(body).get("token")
+        return token
+
     def cancel_job(self, run_id: str) -> None:
         self.cancelled.append(run_id)
 

@@ -143,7 +143,7 @@ class World:
         )
         self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, give_up_job, self.clock)
         self.receive_callback = ReceiveCallback(
-            store, store, adapters, announcer, self.complete_job, secrets, self.clock
+            store, store, adapters, announcer, self.complete_job, secrets, self.clock, {"fake"}
         )
 
     def cast(self, *tool_ids: str, inputs: Document | None = None) -> Cast:

@@ -390,11 +390,19 @@ def complete_job() -> CompleteJob:
 @cache
 def receive_callback() -> ReceiveCallback:
     """Applies a completion that a provider sent."""
+    from spellcast.adapters.registry import SHARED_ADDRESSES
     from spellcast.application.receive_callback import ReceiveCallback
 
     have = parts()
     return ReceiveCallback(
-        have.casts, have.tools, have.adapters, have.announcer, have.complete_job, have.secrets, have.clock
+        have.casts,
+        have.tools,
+        have.adapters,
+        have.announcer,
+        have.complete_job,
+        have.secrets,
+        have.clock,
+        SHARED_ADDRESSES,
     )
 
 

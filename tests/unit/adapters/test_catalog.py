@@ -12,6 +12,7 @@ import pytest
 from spellcast.adapters.registry import DELIVERY_MODES
 from spellcast.api.bodies import ToolBody
 from spellcast.catalog import built_in_tools
+from spellcast.domain.cost import expected_cost
 from spellcast.domain.tool_definitions import find_tool_faults
 from spellcast.domain.tools import parse_tool
 
@@ -48,6 +49,10 @@ def test_the_originals_ids_are_kept() -> None:
         "replacementText",
     ]
     assert tools["expression"].display_name == "Expression"
+    assert (tools["chatgpt-free"].display_name, tools["chatgpt-free"].version) == ("ChatGPT", "2.0.0")
+    assert list(tools["chatgpt-free"].inputs) == ["prompt", "instructions", "temperature"]
+    assert tools["chatgpt-free"].inputs["temperature"].default == 0.7
+    assert list(tools["dall-e-3-image"].inputs) == ["prompt", "model", "quality", "size", "responseFormat"]
     assert tools["string-primitive"].is_free
     assert tools["expression"].is_free
 
@@ -59,6 +64,19 @@ def test_rates() -> None:
     assert rates["comfyui-text-to-image"].unit == "second"
     assert rates["replicate-flux-schnell"] is not None
     assert rates["replicate-flux-schnell"].amount == Decimal("0.003")
+    assert rates["chatgpt-free"] is not None
+    assert (rates["chatgpt-free"].amount, rates["chatgpt-free"].unit) == (Decimal("0.000002"), "token")
+
+
+def test_models_that_are_data_have_prices() -> None:
+    """A tool whose default model had none would be quoted and billed at nothing."""
+    for tool in built_in_tools().values():
+        if tool.service == "openai":
+            assert tool.costing is not None
+            assert {tool.metadata["model"], "default"} & tool.costing.token_prices.keys()
+            assert expected_cost(tool, {}).cost_usd > 0
+            model = tool.inputs.get("model")
+            assert model is None or model.default == tool.metadata["model"]
 
 
 def test_the_workflow_has_a_place_for_every_input() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from spellcast.adapters.capabilities import ImmediateOnly, JobsOnly
-from spellcast.adapters.registry import _MODULES, DELIVERY_MODES, Registry
-from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.adapters.registry import _MODULES, DELIVERY_MODES, SHARED_ADDRESSES, Registry
+from spellcast.domain.errors import InvalidSignature, ProviderNotConfigured
 from spellcast.ports.adapter import Adapters, ProviderConfig
 
 
@@ -36,7 +37,12 @@ def test_a_rotated_key_makes_a_new_adapter() -> None:
 
 @pytest.mark.parametrize(
     ("service", "hint"),
-    [("comfyui", "SPELLCAST_COMFYUI_URL"), ("replicate", "SPELLCAST_REPLICATE_KEY"), ("nothing", "no adapter")],
+    [
+        ("comfyui", "SPELLCAST_COMFYUI_URL"),
+        ("replicate", "SPELLCAST_REPLICATE_KEY"),
+        ("openai", "SPELLCAST_OPENAI_KEY"),
+        ("nothing", "no adapter"),
+    ],
 )
 def test_what_is_missing_is_named(service: str, hint: str) -> None:
     with pytest.raises(ProviderNotConfigured, match=hint):
@@ -71,7 +77,7 @@ def test_the_clients_are_shared_and_made_late() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_what_a_service_delivers_is_what_its_adapter_can_do(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config).get(service)
+    adapter = registry(comfyui=config, replicate=config, openai=config).get(service)
     jobs, immediate = ("async", "webhook"), ("immediate",)
     assert isinstance(adapter, ImmediateOnly) == (DELIVERY_MODES[service] == immediate)
     assert isinstance(adapter, JobsOnly) == (DELIVERY_MODES[service] == jobs)
@@ -79,3 +85,12 @@ def test_what_a_service_delivers_is_what_its_adapter_can_do(service: str) -> Non
 
 def test_every_service_says_what_it_delivers() -> None:
     assert DELIVERY_MODES.keys() == _MODULES.keys()
+
+
+@pytest.mark.parametrize("service", _MODULES)
+def test_an_unsigned_callback_at_an_address_for_all_jobs_is_refused_by_everybody(service: str) -> None:
+    config = ProviderConfig("http://127.0.0.1:8188", "key")
+    adapter = registry(comfyui=config, replicate=config, openai=config).get(service)
+    with pytest.raises(InvalidSignature):
+        adapter.callback_token({}, b"{}", datetime(2026, 11, 23, tzinfo=UTC))
+    assert _MODULES.keys() >= SHARED_ADDRESSES

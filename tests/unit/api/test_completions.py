@@ -135,3 +135,40 @@ def test_what_the_adapter_cannot_read_is_refused(
 def test_a_tool_that_went_is_a_4xx(world: World, cast: Cast, token: str) -> None:
     del world.store._catalog["called"]
     refused(world, cast, answer(world, token), 400, "TOOL_NOT_FOUND")
+
+
+# --- One address for all jobs of a service ---
+
+
+def test_a_callback_at_the_services_address_says_whose_it_is(world: World, cast: Cast, token: str) -> None:
+    assert answer(world, "fake", {**DONE, "token": token}) == (200, {"generationId": f"{cast.cast_id}.0.1"})
+    assert world.machine.answers == {"token": f"{cast.cast_id}.0.1"}
+    writes = len(world.store.writes)
+    assert answer(world, "fake", {**DONE, "token": token})[0] == 200
+    assert len(world.store.writes) == writes
+
+
+@pytest.mark.parametrize("told", [None, "signed.elsewhere", "fake", "expired"])
+def test_what_is_nobodys_here_is_taken_and_changes_nothing(
+    world: World, cast: Cast, token: str, told: str | None
+) -> None:
+    """A refusal would only make the service send it again."""
+    if told == "expired":
+        world.clock.advance(25 * 3600)
+        told = token
+    writes = len(world.store.writes)
+    assert answer(world, "fake", {**DONE, "token": told}) == (200, {"generationId": None})
+    assert len(world.store.writes) == writes
+    assert world.machine.answers == {}
+
+
+def test_an_unsigned_callback_at_the_services_address(world: World, cast: Cast, token: str) -> None:
+    refused(world, cast, answer(world, "fake", {**DONE, "token": token}, {}), 401, "INVALID_SIGNATURE")
+
+
+def test_a_service_without_such_an_address_is_a_wrong_token(world: World, cast: Cast, token: str) -> None:
+    refused(world, cast, answer(world, "other", {**DONE, "token": token}), 401, "INVALID_TOKEN")
+
+
+def test_an_adapter_that_breaks_there_is_a_4xx(world: World, cast: Cast) -> None:
+    refused(world, cast, answer(world, "fake", b"{"), 400, "ADAPTER_FAULT")

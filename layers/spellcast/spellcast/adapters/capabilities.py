@@ -33,6 +33,10 @@ class ImmediateOnly:
         """Nobody sends callbacks for this service, so whatever arrives is forged."""
         raise InvalidSignature(f"The service {tool.service!r} sends no callbacks")
 
+    def callback_token(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        """Its callbacks, if any, each have an address of their own."""
+        raise InvalidSignature("The service has no address for the callbacks of all jobs")
+
     def cancel_job(self, run_id: str) -> None:
         """There is nothing to stop."""
 
@@ -58,3 +62,7 @@ class JobsOnly:
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
         """Nobody sends callbacks for this service, so whatever arrives is forged."""
         raise InvalidSignature(f"The service {tool.service!r} sends no callbacks")
+
+    def callback_token(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        """Its callbacks, if any, each have an address of their own."""
+        raise InvalidSignature("The service has no address for the callbacks of all jobs")

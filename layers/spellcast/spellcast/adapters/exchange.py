@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -13,6 +13,7 @@ from spellcast.domain.errors import (
     ProviderAnswerInvalid,
     ProviderRefused,
     ProviderUnavailable,
+    StepFailed,
 )
 from spellcast.outbound.bounded import NOTHING_WAS_SENT, AnswerTooLarge, read_bounded
 
@@ -39,6 +40,7 @@ class Answer:
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_success(self) -> bool:
@@ -64,15 +66,30 @@ class Provider:
         self._client = client
 
     def submit(
-        self, path: str, body: Document, *, explain: Callable[[Answer], str], run_id: str | None = None
+        self,
+        path: str,
+        body: Document,
+        *,
+        explain: Callable[[Answer], str],
+        run_id: str | None = None,
+        judge: Callable[[Answer], StepFailed | None] | None = None,
+        seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Document:
-        """POSTs, once, what may cost money. OutcomeUnknown carries `run_id`, for whoever looks the job up."""
+        """POSTs, once, what may cost money. OutcomeUnknown carries `run_id`, for whoever looks the job up.
+
+        `judge` may name what a refusal proves to whoever knows the service; `seconds` is for one that answers only
+        when its work is done.
+        """
+        timeout = SUBMIT_TIMEOUT if seconds is None else httpx.Timeout(seconds, connect=5.0)
         try:
-            answer = self._exchange("POST", path, body, SUBMIT_TIMEOUT, SUBMIT_SECONDS)
+            answer = self._exchange("POST", path, body, timeout, seconds or SUBMIT_SECONDS, max_bytes)
         except NOTHING_WAS_SENT as error:
             raise ProviderUnavailable(f"{self._name} could not be reached") from error
         except (httpx.HTTPError, AnswerTooLarge) as error:
             raise OutcomeUnknown(f"{self._name} was asked, but its answer was lost", run_id) from error
+        if judge is not None and not answer.is_success and (proven := judge(answer)) is not None:
+            raise proven
         if answer.status == 429:
             raise ProviderUnavailable(f"{self._name} takes no more jobs at the moment (429)")
         if answer.status >= 500 or answer.status < 200 or answer.status in _AMBIGUOUS_CLIENT_ERRORS:
@@ -109,7 +126,13 @@ class Provider:
         return answer
 
     def _exchange(
-        self, method: str, path: str, body: Document | None, timeout: httpx.Timeout, seconds: float
+        self,
+        method: str,
+        path: str,
+        body: Document | None,
+        timeout: httpx.Timeout,
+        seconds: float,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         headers = dict(self._headers)
         content = None
@@ -118,8 +141,8 @@ class Provider:
             content = to_text(body).encode()
         client = self._client()
         request = client.build_request(method, self._url + path, headers=headers, content=content, timeout=timeout)
-        response, data = read_bounded(client, request, max_bytes=MAX_ANSWER_BYTES, seconds=seconds)
-        return Answer(response.status_code, data)
+        response, data = read_bounded(client, request, max_bytes=max_bytes, seconds=seconds)
+        return Answer(response.status_code, data, response.headers)
 
     def _refused(self, answer: Answer, explain: Callable[[Answer], str]) -> ProviderRefused:
         if answer.status in (401, 403):

@@ -20,6 +20,7 @@ _MODULES = {
     "http": "http",
     "comfyui": "comfyui",
     "replicate": "replicate",
+    "openai": "openai",
 }
 # What each service can deliver, so that a definition is judged without importing the service's module.
 DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
@@ -28,7 +29,10 @@ DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
     "http": ("immediate",),
     "comfyui": ("async", "webhook"),
     "replicate": ("async", "webhook"),
+    "openai": ("immediate", "async", "webhook"),
 }
+# Whose callbacks all go to one address, `/v1/completions/<service>`, which the operator registers with them.
+SHARED_ADDRESSES = frozenset({"openai"})
 _BUILT_IN = frozenset({"string", "expression", "http"})
 
 

@@ -24,6 +24,9 @@ def answer_callback(receive: ReceiveCallback, token: str, headers: Mapping[str, 
         logger().warning("A callback was refused", code=error.code)
         # What fails a step is, in a callback, something wrong with what was sent.
         return refusal(error, 400 if isinstance(error, StepFailed) else None)
-    logger().info("A callback was taken", castId=generation_id.partition(".")[0], generationId=generation_id)
+    if generation_id is None:
+        logger().info("A callback tells of a job that is nobody's here")
+    else:
+        logger().info("A callback was taken", castId=generation_id.partition(".")[0], generationId=generation_id)
     body_sent = documents.to_text({"generationId": generation_id})
     return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body_sent}

@@ -11,13 +11,13 @@ from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, PathItem
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 _COMPLETIONS = {
     "post": {
-        "summary": "A provider's callback; the token is the authorisation",
+        "summary": "A provider's callback; the token is the authorisation, or `openai` and the signature",
         "operationId": "complete_job",
         "security": [],
         "parameters": [{"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}],
         "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
         "responses": {
-            "200": {"description": "Taken, or taken before"},
+            "200": {"description": "Taken, or taken before, or of a job that is nobody's here"},
             "400": {"description": "Not what the provider's protocol says"},
             "401": {"description": "The token or the provider's signature is wrong, or has expired"},
             "413": {"description": "The body is over 1 MB"},

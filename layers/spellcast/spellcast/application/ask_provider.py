@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 def execute(adapter: Adapter, request: Request) -> ToolResult:
     """Runs an immediate tool. Raises StepFailed."""
-    result = _guarded(request.tool, lambda: adapter.execute(request))
+    result = _guarded(request.tool.service, lambda: adapter.execute(request))
     if not result.is_final:
         raise AdapterFault(f"The adapter of {request.tool.service} gave no result at once.")
     return result
@@ -25,17 +25,24 @@ def execute(adapter: Adapter, request: Request) -> ToolResult:
 
 def start_job(adapter: Adapter, request: Request) -> Job:
     """Submits a job. Raises StepFailed."""
-    return _guarded(request.tool, lambda: adapter.start_job(request))
+    return _guarded(request.tool.service, lambda: adapter.start_job(request))
 
 
 def poll_job(adapter: Adapter, run_id: str, tool: Tool) -> ToolResult:
     """Asks after a job. Raises StepFailed."""
-    return _guarded(tool, lambda: adapter.poll_job(run_id, tool))
+    return _guarded(tool.service, lambda: adapter.poll_job(run_id, tool))
 
 
 def parse_webhook(adapter: Adapter, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
     """Reads a callback. Raises InvalidSignature and StepFailed."""
-    return _guarded(tool, lambda: adapter.parse_webhook(headers, body, tool, now))
+    return _guarded(tool.service, lambda: adapter.parse_webhook(headers, body, tool, now))
+
+
+def callback_token(
+    adapters: Adapters, service: str, headers: Mapping[str, str], body: bytes, now: datetime
+) -> str | None:
+    """Whose job a callback at the address of a whole service tells of. Raises InvalidSignature and StepFailed."""
+    return _guarded(service, lambda: adapters.get(service).callback_token(headers, body, now))
 
 
 def cancel_job(adapters: Adapters, service: str, run_id: str) -> None:
@@ -46,11 +53,11 @@ def cancel_job(adapters: Adapters, service: str, run_id: str) -> None:
         logger().warning("A job could not be cancelled", runId=run_id, error=type(error).__name__)
 
 
-def _guarded(tool: Tool, ask: Callable[[], Answer]) -> Answer:
+def _guarded(service: str, ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except (StepFailed, InvalidSignature):
         raise
     except Exception as error:
-        logger().exception("An adapter failed in a way that it should not", service=tool.service)
-        raise AdapterFault(f"The adapter of {tool.service} failed: {type(error).__name__}.") from error
+        logger().exception("An adapter failed in a way that it should not", service=service)
+        raise AdapterFault(f"The adapter of {service} failed: {type(error).__name__}.") from error

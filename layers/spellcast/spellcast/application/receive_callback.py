@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
@@ -19,7 +20,10 @@ from spellcast.ports.store import CastStore, ToolStore
 
 @dataclass(frozen=True, slots=True)
 class ReceiveCallback:
-    """A final state completes the job; any other is passed on as progress."""
+    """A final state completes the job; any other is passed on as progress.
+
+    In the place of a token may stand a service of `shared_addresses`: its callbacks say themselves whose job it is.
+    """
 
     casts: CastStore
     tools: ToolStore
@@ -28,10 +32,24 @@ class ReceiveCallback:
     complete_job: CompleteJob
     secrets: Secrets
     clock: Clock
+    shared_addresses: Collection[str]
 
-    def __call__(self, token: str, headers: Mapping[str, str], body: bytes) -> str:
-        """The generation's id. Raises InvalidCallbackToken, InvalidSignature, StepFailed."""
+    def __call__(self, token: str, headers: Mapping[str, str], body: bytes) -> str | None:
+        """The generation's id; None where a shared address hears of a job that is nobody's here.
+
+        Raises InvalidCallbackToken, InvalidSignature, StepFailed.
+        """
         now = self.clock.now()
+        if token not in self.shared_addresses:
+            return self._receive(token, headers, body, now)
+        found = ask_provider.callback_token(self.adapters, token, headers, body, now)
+        try:
+            return None if found is None else self._receive(found, headers, body, now)
+        except InvalidCallbackToken:
+            # Another deployment's, or one that has expired: to refuse it would only make the provider send it again.
+            return None
+
+    def _receive(self, token: str, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
         generation_id = callback_tokens.verify(token, now, self.secrets.callback_signing_key())
         generation = self.casts.get_generation(generation_id)
         if generation is None:

@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures (standardwebhooks.com): made for casters' webhooks, checked on Replicate's."""
+"""Standard Webhooks signatures (standardwebhooks.com): made for casters' webhooks, checked on providers'."""
 
 from __future__ import annotations
 

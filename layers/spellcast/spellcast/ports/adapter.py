@@ -58,6 +58,12 @@ class Adapter(Protocol):
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
         """The job's state as the provider's callback tells it. Raises InvalidSignature; header names are lower case."""
 
+    def callback_token(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
+        """The token of the job that a callback tells of, for a service that sends all of them to one address.
+
+        None where the job is nobody's here. Raises InvalidSignature; header names are lower case.
+        """
+
     def cancel_job(self, run_id: str) -> None:
         """Asks the provider to stop the job. A job that is over, or unknown, is not an error."""
 
