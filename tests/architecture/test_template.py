@@ -42,6 +42,7 @@ SECRET_READERS: dict[str, set[str]] = {
     "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "OriginalSecret": {"CastApiFunction"},
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets

@@ -41,6 +41,7 @@ def test_a_rotated_key_makes_a_new_adapter() -> None:
         ("comfyui", "SPELLCAST_COMFYUI_URL"),
         ("replicate", "SPELLCAST_REPLICATE_KEY"),
         ("openai", "SPELLCAST_OPENAI_KEY"),
+        ("fal", "SPELLCAST_FAL_KEY"),
         ("nothing", "no adapter"),
     ],
 )
@@ -77,7 +78,7 @@ def test_the_clients_are_shared_and_made_late() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_what_a_service_delivers_is_what_its_adapter_can_do(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config, openai=config).get(service)
+    adapter = registry(comfyui=config, replicate=config, openai=config, fal=config).get(service)
     jobs, immediate = ("async", "webhook"), ("immediate",)
     assert isinstance(adapter, ImmediateOnly) == (DELIVERY_MODES[service] == immediate)
     assert isinstance(adapter, JobsOnly) == (DELIVERY_MODES[service] == jobs)

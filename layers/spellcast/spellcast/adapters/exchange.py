@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,12 +32,14 @@ _AMBIGUOUS_CLIENT_ERRORS = frozenset({408})
 
 def provider_client() -> httpx.Client:
     """A client for addresses that the operator configured: it follows no redirect and keeps no cookie."""
+    # It would log every address, and in one of fal's stands the callback's token.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return httpx.Client(timeout=POLL_TIMEOUT, follow_redirects=False, headers={"User-Agent": "spellcast"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider answered, whole."""
+    """What a provider answered, whole; names of headers have no case."""
 
     status: int
     body: bytes
@@ -75,6 +78,7 @@ class Provider:
         judge: Callable[[Answer], StepFailed | None] | None = None,
         seconds: float | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
+        headers: Mapping[str, str] | None = None,
     ) -> Document:
         """POSTs, once, what may cost money. OutcomeUnknown carries `run_id`, for whoever looks the job up.
 
@@ -83,7 +87,7 @@ class Provider:
         """
         timeout = SUBMIT_TIMEOUT if seconds is None else httpx.Timeout(seconds, connect=5.0)
         try:
-            answer = self._exchange("POST", path, body, timeout, seconds or SUBMIT_SECONDS, max_bytes)
+            answer = self._exchange("POST", path, body, timeout, seconds or SUBMIT_SECONDS, max_bytes, headers)
         except NOTHING_WAS_SENT as error:
             raise ProviderUnavailable(f"{self._name} could not be reached") from error
         except (httpx.HTTPError, AnswerTooLarge) as error:
@@ -115,15 +119,23 @@ class Provider:
 
     def ask(self, method: str, path: str, body: Document | None = None) -> Answer:
         """One request that may be repeated. What the provider itself answered is the caller's to judge."""
+        answer = self.read(method, path, body)
+        if answer.status >= 500 or answer.status in (408, 425, 429):
+            raise self.unavailable(answer)
+        return answer
+
+    def read(self, method: str, path: str, body: Document | None = None) -> Answer:
+        """As `ask`, for where any status may be a job's own, and not only the provider's."""
         try:
-            answer = self._exchange(method, path, body, POLL_TIMEOUT, POLL_SECONDS)
+            return self._exchange(method, path, body, POLL_TIMEOUT, POLL_SECONDS)
         except AnswerTooLarge as error:
             raise ProviderAnswerInvalid(f"{self._name} answered more than {MAX_ANSWER_BYTES} bytes") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ProviderUnavailable(f"{self._name} could not be reached") from error
-        if answer.status >= 500 or answer.status in (408, 425, 429):
-            raise ProviderUnavailable(f"{self._name} answered {answer.status}")
-        return answer
+
+    def unavailable(self, answer: Answer) -> ProviderUnavailable:
+        """What an answer means that says nothing but that another one may come later."""
+        return ProviderUnavailable(f"{self._name} answered {answer.status}")
 
     def _exchange(
         self,
@@ -133,8 +145,9 @@ class Provider:
         timeout: httpx.Timeout,
         seconds: float,
         max_bytes: int = MAX_ANSWER_BYTES,
+        more_headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = dict(self._headers)
+        headers = {**self._headers, **(more_headers or {})}
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -21,6 +21,7 @@ _MODULES = {
     "comfyui": "comfyui",
     "replicate": "replicate",
     "openai": "openai",
+    "fal": "fal",
 }
 # What each service can deliver, so that a definition is judged without importing the service's module.
 DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
@@ -30,6 +31,7 @@ DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
     "comfyui": ("async", "webhook"),
     "replicate": ("async", "webhook"),
     "openai": ("immediate", "async", "webhook"),
+    "fal": ("async", "webhook"),
 }
 # Whose callbacks all go to one address, `/v1/completions/<service>`, which the operator registers with them.
 SHARED_ADDRESSES = frozenset({"openai"})
