@@ -41,7 +41,7 @@ from spellcast.domain.media import address_type, is_address
 from spellcast.domain.results import Failure, Job, ToolResult, failed
 from spellcast.domain.standard_webhooks import check_time
 from spellcast.domain.tools import Tool
-from spellcast.outbound.guard import is_loopback
+from spellcast.outbound.guard import check_url, is_loopback
 from spellcast.ports.adapter import ProviderConfig, Request
 
 DEFAULT_URL = "https://queue.fal.run"
@@ -76,7 +76,7 @@ _NO_VERDICTS = frozenset({401, 403, 408, 425, 429})
 
 _MEDIA_KINDS = ("image", "video", "audio")
 _FILE_FACTS = frozenset({"content_type", "file_name", "file_size"})
-_FILE_NAMES = re.compile(r"image|video|audio|file|mesh|mask|url", re.IGNORECASE)
+_FILE_NAMES = re.compile(r"image|video|audio|file|mesh|mask|_url", re.IGNORECASE)
 _TEXTS = ("output", "text", "response", "result", "results", "content", "caption", "description")
 
 
@@ -85,8 +85,9 @@ def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loop
     if not config.key:
         raise ProviderNotConfigured("fal has no key: set SPELLCAST_FAL_KEY, or `key` in its secret")
     keys_url = config.webhook_secret or DEFAULT_KEYS_URL
-    if not keys_url.startswith("https://") and not (allow_loopback and is_loopback(urlsplit(keys_url).hostname or "")):
-        raise ProviderNotConfigured("fal signs with public keys: `webhookSecret` is their https address, or left out")
+    if reason := check_url(keys_url, allow_loopback):
+        hint = "fal signs with public keys, so `webhookSecret` is their address, or left out"
+        raise ProviderNotConfigured(f"{hint}; {reason}")
     return FalAdapter(config, client, PublicKeys("fal", keys_url, client))
 
 
@@ -104,8 +105,9 @@ class FalAdapter(JobsOnly):
         """Queues one request to the tool's model; what has not begun by the step's deadline is not begun at all."""
         app, path = _target(request.tool)
         body = {key: value for key, value in request.inputs.items() if value is not None}
-        # fal calls back over https only; the job is then found by polling.
-        calls_back = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        # fal calls back over https only; other jobs are found by polling.
+        can_call = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        calls_back = can_call and request.tool.delivery_mode == "webhook"
         if calls_back:
             path += "?" + urlencode({"fal_webhook": request.callback_url})
         headers = {

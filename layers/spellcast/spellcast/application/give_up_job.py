@@ -22,7 +22,8 @@ class GiveUpJob:
     def __call__(self, generation: Generation, run_id: str | None) -> None:
         """Asks for cancellation where there is a job to name, and completes the step as timed out, or as unknown."""
         if run_id is None:
-            lost = OutcomeUnknown("The job's submission was not answered and nothing was heard of it by its deadline.")
+            service = generation.service_name
+            lost = OutcomeUnknown(f"{service} did not answer the submission, and no job was heard of by its deadline.")
             self.complete_job(generation.generation_id, results.failed(lost))
             return
         ask_provider.cancel_job(self.adapters, generation.service_name, run_id)
