@@ -483,9 +483,9 @@ def test_completed_is_not_success(
             id="a video by its name",
         ),
         pytest.param(
-            {"audio_file": {"url": V}, "audio_url": V},
+            {"audio_file": {"url": V, "file_name": "b"}, "audio_url": V},
             None,
-            [("audio", {"files": [{"url": V}]})],
+            [("audio", {"files": [{"url": V, "filename": "b"}]})],
             id="audio, once",
         ),
         pytest.param(
@@ -514,6 +514,18 @@ def test_completed_is_not_success(
             None,
             [("image", {"images": [{"url": "data:image/png;base64,AAAA", "mediaType": "image/png"}]})],
             id="a bare address, deep",
+        ),
+        pytest.param(
+            {"output": V, "image": {"url": P}},
+            "image",
+            [("image", {"images": [{"url": P, "mediaType": "image/png"}]})],
+            id="an address is no text",
+        ),
+        pytest.param(
+            {"a": [[[[[[[[{"image": {"url": P}}]]]]]]]], "text": "t"},
+            None,
+            None,
+            id="too deep",
         ),
         pytest.param({"output": "Once upon a time"}, "text", [("text", {"text": "Once upon a time"})], id="a text"),
         pytest.param(
@@ -718,7 +730,7 @@ def test_keys_are_kept_for_a_day_and_looked_for_once_more_where_none_fits(
         (httpx.ReadTimeout("x"), ProviderUnavailable),
         (httpx.Response(503), ProviderUnavailable),
         (httpx.Response(302, headers={"location": "https://elsewhere.example"}), ProviderUnavailable),
-        (httpx.Response(200, content=b"x" * 65_537), ProviderAnswerInvalid),
+        (httpx.Response(200, json={"keys": [jwk(KEY)], "more": "x" * 65_537}), ProviderAnswerInvalid),
         (httpx.Response(200, html="<html>"), ProviderAnswerInvalid),
         (httpx.Response(200, json=[]), ProviderAnswerInvalid),
         (httpx.Response(200, json={"keys": 5}), ProviderAnswerInvalid),
