@@ -91,7 +91,7 @@ def test_every_service_says_what_it_delivers() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_an_unsigned_callback_at_an_address_for_all_jobs_is_refused_by_everybody(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config, openai=config).get(service)
+    adapter = registry(comfyui=config, replicate=config, openai=config, fal=config).get(service)
     with pytest.raises(InvalidSignature):
         adapter.callback_token({}, b"{}", datetime(2026, 11, 23, tzinfo=UTC))
     assert _MODULES.keys() >= SHARED_ADDRESSES
