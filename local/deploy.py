@@ -331,6 +331,8 @@ def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str
                 "webhookSecret": WEBHOOK_SECRET,
             }
         content = {name: value for name, value in content.items() if value}
+        if limits := environment.get(f"{prefix}_LIMITS"):
+            content["limits"] = read_limits(f"{prefix}_LIMITS", limits)
         if not re.match(r"https?://[^/]", content.get("url", "http://-")):
             raise DeployError(f"{prefix}_URL is {content['url']!r}, which is not an http or https address")
         name, text = f"spellcast/local/{service}", json.dumps(content)
@@ -342,6 +344,14 @@ def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str
             if content and service not in DEMO_SERVICES:
                 raise DeployError(f"the template has no secret {name}") from None
     return changed
+
+
+def read_limits(variable: str, text: str) -> Any:
+    """The JSON of a provider's limits; what it means is for the functions to judge."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DeployError(f"{variable} is not JSON: {error}") from None
 
 
 def create_api_key(endpoint: str, table: str, file: Path) -> str:

@@ -14,6 +14,7 @@ State = dict[str, Any]
 
 INVOKE = "arn:aws:states:::lambda:invoke"
 PHRASE = re.compile(r"[A-Z][a-z]+( [a-z]+)+")
+WAITS = ["NO_FREE_SLOT"]  # a code of ours that is not an end
 SECOND_USES = {"Settle the failed cast"}  # of a function that another state names
 
 
@@ -81,7 +82,20 @@ def test_a_task_is_retried_for_named_errors(name: str, state: State) -> None:
         assert retry["ErrorEquals"]
         assert "States.ALL" not in retry["ErrorEquals"]
         # No attempts: what is named here is not tried again, whatever the next lists say.
-        assert 0 <= retry["MaxAttempts"] <= 6
+        assert 0 <= retry["MaxAttempts"] <= (1000 if retry["ErrorEquals"] == WAITS else 6)
+
+
+def test_a_step_that_waits_for_its_turn_is_executed_until_the_function_says_that_it_waited_too_long() -> None:
+    [retry] = [retry for retry in states(FILES[0])["Execute the step"]["Retry"] if retry["ErrorEquals"] == WAITS]
+    # On AWS the least that waits between full jitter come to is nothing; here it is the mean that must outlast a cast.
+    assert retry["JitterStrategy"] == "FULL"
+    assert retry["MaxAttempts"] * retry["MaxDelaySeconds"] / 2 > 4 * 60 * 60
+    assert not [
+        name
+        for file in FILES
+        for name in states(file)
+        if name != "Execute the step" and WAITS[0] in str(states(file)[name])
+    ]
 
 
 def test_a_refused_segment_is_not_executed_again() -> None:

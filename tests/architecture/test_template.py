@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from spellcast.aws.breaker import PARTITION
+
 ROOT = Path(__file__).parents[2]
 HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 Resources = dict[str, dict[str, Any]]
@@ -196,8 +198,18 @@ def test_authorize_may_only_spend_tickets(prod: Resources) -> None:
     assert as_list(statement["Action"]) == ["dynamodb:DeleteItem"]
 
 
-def test_rows_are_replaced_but_for_a_spells_head(prod: Resources) -> None:
-    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction"}
+def test_rows_are_replaced_but_for_a_spells_head_and_a_circuit(prod: Resources) -> None:
+    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction", "ExecuteStepFunction"}
+
+
+def test_what_executes_steps_updates_circuits_only(prod: Resources) -> None:
+    [statement] = [
+        statement
+        for statement in grants(prod)["ExecuteStepFunction"]
+        if "dynamodb:UpdateItem" in str(statement["Action"])
+    ]
+    assert statement["Action"] == "dynamodb:UpdateItem"
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
 
 
 def test_every_service_that_invokes_a_function_does_so_for_one_source(prod: Resources) -> None:

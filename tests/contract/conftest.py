@@ -8,9 +8,11 @@ import pytest
 
 from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
+from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.aws.lease_store import DynamoLeaseStore
 from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
@@ -36,6 +38,7 @@ def cloud() -> Iterator[Cloud]:
             DynamoSettingsStore(table, documents),
             DynamoAccessStore(table),
             DynamoEventStore(table, documents),
+            DynamoLeaseStore(table, SystemClock()),
         )
 
 
@@ -43,7 +46,7 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-        return Stores("fake", fake, fake, fake, fake, fake, fake, fake, CATALOG)
+        return Stores("fake", fake, fake, fake, fake, fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
     return Stores(
         "dynamodb",
@@ -54,5 +57,6 @@ def stores(request: pytest.FixtureRequest) -> Stores:
         cloud.settings,
         cloud.access,
         cloud.events,
+        cloud.leases,
         CATALOG,
     )

@@ -193,6 +193,7 @@ _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "duration_ms": st.none() | counts,
     "billed_late": st.booleans(),
     "collection": documents,
+    "slots": st.lists(texts, max_size=2).map(tuple),
 }
 _SPELL: dict[str, st.SearchStrategy[Any]] = {
     "spell_id": ids,

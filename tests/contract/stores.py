@@ -9,12 +9,22 @@ from spellcast.aws.access_store import DynamoAccessStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.aws.lease_store import DynamoLeaseStore
 from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.tools import Tool
-from spellcast.ports.store import AccessStore, CastStore, EventStore, HistoryStore, SettingsStore, SpellStore, ToolStore
+from spellcast.ports.store import (
+    AccessStore,
+    CastStore,
+    EventStore,
+    HistoryStore,
+    LeaseStore,
+    SettingsStore,
+    SpellStore,
+    ToolStore,
+)
 from tests.contract.records import make_own_tool
 
 if TYPE_CHECKING:
@@ -36,6 +46,7 @@ class Stores:
     settings: SettingsStore
     access: AccessStore
     events: EventStore
+    leases: LeaseStore
     catalog: dict[str, Tool]
 
 
@@ -53,3 +64,4 @@ class Cloud:
     settings: DynamoSettingsStore
     access: DynamoAccessStore
     events: DynamoEventStore
+    leases: DynamoLeaseStore

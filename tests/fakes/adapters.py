@@ -7,6 +7,7 @@ from datetime import datetime
 
 from spellcast.domain import documents, results
 from spellcast.domain.errors import InvalidSignature, JobFailed, JobLost, ProviderNotConfigured
+from spellcast.domain.limits import Limits
 from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool
 from spellcast.ports.adapter import Adapter, Request
@@ -77,9 +78,17 @@ class FakeAdapters:
     """Implements `ports.adapter.Adapters`."""
 
     def __init__(self, adapters: Mapping[str, Adapter]) -> None:
-        self._adapters = adapters
+        self._adapters = dict(adapters)
+        self.configured = Limits()
 
     def get(self, service: str) -> Adapter:
         if service not in self._adapters:
             raise ProviderNotConfigured(f"There is no adapter for the service {service!r}.")
         return self._adapters[service]
+
+    def forget(self) -> None:
+        """Nobody configures any service any more."""
+        self._adapters.clear()
+
+    def limits(self, service: str) -> Limits:
+        return self.configured

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import documents, results
 from spellcast.domain.casts import Cast
-from spellcast.domain.errors import JobLost, StepEndedInFailure
+from spellcast.domain.errors import JobLost, NoFreeSlot, StepEndedInFailure
 from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure, Job, ToolResult
 from spellcast.domain.segments import Segment
@@ -32,6 +32,7 @@ class Chokepoint:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.killed: list[str] = []
+        self.on_kill: Callable[[], object] = lambda: None
         self._kills: frozenset[tuple[int, When]] = frozenset()
 
     def arm(self, kills: Collection[tuple[int, When]]) -> None:
@@ -55,6 +56,7 @@ class Chokepoint:
 
     def _kill(self, moment: str) -> None:
         self.killed.append(moment)
+        self.on_kill()
         raise Crash(moment)
 
 
@@ -117,6 +119,7 @@ class StepFunctions:
     # `MaxAttempts` of the definitions is 4 to 6; nothing here is killed more often than that.
     _ATTEMPTS = 5
     _MOST_POLLS = 100
+    _WAIT_SECONDS = 15.0
 
     def __init__(self, world: World, provider: Provider) -> None:
         self._world = world
@@ -153,17 +156,22 @@ class StepFunctions:
         return cast
 
     def _execute_the_step(self, cast_id: str, segment: Segment) -> Failure | None:
-        # `Retry` on States.Timeout, once.
-        for _ in range(2):
+        # `Retry` on States.Timeout, once, and on NO_FREE_SLOT as often as it takes.
+        timeouts = 0
+        while timeouts < 2:
             token = self.again(lambda: self._enter(cast_id, segment))
             overdue_at = self._world.clock.now().timestamp() + segment.timeout_seconds
             self._let_the_world_go_on()
             answer = self._world.machine.answers.get(token)
+            if isinstance(answer, Failure) and answer.code == NoFreeSlot.code:
+                self._world.clock.advance(self._WAIT_SECONDS)
+                continue
             if isinstance(answer, Failure):
                 return interruption_of(answer.code, answer.message)
             if answer is not None:
                 return None
             self._world.clock.advance(max(0.0, overdue_at - self._world.clock.now().timestamp()))
+            timeouts += 1
         return interruption_of("States.Timeout", "")
 
     def _enter(self, cast_id: str, segment: Segment) -> str:

@@ -16,6 +16,7 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
+from spellcast.domain.limits import Leases
 from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.times import to_text
 from spellcast.domain.tools import Tool
@@ -26,7 +27,7 @@ _MOST_CONFLICTS = 1_000
 
 
 class FakeStore:
-    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore, SettingsStore and AccessStore.
+    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore, LeaseStore, SettingsStore, AccessStore.
 
     `writes` lists every cast and generation written, in order. `meanwhile` holds what somebody else does just before
     the next writes: one entry before each of them.
@@ -48,6 +49,7 @@ class FakeStore:
         self._tools: dict[tuple[str, str], Tool] = {}
         self._runs: dict[tuple[str | None, str, int], Run] = {}
         self._deleted_tools: dict[tuple[str, str], Tool] = {}
+        self.leases: dict[str, Leases] = {}
         self._settings: dict[str, Document] = {}
         self._tickets: dict[str, Ticket] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
@@ -225,6 +227,17 @@ class FakeStore:
 
     def _historian(self, account_id: str, tool_id: str) -> str | None:
         return None if tool_id in self._catalog else account_id
+
+    # --- leases ---
+
+    def get_leases(self, scope: str) -> Leases:
+        return self.leases.get(scope, Leases(scope))
+
+    def save_leases(self, leases: Leases) -> None:
+        if self.get_leases(leases.scope).revision != leases.revision - 1:
+            raise self._conflict(leases.scope)
+        self._conflicts = 0
+        self.leases[leases.scope] = leases
 
     # --- settings ---
 

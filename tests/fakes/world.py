@@ -28,7 +28,9 @@ from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.application.revoke_permission import RevokePermission
+from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
+from spellcast.application.submit import Submit
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
@@ -40,6 +42,7 @@ from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool, parse_tool
 from tests.fakes.adapters import FakeAdapter, FakeAdapters
 from tests.fakes.announcer import FakeAnnouncer
+from tests.fakes.breaker import FakeBreaker
 from tests.fakes.clock import FakeClock
 from tests.fakes.machine import FakeMachine
 from tests.fakes.store import FakeStore
@@ -97,7 +100,13 @@ class World:
         self.adapter = FakeAdapter()
         store, machine, announcer = through(self.store), through(self.machine), through(self.announcer)
         secrets = through(FakeSecrets())
-        adapters = FakeAdapters({"fake": through(self.adapter)})
+        self.adapters = adapters = FakeAdapters({"fake": through(self.adapter)})
+        self.breaker = FakeBreaker()
+        self.slept: list[float] = []
+        self.on_sleep: Callable[[], object] = lambda: None
+        self.draw: Callable[[], float] = lambda: 0.0
+        slots = Slots(store, adapters, self.clock)
+        submit = Submit(self.breaker, self.clock, self._sleep, lambda: self.draw())
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store)
@@ -109,10 +118,10 @@ class World:
         self.grant_permission = GrantPermission(store, self.find_spells, self.clock)
         self.revoke_permission = RevokePermission(store, self.find_spells)
         self.process_output = ProcessOutput(store, store, PricingPolicy(), self.clock)
-        finalize_cost = FinalizeCost(store, self.process_output, self.clock)
+        finalize_cost = FinalizeCost(store, self.process_output, slots, self.clock)
         # As in the composition root: only the function of this name writes the history.
         self.finalize_cost = replace(finalize_cost, history=store)
-        self.complete_job = CompleteJob(store, machine, finalize_cost, self.clock)
+        self.complete_job = CompleteJob(store, machine, finalize_cost, slots, self.clock)
         self.cast_spell = CastSpell(
             store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
         )
@@ -136,15 +145,23 @@ class World:
                 secrets=secrets,
                 complete_job=self.complete_job,
                 give_up_job=give_up_job,
+                submit=submit,
                 clock=self.clock,
                 callback_base_url="https://api.example",
             ),
+            submit=submit,
+            slots=slots,
             clock=self.clock,
         )
         self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, give_up_job, self.clock)
         self.receive_callback = ReceiveCallback(
             store, store, adapters, announcer, self.complete_job, secrets, self.clock, {"fake"}
         )
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+        self.on_sleep()
 
     def cast(self, *tool_ids: str, inputs: Document | None = None) -> Cast:
         """A cast of a spell whose steps `n0`, `n1`, … use these tools; its machine has been started."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from functions.execute_step import app
+from spellcast import bootstrap
+from spellcast.aws.clock import SystemClock
+from spellcast.aws.lease_store import DynamoLeaseStore
+from spellcast.domain import results
 from spellcast.domain.identifiers import job_uuid
-from tests.functions.scene import CAST, PROMPT, STEPS, TASK_TOKEN, Scene, load_event, secrets_manager
+from spellcast.domain.limits import Leases
+from tests.functions.scene import CAST, PROMPT, STEPS, TASK_TOKEN, Scene, load_event, now, secrets_manager
 
 RUN_ID = job_uuid(f"{CAST}.1.1")
 
@@ -90,3 +97,45 @@ def test_a_cast_that_does_not_exist_is_an_error_of_the_function(scene: Scene) ->
     with pytest.raises(Exception, match=CAST):
         app.lambda_handler(load_event("execute_step.job"), None)
     assert scene.rows()[0]["sk"] == {"S": "KEY"}
+
+
+def test_a_job_waits_for_a_place_under_its_providers_limit_and_gives_it_back(comfyui: Scene) -> None:
+    comfyui.add_spell()
+    comfyui.add_cast()
+    secret = secrets_manager().get_secret_value(SecretId="spellcast/test/comfyui")["SecretString"]
+    limited = json.dumps({**json.loads(secret), "limits": {"jobsInFlight": 1}})
+    secrets_manager().put_secret_value(SecretId="spellcast/test/comfyui", SecretString=limited)
+    leases = DynamoLeaseStore(comfyui.table, SystemClock())
+    leases.save_leases(Leases("comfyui#jobs", 1, {"another": now() + timedelta(minutes=1)}))
+    app.lambda_handler(load_event("execute_step.job"), None)
+    (refused,) = comfyui.neighbours.told("SendTaskFailure")
+    assert (refused["taskToken"], refused["error"]) == (TASK_TOKEN, "NO_FREE_SLOT")
+    assert comfyui.casts.get_generation(f"{CAST}.1.1") is None
+    assert comfyui.neighbours.lines("/prompt") == []
+
+    leases.save_leases(leases.get_leases("comfyui#jobs").given_back("another"))
+    app.lambda_handler(load_event("execute_step.job"), None)
+    assert comfyui.generation(1).run_id == RUN_ID
+    assert set(leases.get_leases("comfyui#jobs").held) == {f"{CAST}.1.1"}
+    # Whoever brings the result knows of the place from the record alone.
+    bootstrap.complete_job()(f"{CAST}.1.1", results.succeeded("text", {"text": "done"}))
+    assert leases.get_leases("comfyui#jobs").held == {}
+
+
+def test_a_provider_that_is_busy_is_asked_again_by_the_same_invocation(
+    comfyui: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        comfyui.neighbours.answers["/prompt"] = (200, {"prompt_id": RUN_ID, "number": 1, "node_errors": {}})
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    comfyui.neighbours.answers["/prompt"] = (429, {})
+    comfyui.add_spell()
+    comfyui.add_cast()
+    app.lambda_handler(load_event("execute_step.job"), None)
+    assert comfyui.neighbours.lines("/prompt") == ["POST /prompt"] * 2
+    assert (comfyui.generation(1).run_id, len(slept)) == (RUN_ID, 1)
+    assert 0.5 <= slept[0] <= 1.5

@@ -108,7 +108,8 @@ def test_a_failure_of_fals_is_the_casts(cloud: Cloud, fal: Fal, fault: str, code
     ended = cloud.run(cloud.spell(flux(f"a fox [fault:{fault}]")))
     assert (ended["status"], ended["costUsd"]) == ("failed", "0")
     assert (ended["failure"]["code"], ended["failureReason"]) == (code, reason)
-    assert fal.counts["submits"] == 1
+    # What is certain not to have begun is asked for again, a few times.
+    assert fal.counts["submits"] == (4 if fault == "throttle" else 1)
 
 
 def test_the_log_has_no_secret_of_fals(cloud: Cloud, fal: Fal) -> None:

@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from local import stack
+from local import deploy, stack
 from tests.local.conftest import Cloud, until
 from tests.ports import free_port
 
@@ -250,3 +250,9 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path) -> None:
     )
     code, said = run("up", SPELLCAST_PORT="http")
     assert (code, said.count("\n")) == (1, 1)
+
+
+def test_limits_that_are_no_json_are_refused_by_their_name() -> None:
+    assert deploy.read_limits("SPELLCAST_FAL_LIMITS", '{"jobsInFlight": 2}') == {"jobsInFlight": 2}
+    with pytest.raises(deploy.DeployError, match=r"^SPELLCAST_FAL_LIMITS is not JSON"):
+        deploy.read_limits("SPELLCAST_FAL_LIMITS", "jobsInFlight=2")

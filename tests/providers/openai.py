@@ -305,7 +305,7 @@ def _refused(fault: str) -> Response | None:
             return _error(400, "Invalid 'temperature': decimal above maximum value.", "decimal_above_max_value")
         case "throttle":
             message = "Rate limit reached for requests per min (RPM): Limit 3, Used 3, Requested 1."
-            headers = {"retry-after": "20", "retry-after-ms": "20000", "x-should-retry": "true"}
+            headers = {"retry-after": "1", "retry-after-ms": "250", "x-should-retry": "true"}
             return _error(429, message, "rate_limit_exceeded", kind="requests", headers=headers)
         case "quota":
             message = "You exceeded your current quota, please check your plan and billing details."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from spellcast.adapters.registry import DELIVERY_MODES, Registry
+from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES, Registry
 from spellcast.aws.access_store import DynamoAccessStore, to_connection
 from spellcast.aws.announcer import AwsAnnouncer
 from spellcast.aws.cast_store import DynamoCastStore
@@ -14,6 +14,7 @@ from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
+from spellcast.aws.lease_store import DynamoLeaseStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
 from spellcast.aws.settings_store import DynamoSettingsStore
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from spellcast.application.receive_callback import ReceiveCallback
     from spellcast.application.route_cast import RouteCast
     from spellcast.application.send_webhook import SendWebhook
+    from spellcast.application.slots import Slots
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.aws.queue import SqsQueue
     from spellcast.domain.casts import Cast
@@ -145,13 +147,19 @@ class Parts:
     def finalize_cost(self) -> FinalizeCost:
         from spellcast.application.finalize_cost import FinalizeCost
 
-        return FinalizeCost(self.casts, self.process_output, self.clock)
+        return FinalizeCost(self.casts, self.process_output, self.slots, self.clock)
 
     @cached_property
     def complete_job(self) -> CompleteJob:
         from spellcast.application.complete_job import CompleteJob
 
-        return CompleteJob(self.casts, self.machine, self.finalize_cost, self.clock)
+        return CompleteJob(self.casts, self.machine, self.finalize_cost, self.slots, self.clock)
+
+    @cached_property
+    def slots(self) -> Slots:
+        from spellcast.application.slots import Slots
+
+        return Slots(DynamoLeaseStore(self.table, self.clock), self.adapters, self.clock)
 
     @cached_property
     def give_up_job(self) -> GiveUpJob:
@@ -345,10 +353,17 @@ def complete_generation() -> CompleteGeneration:
 @cache
 def execute_step() -> ExecuteStep:
     """Runs a segment."""
+    import random
+    import time
+
     from spellcast.application.execute_step import ExecuteStep
     from spellcast.application.start_job import StartJob
+    from spellcast.application.submit import Submit
+    from spellcast.aws.breaker import PowertoolsBreaker
 
     have = parts()
+    breaker = PowertoolsBreaker(lambda: have.table.client, have.settings.table, BUILT_IN)
+    submit = Submit(breaker, have.clock, time.sleep, random.random)
     return ExecuteStep(
         casts=have.casts,
         spells=have.spells,
@@ -364,9 +379,12 @@ def execute_step() -> ExecuteStep:
             secrets=have.secrets,
             complete_job=have.complete_job,
             give_up_job=have.give_up_job,
+            submit=submit,
             clock=have.clock,
             callback_base_url=have.settings.http_url,
         ),
+        submit=submit,
+        slots=have.slots,
         clock=have.clock,
     )
 

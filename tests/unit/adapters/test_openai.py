@@ -331,6 +331,14 @@ def test_what_proves_that_nothing_was_started(
         assert len(provider.requests) == 1
         assert KEY not in caught.value.message
         assert caught.value.retryable is (error is ProviderUnavailable)
+        assert getattr(caught.value, "nothing_started", False) is caught.value.retryable
+
+
+def test_a_rate_limit_says_when_it_ends(adapter: Adapter, provider: Any, job: Request) -> None:
+    provider.answers(refusal(429, RATE, **{"retry-after": "1", "retry-after-ms": "820.5"}))
+    with pytest.raises(ProviderUnavailable) as caught:
+        adapter.start_job(job)
+    assert caught.value.retry_after == 0.8205
 
 
 # --- Pictures ---

@@ -10,6 +10,7 @@ import pytest
 from spellcast.adapters.capabilities import ImmediateOnly, JobsOnly
 from spellcast.adapters.registry import _MODULES, DELIVERY_MODES, SHARED_ADDRESSES, Registry
 from spellcast.domain.errors import InvalidSignature, ProviderNotConfigured
+from spellcast.domain.limits import Limits
 from spellcast.ports.adapter import Adapters, ProviderConfig
 
 
@@ -48,6 +49,16 @@ def test_a_rotated_key_makes_a_new_adapter() -> None:
 def test_what_is_missing_is_named(service: str, hint: str) -> None:
     with pytest.raises(ProviderNotConfigured, match=hint):
         registry().get(service)
+
+
+def test_limits_are_the_services_configuration() -> None:
+    limits = Limits(jobs=3)
+    adapters = registry(
+        comfyui=ProviderConfig("http://127.0.0.1:8188", limits=limits), http=ProviderConfig(limits=limits)
+    )
+    assert adapters.limits("comfyui") == limits
+    # Those without a provider of ours are not configured, and what has no adapter is not looked for.
+    assert adapters.limits("http") == adapters.limits("replicate") == adapters.limits("nothing") == Limits()
 
 
 def test_importing_the_registry_imports_no_provider_and_no_client() -> None:

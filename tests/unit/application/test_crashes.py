@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from spellcast.application.cast_spell import CastOrder
 from spellcast.domain.casts import Cast
 from spellcast.domain.generations import Generation
+from spellcast.domain.limits import Limits
 from tests.fakes.crashes import Chokepoint, Provider, StepFunctions, When
 from tests.fakes.world import ACCOUNT, World
 
@@ -26,13 +28,26 @@ RATES = {"free": Decimal(0), "paid": Decimal("0.01"), "polled": Decimal("0.02"),
 UNAVOIDABLE = {"OUTCOME_UNKNOWN", "JOB_LOST"}
 
 
+NO_LIMITS = Limits()
+
+
 class Run:
     """One cast under the given kills, with what is left of it."""
 
-    def __init__(self, tools: tuple[str, ...], derived: bool, kills: Collection[tuple[int, When]] = ()) -> None:
+    def __init__(
+        self,
+        tools: tuple[str, ...],
+        derived: bool,
+        kills: Collection[tuple[int, When]] = (),
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self.chokepoint = Chokepoint()
         self.world = World(through=self.chokepoint)
         self.world.adapter.derives_run_ids = derived
+        self.world.adapters.configured = limits
+        # What a reader is told of the first step's submission at the moment of the crash.
+        self.seen: list[str | None] = []
+        self.chokepoint.on_kill = self._look
         self.provider = Provider(self.world)
         steps = [{"id": f"n{position}", "toolIdentifier": tool} for position, tool in enumerate(tools)]
         # The spell exists before the first crash.
@@ -46,6 +61,14 @@ class Run:
         assert loaded is not None
         self.generations = loaded[1]
         self.told = f"killed: {self.chokepoint.killed}"
+
+    def _look(self) -> None:
+        self.seen += [
+            found.submission for cast_id in self.world.machine.casts if (found := self._first_generation(cast_id))
+        ]
+
+    def _first_generation(self, cast_id: str) -> Generation | None:
+        return self.world.store.get_generation(f"{cast_id}.0.1")
 
     def check(self, tools: tuple[str, ...]) -> None:
         """The invariants that no crash may break (contract §7)."""
@@ -79,6 +102,47 @@ class Run:
 
 def calls_of(tools: tuple[str, ...], derived: bool) -> list[str]:
     return Run(tools, derived).chokepoint.calls
+
+
+def moments_of_a_submission(calls: list[str]) -> dict[str, tuple[int, When]]:
+    """The crash points of the job's submission, in the order in which it passes them."""
+    asked = calls.index("FakeAdapter.start_job")
+    reserved = max(number for number in range(asked) if is_write(calls[number]))
+    recorded = next(number for number in range(asked, len(calls)) if is_write(calls[number]))
+    return {
+        "before the reservation": (reserved + 1, "before"),
+        "after the reservation": (reserved + 1, "after"),
+        "before the provider is asked": (asked + 1, "before"),
+        "after the provider has accepted": (asked + 1, "after"),
+        "before the answer is recorded": (recorded + 1, "before"),
+        "after the answer is recorded": (recorded + 1, "after"),
+    }
+
+
+# Reserved, submitting, submitted: at each moment, what the record says when the process dies there, how often the
+# provider is asked in all, what becomes of the cast, and what the record says then. Found by the callback's token
+# (called), by the id that was chosen here (derived), or by nothing (polled).
+CALLED, POLLED, DERIVED = ("called", False), ("polled", False), ("polled", True)
+PROTOCOL: list[tuple[tuple[str, bool], str, list[str | None], int, str, str]] = [
+    (CALLED, "before the reservation", [], 1, "completed", "submitted"),
+    (CALLED, "after the reservation", ["submitting"], 0, "OUTCOME_UNKNOWN", "unknown"),
+    (CALLED, "before the provider is asked", ["submitting"], 0, "OUTCOME_UNKNOWN", "unknown"),
+    (CALLED, "after the provider has accepted", ["submitting"], 1, "completed", "submitted"),
+    (CALLED, "before the answer is recorded", ["submitting"], 1, "completed", "submitted"),
+    (CALLED, "after the answer is recorded", ["submitted"], 1, "completed", "submitted"),
+    (POLLED, "before the reservation", [], 1, "completed", "submitted"),
+    (POLLED, "after the reservation", ["submitting"], 0, "OUTCOME_UNKNOWN", "unknown"),
+    (POLLED, "before the provider is asked", ["submitting"], 0, "OUTCOME_UNKNOWN", "unknown"),
+    (POLLED, "after the provider has accepted", ["submitting"], 1, "OUTCOME_UNKNOWN", "unknown"),
+    (POLLED, "before the answer is recorded", ["submitting"], 1, "OUTCOME_UNKNOWN", "unknown"),
+    (POLLED, "after the answer is recorded", ["submitted"], 1, "completed", "submitted"),
+    (DERIVED, "before the reservation", [], 1, "completed", "submitted"),
+    (DERIVED, "after the reservation", ["submitting"], 0, "JOB_LOST", "submitted"),
+    (DERIVED, "before the provider is asked", ["submitting"], 0, "JOB_LOST", "submitted"),
+    (DERIVED, "after the provider has accepted", ["submitting"], 1, "completed", "submitted"),
+    (DERIVED, "before the answer is recorded", ["submitting"], 1, "completed", "submitted"),
+    (DERIVED, "after the answer is recorded", ["submitted"], 1, "completed", "submitted"),
+]
 
 
 def unknowable(calls: list[str]) -> set[tuple[int, When]]:
@@ -140,6 +204,57 @@ def test_a_called_jobs_webhook_finds_it_when_its_answer_was_lost() -> None:
     run = Run(("called",), False, [(calls.index("FakeAdapter.start_job") + 1, "after")])
     assert run.cast.status == "completed"
     assert run.provider.asked == [f"{run.cast.cast_id}.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("job", "moment", "seen", "asked", "end", "told"),
+    [pytest.param(*row, id=f"{row[0][0]}{', derived' if row[0][1] else ''}: {row[1]}") for row in PROTOCOL],
+)
+def test_what_is_known_of_a_submission_that_was_interrupted(
+    job: tuple[str, bool], moment: str, seen: list[str | None], asked: int, end: str, told: str
+) -> None:
+    tool, derived = job
+    run = Run((tool,), derived, [moments_of_a_submission(calls_of((tool,), derived))[moment]])
+    assert (run.seen, len(run.provider.asked)) == (seen, asked)
+    assert (run.cast.failure.code if run.cast.failure else run.cast.status) == end
+    [generation] = run.generations
+    assert generation.submission == told
+
+
+def test_the_table_has_every_moment_of_every_kind_of_job() -> None:
+    calls = {job: calls_of((job[0],), job[1]) for job in (CALLED, POLLED, DERIVED)}
+    wanted = {(job, moment) for job, found in calls.items() for moment in moments_of_a_submission(found)}
+    assert {(job, moment) for job, moment, *_ in PROTOCOL} == wanted
+    # Between reservation and request nothing is written: what happens there is read from the reservation alone.
+    for job, found in calls.items():
+        asked = found.index("FakeAdapter.start_job")
+        assert found[asked - 2 : asked] == ["FakeStore.save_generation", "FakeStore.get_cast"], job
+
+
+LIMITED = Limits(jobs=1, requests=1, account_jobs=1)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("tools", [("paid", "called"), ("polled", "free")])
+def test_a_crash_at_any_call_leaks_no_place_under_a_limit(tools: tuple[str, ...], when: When) -> None:
+    calls = Run(tools, True, limits=LIMITED).chokepoint.calls
+    assert "FakeStore.save_leases" in calls
+    for number in range(1, len(calls) + 1):
+        run = Run(tools, True, [(number, when)], limits=LIMITED)
+        run.check(tools)
+        leases = run.world.store.leases.values()
+        latest = max((expiry for scope in leases for expiry in scope.held.values()), default=None)
+        # A place that nobody could give back is free a little after the step's deadline.
+        assert latest is None or latest <= run.generations[-1].deadline_at + timedelta(minutes=2), run.told
+
+
+def test_without_a_crash_every_place_is_given_back() -> None:
+    leases = Run(("paid", "polled", "called"), False, limits=LIMITED).world.store.leases
+    assert {scope: dict(of.held) for scope, of in leases.items()} == {
+        "fake#requests": {},
+        "fake#jobs": {},
+        "fake#jobs#alice": {},
+    }
 
 
 @pytest.mark.parametrize(("tools", "derived"), SPELLS)

@@ -13,6 +13,8 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from botocore.stub import Stubber
 
 from spellcast.aws.secrets import MAX_AGE_SECONDS, SecretsManagerSecrets
+from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.domain.limits import Limits
 from spellcast.ports.adapter import ProviderConfig
 from tests.unit.aws.stubs import client_of, stubbed
 
@@ -86,6 +88,21 @@ def test_a_providers_secret_is_its_configuration(secrets: SecretsManagerSecrets,
 def test_the_templates_first_value_is_an_empty_configuration(secrets: SecretsManagerSecrets, stub: Stubber) -> None:
     add(stub, NAME, "{}")
     assert secrets.provider_config("replicate") == ProviderConfig()
+
+
+def test_a_providers_limits_are_part_of_it(secrets: SecretsManagerSecrets, stub: Stubber) -> None:
+    add(stub, NAME, '{"key":"k","limits":{"jobsInFlight":10,"perAccount":{"jobsInFlight":2}}}')
+    assert secrets.provider_config("replicate").limits == Limits(jobs=10, account_jobs=2)
+
+
+def test_limits_that_cannot_be_kept_are_not_left_out(secrets: SecretsManagerSecrets, stub: Stubber) -> None:
+    add(stub, NAME, '{"key":"k9k9","limits":{"jobsInFlight":"ten"}}')
+    with pytest.raises(ProviderNotConfigured) as raised:
+        secrets.provider_config("replicate")
+    assert raised.value.message == (
+        "The secret of replicate has limits that cannot be kept: "
+        "limits.jobsInFlight is not a whole number from 1 to 1000."
+    )
 
 
 def test_a_service_without_a_secret_has_an_empty_configuration(secrets: SecretsManagerSecrets, stub: Stubber) -> None:

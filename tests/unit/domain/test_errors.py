@@ -11,6 +11,7 @@ from spellcast.domain.errors import (
     Fault,
     InvalidInput,
     OutcomeUnknown,
+    ProviderUnavailable,
     SpellcastError,
     StepFailed,
     WebhookNotDelivered,
@@ -50,6 +51,8 @@ def test_the_list_is_closed() -> None:
 def test_these_may_be_asked_again() -> None:
     assert {kind.code for kind in CLOSED_LIST if kind.retryable} == {
         "PROVIDER_UNAVAILABLE",
+        "NO_FREE_SLOT",
+        "LIMIT_REACHED",
         "TIMED_OUT",
         "CAST_INTERRUPTED",
         "WEBHOOK_NOT_DELIVERED",
@@ -76,6 +79,18 @@ def test_an_invalid_input_names_every_fault() -> None:
 def test_an_unknown_outcome_may_name_the_job() -> None:
     assert OutcomeUnknown("lost").run_id is None
     assert OutcomeUnknown("lost", "r1").run_id == "r1"
+
+
+def test_an_unavailable_provider_has_proved_nothing_unless_it_is_said() -> None:
+    error = ProviderUnavailable("Not now.")
+    assert (error.message, str(error), error.nothing_started, error.retry_after) == (
+        "Not now.",
+        "Not now.",
+        False,
+        None,
+    )
+    error = ProviderUnavailable("Not now.", nothing_started=True, retry_after=1.5)
+    assert (error.nothing_started, error.retry_after) == (True, 1.5)
 
 
 def test_an_unknown_outcome_says_what_happened() -> None:

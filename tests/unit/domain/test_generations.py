@@ -23,6 +23,7 @@ ONE_CENT = Decimal("0.01")
 
 TRANSITIONS: dict[str, Callable[[Generation], Generation]] = {
     "submitted": lambda generation: generation.submitted("r2"),
+    "unanswered": lambda generation: generation.unanswered(),
     "with_task_token": lambda generation: generation.with_task_token("t2"),
     "received": lambda generation: generation.received(text_result(), in_seconds(5)),
     "completed": lambda generation: generation.completed(cost_usd=ONE_CENT, points=3, now=in_seconds(6)),
@@ -54,6 +55,7 @@ STATES: dict[str, Generation] = {
 }
 LEGAL: dict[tuple[str, str], str] = {
     ("pending", "submitted"): "processing",
+    ("pending", "unanswered"): "pending",
     ("pending", "with_task_token"): "pending",
     ("pending", "received"): "processing",
     ("pending", "completed"): "completed",
@@ -259,3 +261,57 @@ def test_the_latest_attempt_counts_in_whatever_order_they_are_read(order: list[t
 
 def test_the_terminal_states_are_those_of_the_contract() -> None:
     assert {"completed", "failed", "cancelled", "skipped"} == TERMINAL
+
+
+def verdict(code: str) -> ToolResult:
+    return ToolResult("failed", failure=Failure(code, "No."))
+
+
+# What a reader is told of a job's submission, by what the record says.
+SUBMISSIONS: dict[str, tuple[Generation, str | None]] = {
+    "an immediate step": (a_generation(delivery_mode="immediate"), None),
+    "an immediate step that failed": (
+        a_generation(delivery_mode="immediate", status="failed", failure=Failure("PROVIDER_REFUSED", "No.")),
+        None,
+    ),
+    "reserved": (a_generation(), "submitting"),
+    "reserved, and the answer was lost": (a_generation().unanswered(), "unknown"),
+    "reserved, and taken up by a later invocation": (a_generation().with_task_token("t2"), "unknown"),
+    "accepted": (a_generation().submitted("r1"), "submitted"),
+    "found by its id after the answer was lost": (a_generation().unanswered().submitted("r1"), "submitted"),
+    "the callback was faster than the answer": (a_generation().received(text_result(), START), "submitted"),
+    "the callback told of a failure": (a_generation().received(verdict("JOB_FAILED"), START), "submitted"),
+    "the callback told of a cancellation": (a_generation().received(verdict("JOB_CANCELLED"), START), "submitted"),
+    "refused": (a_generation().received(verdict("PROVIDER_REFUSED"), START), "notStarted"),
+    "not reached": (a_generation().received(verdict("PROVIDER_UNAVAILABLE"), START), "notStarted"),
+    "lost for good": (a_generation().received(verdict("OUTCOME_UNKNOWN"), START), "unknown"),
+    "an adapter's defect": (a_generation().received(verdict("ADAPTER_FAULT"), START), "unknown"),
+    "interrupted while it was pending": (a_generation().failed(Failure("TIMED_OUT", "No."), now=START), "unknown"),
+    "accepted, and over its time": (a_generation(status="failed", run_id="r1", failure=FAILURE), "submitted"),
+    **{
+        f"never asked: {code}": (a_generation().failed(Failure(code, "No."), now=START), "notStarted")
+        for code in (
+            "BUDGET_EXCEEDED",
+            "INVALID_STEP_INPUT",
+            "LIMIT_REACHED",
+            "MISSING_INPUTS",
+            "PROVIDER_NOT_CONFIGURED",
+            "TOOL_NOT_FOUND",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_what_is_known_of_a_submission(name: str) -> None:
+    generation, told = SUBMISSIONS[name]
+    assert generation.submission == told
+
+
+def test_a_record_may_hold_places_under_limits() -> None:
+    assert a_generation().slots == ()
+    assert a_generation().holding(("fake#jobs",)) == a_generation(slots=("fake#jobs",))
+
+
+def test_a_lost_answer_changes_nothing_but_the_revision() -> None:
+    assert a_generation().unanswered() == a_generation(revision=2)

@@ -166,7 +166,7 @@ def test_a_cast_without_generations_has_an_empty_list_where_they_were_asked_for(
 def test_a_waiting_generations_keys() -> None:
     resource = generation_resource(a_generation())
     assert set(resource) == GENERATION
-    assert set(resource["metadata"]) == {"isSpell", "castId", "stepIndex"}
+    assert set(resource["metadata"]) == {"isSpell", "castId", "stepIndex", "submission"}
     assert (resource["deliveryStatus"], resource["responsePayload"], resource["outputs"]) == ("pending", [], {})
 
 
@@ -209,7 +209,7 @@ def test_a_failed_generation() -> None:
         "deliveryStrategy": "spell_step",
         "deliveryStatus": "sent",
         "error": {"code": "TIMED_OUT", "message": "Too late.", "retryable": True},
-        "metadata": {"isSpell": True, "castId": "c1", "stepIndex": 0, "run_id": "r1"},
+        "metadata": {"isSpell": True, "castId": "c1", "stepIndex": 0, "run_id": "r1", "submission": "submitted"},
     }
 
 
@@ -222,6 +222,7 @@ def test_a_record_read_alone_has_the_originals_metadata() -> None:
         "isSpell": True,
         "castId": "c1",
         "stepIndex": 1,
+        "submission": "submitting",
         "spell": {"spellId": "s1", "slug": "a-spell", "name": "A spell", **VERSION.content},
         "pipelineContext": {"prompt": "a cat", "n1_text": "one", "text": "one"},
         "originalContext": {

@@ -13,9 +13,11 @@ from spellcast.domain.segments import (
     Segment,
     cast_seconds,
     plan_segments,
+    waiting_ends,
 )
 from spellcast.domain.tools import Tool, parse_tool
-from tests.fakes.records import tool_document
+from tests.fakes.clock import START
+from tests.fakes.records import in_seconds, tool_document
 
 
 def tool(mode: str, seconds: int | None = None) -> Tool:
@@ -105,3 +107,10 @@ def test_a_cast_may_take_its_segments_deadlines_and_five_minutes(tools: list[Too
 
 def test_no_segment_of_immediate_steps_outlasts_the_function_that_runs_it() -> None:
     assert all(segment.timeout_seconds <= 900 for segment in plan_segments([now(86_400)]))
+
+
+@pytest.mark.parametrize(("before", "seconds"), [(0, 240), (60.5, 300.5), (915, 1155)])
+def test_a_step_may_wait_for_four_minutes_and_for_what_those_before_it_did_not_need(
+    before: float, seconds: float
+) -> None:
+    assert waiting_ends(START, before) == in_seconds(seconds)

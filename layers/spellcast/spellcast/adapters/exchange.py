@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 
@@ -16,6 +17,7 @@ from spellcast.domain.errors import (
     ProviderUnavailable,
     StepFailed,
 )
+from spellcast.domain.retrying import parse_retry_after
 from spellcast.outbound.bounded import NOTHING_WAS_SENT, AnswerTooLarge, read_bounded
 
 SUBMIT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -89,13 +91,13 @@ class Provider:
         try:
             answer = self._exchange("POST", path, body, timeout, seconds or SUBMIT_SECONDS, max_bytes, headers)
         except NOTHING_WAS_SENT as error:
-            raise ProviderUnavailable(f"{self._name} could not be reached") from error
+            raise ProviderUnavailable(f"{self._name} could not be reached", nothing_started=True) from error
         except (httpx.HTTPError, AnswerTooLarge) as error:
             raise OutcomeUnknown(f"{self._name} was asked, but its answer was lost", run_id) from error
         if judge is not None and not answer.is_success and (proven := judge(answer)) is not None:
             raise proven
         if answer.status == 429:
-            raise ProviderUnavailable(f"{self._name} takes no more jobs at the moment (429)")
+            raise self.busy(answer)
         if answer.status >= 500 or answer.status < 200 or answer.status in _AMBIGUOUS_CLIENT_ERRORS:
             raise OutcomeUnknown(f"{self._name} answered {answer.status} and may have started the job", run_id)
         if not answer.is_success:
@@ -104,6 +106,12 @@ class Provider:
         if document is None:
             raise OutcomeUnknown(f"{self._name} took the job, but its answer cannot be read", run_id)
         return document
+
+    def busy(self, answer: Answer) -> ProviderUnavailable:
+        """What a 429 to a submit means, and any other answer that the provider gives before it accepts anything."""
+        retry_after = parse_retry_after(answer.headers, datetime.now(UTC))
+        message = f"{self._name} takes no more jobs at the moment ({answer.status})"
+        return ProviderUnavailable(message, nothing_started=True, retry_after=retry_after)
 
     def look_up(self, path: str, *, explain: Callable[[Answer], str]) -> Document | None:
         """GETs; None where the provider answers 404."""

@@ -7,7 +7,7 @@ the response itself: its `metadata` carry the callback's token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +31,7 @@ from spellcast.domain.errors import (
 )
 from spellcast.domain.media import media_type
 from spellcast.domain.results import Job, ToolResult, Usage, failed
+from spellcast.domain.retrying import parse_retry_after
 from spellcast.domain.standard_webhooks import verify
 from spellcast.domain.tools import Tool
 from spellcast.ports.adapter import ProviderConfig, Request
@@ -329,7 +330,9 @@ def _judge(answer: Answer) -> StepFailed | None:
         if codes & _QUOTA_CODES or answer.headers.get("x-should-retry") == "false":
             return ProviderRefused(one_line(f"OpenAI refused (429): {_explain(answer)}"))
         stated = " ".join(filter(None, ("429", _code(error))))
-        return ProviderUnavailable(f"OpenAI takes no more requests at the moment ({stated}){_wait(answer)}")
+        message = f"OpenAI takes no more requests at the moment ({stated}){_wait(answer)}"
+        retry_after = parse_retry_after(answer.headers, datetime.now(UTC))
+        return ProviderUnavailable(message, nothing_started=True, retry_after=retry_after)
     if answer.status == 400 and codes & _POLICY_CODES:
         return ProviderRefused(one_line(f"OpenAI refused the request by its content policy: {_explain(answer)}"))
     return None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.domain.limits import Limits
 from spellcast.domain.tools import DeliveryMode
 from spellcast.ports.adapter import Adapter, ProviderConfig
 
@@ -35,7 +36,7 @@ DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
 }
 # Whose callbacks all go to one address, `/v1/completions/<service>`, which the operator registers with them.
 SHARED_ADDRESSES = frozenset({"openai"})
-_BUILT_IN = frozenset({"string", "expression", "http"})
+BUILT_IN = frozenset({"string", "expression", "http"})
 
 
 class Registry:
@@ -59,7 +60,7 @@ class Registry:
             raise ProviderNotConfigured(
                 f"There is no adapter for the service {service!r}; there are {', '.join(_MODULES)}"
             )
-        config = ProviderConfig() if service in _BUILT_IN else self._configuration(service)
+        config = self._config(service)
         cached = self._adapters.get(service)
         # A key that was rotated reaches a warm container as soon as the configuration shows it.
         if cached is not None and cached[0] == config:
@@ -68,6 +69,13 @@ class Registry:
         adapter: Adapter = module.build(config, self._shared_client, self._allow_loopback)
         self._adapters[service] = (config, adapter)
         return adapter
+
+    def limits(self, service: str) -> Limits:
+        """How much of the service may be in flight at once. What has no adapter is for `get` to refuse."""
+        return self._config(service).limits if service in _MODULES else Limits()
+
+    def _config(self, service: str) -> ProviderConfig:
+        return ProviderConfig() if service in BUILT_IN else self._configuration(service)
 
     def _shared_client(self) -> httpx.Client:
         if self._client is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spellcast.application.finalize_cost import FinalizeCost
+from spellcast.application.slots import Slots
 from spellcast.domain.errors import GenerationNotFound, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import ToolResult
@@ -20,6 +21,7 @@ class CompleteJob:
     casts: CastStore
     machine: Machine
     finalize_cost: FinalizeCost
+    slots: Slots
     clock: Clock
 
     def __call__(self, generation_id: str, result: ToolResult) -> Generation:
@@ -37,6 +39,7 @@ class CompleteJob:
                     self.finalize_cost.add_late_bill(generation, result)
             except WriteConflict:
                 continue
+            self.slots.give_back(generation_id, generation.slots)
             if generation.task_token:
                 self.machine.answer(generation.task_token, generation_id)
             return generation

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.segment_run import SegmentRun, refusal_of
+from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
+from spellcast.application.submit import Submit
 from spellcast.domain import results
 from spellcast.domain.errors import (
     CastInterrupted,
     CastNotFound,
+    NoFreeSlot,
     OutcomeUnknown,
     PreviousStepIncomplete,
     SpellNotFound,
@@ -42,6 +44,8 @@ class ExecuteStep:
     process_output: ProcessOutput
     complete_job: CompleteJob
     start_job: StartJob
+    submit: Submit
+    slots: Slots
     clock: Clock
 
     def __call__(self, cast_id: str, segment: Segment, task_token: str) -> None:
@@ -87,6 +91,7 @@ class ExecuteStep:
         """The step that `process_output` will finish."""
         generation = run.known(position)
         if generation is not None and (generation.is_terminal or generation.result is not None):
+            self.slots.give_back(generation.generation_id, generation.slots)
             self.machine.answer(run.task_token, generation.generation_id)
             return
         tool = self._tool(run, position)
@@ -105,11 +110,15 @@ class ExecuteStep:
             run.check_budget(tool, reserved.request_payload)
             if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
+            reserved = reserved.holding(self.slots.take(reserved, "jobs", run.waiting_ends(position)))
             self.start_job(run, reserved, tool)
+        except NoFreeSlot:
+            raise
         except StepFailed as error:
             # Nothing was asked, so no result will come.
             failed = reserved.failed(Failure.of(error), now=self.clock.now())
             self.casts.save_generation(failed, run.known(position))
+            self.slots.give_back(reserved.generation_id, reserved.slots)
             raise
 
     def _execute(self, run: SegmentRun, position: int, *, finish: bool) -> Generation:
@@ -125,12 +134,15 @@ class ExecuteStep:
             if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             adapter = self.adapters.get(tool.service)
-            if not (tool.is_free and adapter.is_repeatable(request)):
-                run.check_budget(tool, reserved.request_payload)
-                self.casts.save_generation(reserved, None)
-                stored = run.keep(reserved)
-                run.check_open(self.casts)
-            result = ask_provider.execute(adapter, request)
+            with self.slots.held(reserved, "requests", run.waiting_ends(position)):
+                if not (tool.is_free and adapter.is_repeatable(request)):
+                    run.check_budget(tool, reserved.request_payload)
+                    self.casts.save_generation(reserved, None)
+                    stored = run.keep(reserved)
+                    run.check_open(self.casts)
+                result = self.submit.execute(adapter, request, reserved, lambda: run.check_open(self.casts))
+        except NoFreeSlot:
+            raise
         except StepFailed as error:
             result = results.failed(error)
         try:

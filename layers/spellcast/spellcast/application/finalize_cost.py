@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 
 from spellcast.application.process_output import ProcessOutput
+from spellcast.application.slots import Slots
 from spellcast.domain import money
 from spellcast.domain.casts import Cast, CastFailure
 from spellcast.domain.errors import (
     CastInterrupted,
     CastNotFound,
+    LimitReached,
+    NoFreeSlot,
     ProviderUnavailable,
     StepTimedOut,
     WriteConflict,
@@ -23,7 +26,9 @@ from spellcast.observability import logger
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import CastStore, HistoryStore
 
-_RETRYABLE = frozenset(kind.code for kind in (CastInterrupted, ProviderUnavailable, StepTimedOut))
+_RETRYABLE = frozenset(
+    kind.code for kind in (CastInterrupted, LimitReached, NoFreeSlot, ProviderUnavailable, StepTimedOut)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class FinalizeCost:
 
     casts: CastStore
     process_output: ProcessOutput
+    slots: Slots
     clock: Clock
     history: HistoryStore | None = None
 
@@ -85,6 +91,7 @@ class FinalizeCost:
             reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before this step did.", True)
             finished = generation.failed(reason, now=self.clock.now())
         self.casts.save_generation(finished, generation)
+        self.slots.give_back(finished.generation_id, finished.slots)
         return finished
 
     def _settled(self, cast: Cast, generations: list[Generation], interruption: Failure | None) -> Cast:

@@ -9,11 +9,11 @@ from spellcast.domain import cost, money
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document, is_blank
 from spellcast.domain.errors import BudgetExceeded, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
-from spellcast.domain.generations import Generation
+from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import generation_id
 from spellcast.domain.parameters import missing_inputs, resolve
 from spellcast.domain.pipeline import context_before
-from spellcast.domain.segments import Segment
+from spellcast.domain.segments import Segment, waiting_ends
 from spellcast.domain.spells import SpellVersion
 from spellcast.domain.tools import Tool
 from spellcast.ports.store import CastStore
@@ -61,6 +61,15 @@ class SegmentRun:
         """The caster's own defaults of the tool's inputs, as they were when the spell was cast."""
         settings: Document = self.cast.settings.get(tool.tool_id, {})
         return settings
+
+    def waiting_ends(self, position: int) -> datetime:
+        """Until when this step may wait for its turn under its provider's limits."""
+        before = (
+            (generation.deadline_at - generation.request_timestamp).total_seconds()
+            for index, generation in latest_attempts(self.generations.values()).items()
+            if index < position
+        )
+        return waiting_ends(self.cast.started_at, sum(before))
 
     def check_open(self, casts: CastStore) -> None:
         """Raises CastInterrupted where the cast has been closed: it spends no more.

@@ -8,6 +8,7 @@ from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.give_up_job import GiveUpJob
 from spellcast.application.segment_run import SegmentRun
+from spellcast.application.submit import Submit
 from spellcast.domain import callback_tokens, results
 from spellcast.domain.errors import OutcomeUnknown, StepFailed, WriteConflict
 from spellcast.domain.generations import Generation
@@ -31,6 +32,7 @@ class StartJob:
     secrets: Secrets
     complete_job: CompleteJob
     give_up_job: GiveUpJob
+    submit: Submit
     clock: Clock
     callback_base_url: str
 
@@ -42,13 +44,16 @@ class StartJob:
         run.keep(reserved)
         run.check_open(self.casts)
         try:
-            self._submitted(reserved, ask_provider.start_job(adapter, request))
+            job = self.submit.start_job(adapter, request, reserved, lambda: run.check_open(self.casts))
+            self._submitted(reserved, job)
         except OutcomeUnknown as error:
             if error.run_id is not None:
                 self._submitted(reserved, Job(error.run_id, calls_back=False))
             elif tool.delivery_mode != "webhook":
                 self.complete_job(reserved.generation_id, results.failed(error))
-            # Otherwise the job may run all the same: its callback tells, or the step's deadline.
+            else:
+                # The job may run all the same: its callback tells, or the step's deadline.
+                self._note_lost_answer(reserved)
         except StepFailed as error:
             self.complete_job(reserved.generation_id, results.failed(error))
 
@@ -94,6 +99,13 @@ class StartJob:
             self.machine.answer(generation.task_token, generation.generation_id)
         elif not generation.is_terminal and not job.calls_back:
             self.machine.start_polling(generation.generation_id)
+
+    def _note_lost_answer(self, reserved: Generation) -> None:
+        """In place of the write that would have named the job."""
+        try:
+            self.casts.save_generation(reserved.unanswered(), reserved)
+        except WriteConflict:
+            pass  # Somebody knows more by now.
 
     def _with_token(self, run: SegmentRun, generation: Generation) -> Generation:
         """The generation under this invocation's token; whoever brings the result then answers it."""

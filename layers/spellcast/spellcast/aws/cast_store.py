@@ -132,6 +132,7 @@ class DynamoCastStore:
             duration_ms=row.get("durationMs"),
             billed_late=row.get("billedLate", False),
             collection=self.documents.unpack(row, "collection") or {},
+            slots=tuple(self.documents.unpack(row, "slots") or ()),
         )
 
     def _to_result(self, row: Row) -> ToolResult | None:
@@ -233,6 +234,7 @@ class DynamoCastStore:
                     "resultFailure": asdict(result.failure) if result and result.failure else None,
                     "failure": asdict(generation.failure) if generation.failure else None,
                     "collection": generation.collection or None,
+                    "slots": list(generation.slots) or None,
                 },
             ),
         }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from spellcast.domain import documents
+from spellcast.domain.errors import ProviderNotConfigured
+from spellcast.domain.limits import parse_limits
 from spellcast.ports.adapter import ProviderConfig
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ class SecretsManagerSecrets:
         return self._get("internal-key")
 
     def provider_config(self, service: str) -> ProviderConfig:
-        """`{"url", "key", "webhookSecret"}` of a service; empty where there is no such secret."""
+        """`{"url", "key", "webhookSecret", "limits"}` of a service; empty where there is no such secret.
+
+        Raises ProviderNotConfigured where the limits are wrong: none would be the wrong guess.
+        """
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
         try:
@@ -43,7 +48,11 @@ class SecretsManagerSecrets:
             if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ResourceNotFoundException":
                 return ProviderConfig()
             raise
-        return ProviderConfig(content.get("url", ""), content.get("key", ""), content.get("webhookSecret", ""))
+        try:
+            limits = parse_limits(content.get("limits"))
+        except ValueError as error:
+            raise ProviderNotConfigured(f"The secret of {service} has limits that cannot be kept: {error}.") from error
+        return ProviderConfig(content.get("url", ""), content.get("key", ""), content.get("webhookSecret", ""), limits)
 
     def _get(self, name: str) -> str:
         value = self.provider.get(self.prefix + name, max_age=MAX_AGE_SECONDS)

@@ -219,9 +219,32 @@ class ProviderRefused(StepFailed):
 
 
 class ProviderUnavailable(StepFailed):
-    """The provider could not be reached or was overloaded before it accepted anything."""
+    """The provider could not be reached or was overloaded before it accepted anything.
+
+    Only where `nothing_started` is the outcome of the very request that costs money proven, and the request may be sent
+    again; `retry_after` is for how many seconds the provider wants to be left alone.
+    """
 
     code = "PROVIDER_UNAVAILABLE"
+    retryable = True
+
+    def __init__(self, message: str, *, nothing_started: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.nothing_started = nothing_started
+        self.retry_after = retry_after
+
+
+class NoFreeSlot(StepFailed):
+    """The provider's limit is reached; nothing was reserved, and the machine executes the step again a little later."""
+
+    code = "NO_FREE_SLOT"
+    retryable = True
+
+
+class LimitReached(StepFailed):
+    """The provider's limit stayed reached for as long as the cast could wait."""
+
+    code = "LIMIT_REACHED"
     retryable = True
 
 

@@ -14,7 +14,19 @@ from typing import Literal
 
 from spellcast.domain import identifiers
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import IllegalTransition
+from spellcast.domain.errors import (
+    BudgetExceeded,
+    IllegalTransition,
+    InvalidStepInput,
+    JobCancelled,
+    JobFailed,
+    LimitReached,
+    MissingInputs,
+    ProviderNotConfigured,
+    ProviderRefused,
+    ProviderUnavailable,
+    StepToolNotFound,
+)
 from spellcast.domain.money import ZERO
 from spellcast.domain.payloads import normalise
 from spellcast.domain.results import Failure, ToolResult
@@ -24,13 +36,30 @@ from spellcast.domain.tools import DeliveryMode, Tool
 
 GenerationStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "skipped"]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
+Submission = Literal["submitting", "submitted", "unknown", "notStarted"]
+# Why a job was not submitted, where that is certain.
+_NOTHING_STARTED = frozenset(
+    kind.code
+    for kind in (
+        BudgetExceeded,
+        InvalidStepInput,
+        LimitReached,
+        MissingInputs,
+        ProviderNotConfigured,
+        ProviderRefused,
+        ProviderUnavailable,
+        StepToolNotFound,
+    )
+)
+_TOLD_BY_THE_PROVIDER = frozenset(kind.code for kind in (JobCancelled, JobFailed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """The record of one attempt at one step. `revision` only grows; exactly one revision is the first terminal one.
 
-    `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8).
+    `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8), `slots`
+    the places under the provider's limits that are given back when the job has ended.
     """
 
     cast_id: str
@@ -59,6 +88,7 @@ class Generation:
     duration_ms: int | None = None
     billed_late: bool = False
     collection: Document = field(default_factory=dict)
+    slots: tuple[str, ...] = ()
 
     @property
     def generation_id(self) -> str:
@@ -76,6 +106,26 @@ class Generation:
         if self.is_terminal:
             return self.status in ("failed", "cancelled") and self.cost_usd == 0 and not self.billed_late
         return self.result is not None and self.result.status == "failed" and self.result.cost_usd is None
+
+    @property
+    def submission(self) -> Submission | None:
+        """What is known of the job's submission; None for a step that is no job.
+
+        The reservation is written before the provider is asked and so stands for the asking too: a job that is found in
+        it, by whoever comes later, was perhaps accepted. `notStarted` is said only where it is certain.
+        """
+        if self.delivery_mode == "immediate":
+            return None
+        if self.run_id is not None:
+            return "submitted"
+        failure = self.failure or (self.result.failure if self.result else None)
+        if failure is not None and failure.code in _NOTHING_STARTED:
+            return "notStarted"
+        if self.result is not None and (failure is None or failure.code in _TOLD_BY_THE_PROVIDER):
+            return "submitted"
+        # A pending record is written again only when the answer was lost, or by an invocation that found it pending.
+        is_first = self.status == "pending" and self.revision == 1
+        return "submitting" if is_first else "unknown"
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether the step's deadline has passed."""
@@ -124,6 +174,15 @@ class Generation:
         if self.run_id is not None:
             raise IllegalTransition(f"{self.generation_id} has its job")
         return replace(self, status="processing", run_id=run_id, revision=self.revision + 1)
+
+    def holding(self, slots: tuple[str, ...]) -> Generation:
+        """A record that is not yet written, with the places that its job has under the provider's limits."""
+        return replace(self, slots=slots)
+
+    def unanswered(self) -> Generation:
+        """The provider was asked and its answer is lost; a callback may still tell of the job."""
+        self._require("pending")
+        return replace(self, revision=self.revision + 1)
 
     def with_task_token(self, task_token: str) -> Generation:
         """The machine waits under a new token; the old one is of no use any more."""

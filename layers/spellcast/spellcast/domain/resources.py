@@ -128,6 +128,7 @@ def generation_resource(generation: Generation, assembled: Document | None = Non
                     "castId": generation.cast_id,
                     "stepIndex": generation.step_index,
                     "run_id": generation.run_id,
+                    "submission": generation.submission,
                     **(assembled or {}),
                 }
             ),

@@ -6,6 +6,7 @@ Nothing else knows that a spell is a list; branches, conditions, maps and nested
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from spellcast.domain.tools import Tool
@@ -15,6 +16,8 @@ IMMEDIATE_SECONDS_PER_SEGMENT = 12 * 60
 # The job's own deadline passes first, so that whoever looks after the machine's timeout finds it overdue.
 SEGMENT_MARGIN_SECONDS = 15
 CAST_MARGIN_SECONDS = 5 * 60
+# Of these five minutes; the rest is for the machine's own retries.
+WAITING_SECONDS = 4 * 60
 
 
 class Segment(NamedTuple):
@@ -43,6 +46,14 @@ def plan_segments(tools: Sequence[Tool], *, attempt: int = 1, first: int = 0) ->
             segments.append(Segment(start, position, attempt, seconds + SEGMENT_MARGIN_SECONDS))
             start, seconds = position + 1, 0
     return segments
+
+
+def waiting_ends(started_at: datetime, seconds_before: float) -> datetime:
+    """Until when a step may wait for its turn, so that its cast ends by its deadline.
+
+    `seconds_before` is the time that the steps before it were given; what they did not need is for waiting, too.
+    """
+    return started_at + timedelta(seconds=seconds_before + WAITING_SECONDS)
 
 
 def cast_seconds(segments: Sequence[Segment]) -> int:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from spellcast.domain.documents import Document
+from spellcast.domain.limits import Limits
 from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool
 
@@ -22,6 +23,7 @@ class ProviderConfig:
     url: str = ""
     key: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,6 @@ class Adapters(Protocol):
 
     def get(self, service: str) -> Adapter:
         """Raises ProviderNotConfigured for a service that has no adapter or no configuration."""
+
+    def limits(self, service: str) -> Limits:
+        """How much of the service may be in flight at once. Raises ProviderNotConfigured where that cannot be read."""

@@ -14,6 +14,7 @@ from spellcast.domain.casts import Cast, CastStatus
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
+from spellcast.domain.limits import Leases
 from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.tools import Tool
 from spellcast.domain.user_events import UserEvent
@@ -148,6 +149,16 @@ class HistoryStore(Protocol):
 
     def list_runs(self, account_id: str, tool_ids: Collection[str]) -> Mapping[str, Sequence[Run]]:
         """The sampled runs of each tool, in the order of their slots."""
+
+
+class LeaseStore(Protocol):
+    """Who holds places under the providers' limits."""
+
+    def get_leases(self, scope: str) -> Leases:
+        """Those of a scope; at revision 0 where nobody ever held one."""
+
+    def save_leases(self, leases: Leases) -> None:
+        """Raises WriteConflict where the row is not at the revision before."""
 
 
 class SettingsStore(Protocol):
