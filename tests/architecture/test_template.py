@@ -43,6 +43,7 @@ SECRET_READERS: dict[str, set[str]] = {
     "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "HuggingFaceSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "OriginalSecret": {"CastApiFunction"},
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets

@@ -85,6 +85,34 @@ class Provider:
         `judge` may name what a refusal proves to whoever knows the service; `seconds` is for one that answers only
         when its work is done.
         """
+        answer = self.send(
+            path,
+            body,
+            explain=explain,
+            run_id=run_id,
+            judge=judge,
+            seconds=seconds,
+            max_bytes=max_bytes,
+            headers=headers,
+        )
+        document = answer.document()
+        if document is None:
+            raise OutcomeUnknown(f"{self._name} took the job, but its answer cannot be read", run_id)
+        return document
+
+    def send(
+        self,
+        path: str,
+        body: Document | bytes,
+        *,
+        explain: Callable[[Answer], str],
+        run_id: str | None = None,
+        judge: Callable[[Answer], StepFailed | None] | None = None,
+        seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """As `submit`, for a body or an answer that is not a JSON object; the answer is a success."""
         timeout = SUBMIT_TIMEOUT if seconds is None else httpx.Timeout(seconds, connect=5.0)
         try:
             answer = self._exchange("POST", path, body, timeout, seconds or SUBMIT_SECONDS, max_bytes, headers)
@@ -100,10 +128,7 @@ class Provider:
             raise OutcomeUnknown(f"{self._name} answered {answer.status} and may have started the job", run_id)
         if not answer.is_success:
             raise self._refused(answer, explain)
-        document = answer.document()
-        if document is None:
-            raise OutcomeUnknown(f"{self._name} took the job, but its answer cannot be read", run_id)
-        return document
+        return answer
 
     def look_up(self, path: str, *, explain: Callable[[Answer], str]) -> Document | None:
         """GETs; None where the provider answers 404."""
@@ -141,15 +166,15 @@ class Provider:
         self,
         method: str,
         path: str,
-        body: Document | None,
+        body: Document | bytes | None,
         timeout: httpx.Timeout,
         seconds: float,
         max_bytes: int = MAX_ANSWER_BYTES,
         more_headers: Mapping[str, str] | None = None,
     ) -> Answer:
         headers = {**self._headers, **(more_headers or {})}
-        content = None
-        if body is not None:
+        content = body if isinstance(body, bytes) else None
+        if isinstance(body, dict):
             headers["Content-Type"] = "application/json"
             content = to_text(body).encode()
         client = self._client()

@@ -22,6 +22,7 @@ _MODULES = {
     "replicate": "replicate",
     "openai": "openai",
     "fal": "fal",
+    "huggingface": "huggingface",
 }
 # What each service can deliver, so that a definition is judged without importing the service's module.
 DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
@@ -32,6 +33,7 @@ DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
     "replicate": ("async", "webhook"),
     "openai": ("immediate", "async", "webhook"),
     "fal": ("async", "webhook"),
+    "huggingface": ("immediate",),
 }
 # Whose callbacks all go to one address, `/v1/completions/<service>`, which the operator registers with them.
 SHARED_ADDRESSES = frozenset({"openai"})

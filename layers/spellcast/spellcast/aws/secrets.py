@@ -32,7 +32,7 @@ class SecretsManagerSecrets:
         return self._get("internal-key")
 
     def provider_config(self, service: str) -> ProviderConfig:
-        """`{"url", "key", "webhookSecret"}` of a service; empty where there is no such secret."""
+        """`{"url", "key", "webhookSecret", "billTo"}` of a service; empty where there is no such secret."""
         from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
         try:
@@ -43,7 +43,8 @@ class SecretsManagerSecrets:
             if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ResourceNotFoundException":
                 return ProviderConfig()
             raise
-        return ProviderConfig(content.get("url", ""), content.get("key", ""), content.get("webhookSecret", ""))
+        names = ("url", "key", "webhookSecret", "billTo")
+        return ProviderConfig(*(content.get(name, "") for name in names))
 
     def _get(self, name: str) -> str:
         value = self.provider.get(self.prefix + name, max_age=MAX_AGE_SECONDS)

@@ -17,11 +17,12 @@ from spellcast.domain.tools import Tool
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """Where a service is and how it knows us; empty where nobody configured it."""
+    """Where a service is, how it knows us and which organisation pays; empty where nobody configured it."""
 
     url: str = ""
     key: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    bill_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
