@@ -272,6 +272,7 @@ def cast_api() -> CastApi:
     from spellcast.application.delete_tool import DeleteTool
     from spellcast.application.find_settings import FindSettings
     from spellcast.application.grant_permission import GrantPermission
+    from spellcast.application.import_tool import ImportTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
     from spellcast.application.revoke_permission import RevokePermission
@@ -280,6 +281,7 @@ def cast_api() -> CastApi:
 
     have = parts()
     settings = have.settings
+    create_tool = CreateTool(have.tools, DELIVERY_MODES)
     use = UseCases(
         lint_spell=have.lint_spell,
         create_spell=CreateSpell(have.spells, have.lint_spell, have.clock),
@@ -293,7 +295,8 @@ def cast_api() -> CastApi:
         ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
-        create_tool=CreateTool(have.tools, DELIVERY_MODES),
+        create_tool=create_tool,
+        import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
         find_settings=FindSettings(have.account_settings),

@@ -43,8 +43,12 @@ class SecretsManagerSecrets:
             if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ResourceNotFoundException":
                 return ProviderConfig()
             raise
-        names = ("url", "key", "webhookSecret", "billTo")
-        return ProviderConfig(*(content.get(name, "") for name in names))
+        return ProviderConfig(
+            content.get("url", ""),
+            content.get("key", ""),
+            content.get("webhookSecret", ""),
+            bill_to=content.get("billTo", ""),
+        )
 
     def _get(self, name: str) -> str:
         value = self.provider.get(self.prefix + name, max_age=MAX_AGE_SECONDS)
