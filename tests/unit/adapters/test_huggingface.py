@@ -49,8 +49,8 @@ CatalogTool = Callable[..., Tool]
 
 def make(provider: Any, files: Callable[[httpx.Request], httpx.Response] | None = None, **config: str) -> Adapter:
     client = provider.client()
-    transport = httpx.MockTransport(files or (lambda _: httpx.Response(404)))
-    return HuggingFaceAdapter(ProviderConfig(key=KEY, **config), lambda: client, httpx.Client(transport=transport))
+    guarded = httpx.Client(transport=httpx.MockTransport(files or (lambda _: httpx.Response(404))))
+    return HuggingFaceAdapter(ProviderConfig(key=KEY, **config), lambda: client, lambda: guarded)
 
 
 @pytest.fixture
@@ -410,7 +410,7 @@ def fake() -> HuggingFace:
 def live(fake: HuggingFace) -> Iterator[Adapter]:
     client = provider_client()
     with serving(fake.app()) as url, client:
-        yield HuggingFaceAdapter(ProviderConfig(url, KEY), lambda: client, guarded_client(True))
+        yield HuggingFaceAdapter(ProviderConfig(url, KEY), lambda: client, lambda: guarded_client(True))
 
 
 def test_the_tools_of_the_catalog_run(live: Adapter, fake: HuggingFace, ask: Ask, tool: CatalogTool) -> None:

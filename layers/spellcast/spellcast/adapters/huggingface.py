@@ -10,6 +10,7 @@ import binascii
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -54,13 +55,15 @@ def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loop
     """The registry's way in. Input files lie at the users' addresses, so they are fetched by a client of their own."""
     if not config.key:
         raise ProviderNotConfigured("huggingface has no key: set SPELLCAST_HUGGINGFACE_KEY, or `key` in its secret")
-    return HuggingFaceAdapter(config, client, guarded_client(allow_loopback))
+    return HuggingFaceAdapter(config, client, cache(lambda: guarded_client(allow_loopback)))
 
 
 class HuggingFaceAdapter(ImmediateOnly):
     """The router's own inference (`hf-inference`), and its chat completions, which it passes on to a provider."""
 
-    def __init__(self, config: ProviderConfig, client: Callable[[], httpx.Client], files: httpx.Client) -> None:
+    def __init__(
+        self, config: ProviderConfig, client: Callable[[], httpx.Client], files: Callable[[], httpx.Client]
+    ) -> None:
         headers = {"Authorization": f"Bearer {config.key}"}
         if config.bill_to:
             headers["X-HF-Bill-To"] = config.bill_to
@@ -127,11 +130,12 @@ class HuggingFaceAdapter(ImmediateOnly):
         return content, content_type or address_type(url) or "application/octet-stream"
 
     def _fetched(self, url: str, deadline: float) -> tuple[bytes, str | None]:
+        client = self._files()
         try:
-            request = self._files.build_request("GET", url, timeout=FILE_TIMEOUT)
+            request = client.build_request("GET", url, timeout=FILE_TIMEOUT)
             for _ in range(MAX_REDIRECTS + 1):
                 seconds = max(1.0, deadline - time.monotonic())
-                response, content = read_bounded(self._files, request, max_bytes=MAX_FILE_BYTES, seconds=seconds)
+                response, content = read_bounded(client, request, max_bytes=MAX_FILE_BYTES, seconds=seconds)
                 if response.next_request is None:
                     break
                 request = response.next_request
