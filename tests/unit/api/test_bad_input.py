@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from spellcast.api.bodies import MAX_INPUTS, MAX_MIGRATIONS, MAX_VALUES
+from spellcast.api.bodies import MAX_MIGRATIONS, MAX_VALUES
 from spellcast.api.errors import MAX_FAULTS
 from spellcast.api.resolver import MAX_BODY_BYTES, MAX_DEPTH
 from spellcast.domain.linter import MAX_STEPS
+from spellcast.domain.tool_definitions import MAX_INPUTS
 from tests.fakes.world import ACCOUNT, World
 from tests.unit.api.caller import MAX_ANSWER_BYTES, Caller, Reply
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import InvalidInput
 from spellcast.domain.openapi_imports import OpenApi, inputs_of, outputs_of
-from spellcast.domain.tool_definitions import find_tool_faults
+from spellcast.domain.tool_definitions import MAX_INPUTS, find_tool_faults
 from spellcast.domain.tool_imports import COMFYUI_COSTING, import_tool
 from spellcast.domain.tools import parse_tool
 
@@ -550,6 +550,17 @@ def test_faults_of_an_order(order: Document, expected: dict[str, str]) -> None:
     found = faults_of(order)
     assert found.keys() == expected.keys()
     assert all(message in found[path] for path, message in expected.items()), found
+
+
+@pytest.mark.parametrize("number", [MAX_INPUTS, MAX_INPUTS + 1])
+def test_a_tool_has_no_more_inputs_than_a_form_can_show(number: int) -> None:
+    properties: Document = {f"p{index}": {"type": "string"} for index in range(number)}
+    openapi = {"components": {"schemas": {"Input": {"properties": properties}}}}
+    order: Document = {"kind": "replicate", "model": "a/b", "openapi": openapi}
+    if number > MAX_INPUTS:
+        assert faults_of(order) == {"openapi": "makes 201 inputs; a tool has at most 200"}
+    else:
+        assert len(import_tool(order)["inputSchema"]) == number
 
 
 KEYS = [

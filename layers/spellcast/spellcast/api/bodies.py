@@ -26,14 +26,12 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.linter import MAX_STEPS
 from spellcast.domain.results import MOST_TOKENS
-from spellcast.domain.tool_definitions import VERSION_PATTERN, InputType
+from spellcast.domain.tool_definitions import MAX_INPUTS, VERSION_PATTERN, InputType
 from spellcast.domain.tools import DeliveryMode
 
 # A job that is polled every 30 s for 12 hours stays well under the 25,000 events of an execution's history.
 MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
-# More than any form has. Whoever resolves a step looks through them again and again, and has 29 seconds.
-MAX_INPUTS = 200
 MAX_MIGRATIONS = 50
 MAX_VALUES = 100
 

@@ -30,6 +30,8 @@ InputType = Literal[
     "list",
     "any",
 ]
+# More than any form has. Whoever resolves a step looks through them again and again, and has 29 seconds.
+MAX_INPUTS = 200
 VERSION_PATTERN = r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}"
 
 

@@ -8,6 +8,7 @@ import re
 from spellcast.domain.documents import Document, canonical
 from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.openapi_imports import OpenApi, inputs_of, outputs_of, primary_input
+from spellcast.domain.tool_definitions import MAX_INPUTS
 from spellcast.domain.workflow_imports import import_workflow
 
 # The default of the catalog's ComfyUI tool: US dollars per second of the usual machine.
@@ -35,6 +36,8 @@ def import_tool(order: Document) -> Document:
     if faults:
         raise InvalidInput(faults)
     definition = {"comfyui": _from_comfyui, "replicate": _from_replicate, "fal": _from_fal}[kind](order)
+    if (number := len(definition["inputSchema"])) > MAX_INPUTS:
+        raise InvalidInput([Fault(needed[-1], f"makes {number} inputs; a tool has at most {MAX_INPUTS}")])
     own = {key: order[key] for key in ("toolId", "displayName", "costingModel") if order.get(key) is not None}
     return {**definition, **own}
 
