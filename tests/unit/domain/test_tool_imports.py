@@ -175,9 +175,6 @@ def test_two_passes_media_and_a_video() -> None:
     }
 
 
-CLIP = {"clip": node("CLIPLoader", clip_name="x")}
-
-
 @pytest.mark.parametrize(
     ("workflow", "expected"),
     [
@@ -221,6 +218,13 @@ CLIP = {"clip": node("CLIPLoader", clip_name="x")}
             | {"3": node("TextEncode", prompt="a")},
             {"input_prompt": "string!"},
             id="a circle of conditionings",
+        ),
+        pytest.param(
+            {"1": node("TextEncode", text="a"), "2": node("Guide", conditioning=["1", 0], image=["3", 0])}
+            | {"3": node("Draw", words=["4", 0]), "4": node("TextEncode", text="b")}
+            | {"5": node("KSampler", negative=["2", 0])},
+            {"input_prompt": "string!", "input_negative": "string=a"},
+            id="a picture beside a conditioning has texts of its own",
         ),
         pytest.param(
             {"1": node("TextEncode", text="a"), "2": node("TextEncode", "Input prompt", text="b")},
