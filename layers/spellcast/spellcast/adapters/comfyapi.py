@@ -152,6 +152,7 @@ def _read(job: Document, tool: Tool) -> ToolResult:
         case "canceled":
             return failed_after(JobCancelled("The job was cancelled at the Comfy API"), tool, duration_ms)
         case "expired":
+            # The proxy says it, once, of a job that ends between its own two questions: one miss is not the end.
             raise JobLost("The Comfy API no longer has the job: it was cancelled while it waited, or was lost")
         case _:
             raise ProviderAnswerInvalid("The Comfy API answered a job without a known status")
