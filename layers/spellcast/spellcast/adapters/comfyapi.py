@@ -115,7 +115,7 @@ class ComfyApiAdapter(JobsOnly):
     def _listed(self) -> list[Any] | None:
         """The newest jobs; None where the server keeps no list, as Comfy Cloud's contract does not promise one."""
         answer = self._provider.ask("GET", f"{_JOBS}?limit={_LISTED}")
-        if answer.status in (404, 405, 501):
+        if answer.status in (404, 405):
             return None
         jobs = self._provider.document_of(answer, explain=_explain).get("jobs")
         if not isinstance(jobs, list):

@@ -110,8 +110,7 @@ class ComfyDeployAdapter(JobsOnly):
 
         Raises ProviderUnavailable where the API does not show an end, so that ComfyDeploy calls again.
         """
-        told = _told(body)
-        run_id: str = told["run_id"]
+        told, run_id = _told(body)
         if _end(told) is None:
             return replace(_progress(told), run_id=run_id)
         try:
@@ -131,14 +130,16 @@ class ComfyDeployAdapter(JobsOnly):
             raise ProviderRefused(f"ComfyDeploy did not cancel the run ({answer.status})")
 
 
-def _told(body: bytes) -> Document:
+def _told(body: bytes) -> tuple[Document, str]:
+    """The callback, and the run that it speaks of."""
     try:
         told = from_text(body)
     except (ValueError, RecursionError) as error:
         raise ProviderAnswerInvalid("ComfyDeploy's callback is not JSON") from error
-    if not isinstance(told, dict) or not _RUN_ID.fullmatch(str(told.get("run_id"))):
+    run_id = told.get("run_id") if isinstance(told, dict) else None
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise ProviderAnswerInvalid("ComfyDeploy's callback names no run")
-    return told
+    return told, run_id
 
 
 def _progress(run: Document) -> ToolResult:
