@@ -92,7 +92,7 @@ class ComfyDeploy:
 
     def _start(self, request: Request, body: dict[str, Any], fault: str, seconds: float) -> Run:
         now = _now()
-        document = {
+        document: dict[str, Any] = {
             "id": str(uuid.uuid4()),
             "workflow_version_id": str(uuid.uuid4()),
             "workflow_inputs": body.get("inputs") or {},

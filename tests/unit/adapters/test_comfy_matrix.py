@@ -103,7 +103,7 @@ SERVICES = [
 POLLED = [service for service in SERVICES if service.mode == "async"]
 
 
-def services(*chosen: Service) -> Any:
+def services(*chosen: Service) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("service", chosen, ids=[service.name for service in chosen])
 
 
@@ -113,9 +113,11 @@ def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logger().registered_formatter)
+    # Powertools' logger stands before the one of this name.
+    named = logging.getLogger("spellcast")
     logger().addHandler(handler)
     yield stream
-    logger().removeHandler(handler)
+    named.removeHandler(handler)
     for secret in (KEY, PROMPT, SIGNING_KEY, "/v1/completions/", "comfy.example"):
         assert secret not in stream.getvalue()
 
