@@ -40,6 +40,8 @@ SECRET_READERS: dict[str, set[str]] = {
     "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
     "InternalKeySecret": {"CastApiFunction"},
     "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "ComfyApiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "ComfyDeploySecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
     "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},

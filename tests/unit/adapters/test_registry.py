@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from spellcast.adapters.capabilities import ImmediateOnly, JobsOnly
+from spellcast.adapters.exchange import provider_client
 from spellcast.adapters.registry import _MODULES, DELIVERY_MODES, SHARED_ADDRESSES, Registry
 from spellcast.domain.errors import InvalidSignature, ProviderNotConfigured
 from spellcast.ports.adapter import Adapters, ProviderConfig
@@ -39,6 +40,8 @@ def test_a_rotated_key_makes_a_new_adapter() -> None:
     ("service", "hint"),
     [
         ("comfyui", "SPELLCAST_COMFYUI_URL"),
+        ("comfyapi", "SPELLCAST_COMFYAPI_URL"),
+        ("comfydeploy", "SPELLCAST_COMFYDEPLOY_KEY"),
         ("replicate", "SPELLCAST_REPLICATE_KEY"),
         ("openai", "SPELLCAST_OPENAI_KEY"),
         ("fal", "SPELLCAST_FAL_KEY"),
@@ -79,7 +82,7 @@ def test_the_clients_are_shared_and_made_late() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_what_a_service_delivers_is_what_its_adapter_can_do(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config, openai=config, fal=config, huggingface=config).get(service)
+    adapter = Registry(lambda _: config, provider_client, False).get(service)
     jobs, immediate = ("async", "webhook"), ("immediate",)
     assert isinstance(adapter, ImmediateOnly) == (DELIVERY_MODES[service] == immediate)
     assert isinstance(adapter, JobsOnly) == (DELIVERY_MODES[service] == jobs)
@@ -92,7 +95,7 @@ def test_every_service_says_what_it_delivers() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_an_unsigned_callback_at_an_address_for_all_jobs_is_refused_by_everybody(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config, openai=config, fal=config, huggingface=config).get(service)
+    adapter = Registry(lambda _: config, provider_client, False).get(service)
     with pytest.raises(InvalidSignature):
         adapter.callback_token({}, b"{}", datetime(2026, 11, 23, tzinfo=UTC))
     assert _MODULES.keys() >= SHARED_ADDRESSES

@@ -130,11 +130,13 @@ class Provider:
             raise self._refused(answer, explain)
         return answer
 
-    def look_up(self, path: str, *, explain: Callable[[Answer], str]) -> Document | None:
+    def look_up(self, path: str, *, explain: Callable[[Answer], str], seconds: float = POLL_SECONDS) -> Document | None:
         """GETs; None where the provider answers 404."""
-        answer = self.ask("GET", path)
-        if answer.status == 404:
-            return None
+        answer = self.ask("GET", path, seconds=seconds)
+        return None if answer.status == 404 else self.document_of(answer, explain=explain)
+
+    def document_of(self, answer: Answer, *, explain: Callable[[Answer], str]) -> Document:
+        """The JSON object of a success. Raises ProviderRefused, ProviderAnswerInvalid."""
         if not answer.is_success:
             raise self._refused(answer, explain)
         document = answer.document()
@@ -142,17 +144,33 @@ class Provider:
             raise ProviderAnswerInvalid(f"{self._name} answered something that is not a JSON object")
         return document
 
-    def ask(self, method: str, path: str, body: Document | None = None) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Document | bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = POLL_SECONDS,
+    ) -> Answer:
         """One request that may be repeated. What the provider itself answered is the caller's to judge."""
-        answer = self.read(method, path, body)
+        answer = self.read(method, path, body, headers=headers, seconds=seconds)
         if answer.status >= 500 or answer.status in (408, 425, 429):
             raise self.unavailable(answer)
         return answer
 
-    def read(self, method: str, path: str, body: Document | None = None) -> Answer:
+    def read(
+        self,
+        method: str,
+        path: str,
+        body: Document | bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = POLL_SECONDS,
+    ) -> Answer:
         """As `ask`, for where any status may be a job's own, and not only the provider's."""
         try:
-            return self._exchange(method, path, body, POLL_TIMEOUT, POLL_SECONDS)
+            return self._exchange(method, path, body, POLL_TIMEOUT, seconds, headers=headers)
         except AnswerTooLarge as error:
             raise ProviderAnswerInvalid(f"{self._name} answered more than {MAX_ANSWER_BYTES} bytes") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -170,15 +188,15 @@ class Provider:
         timeout: httpx.Timeout,
         seconds: float,
         max_bytes: int = MAX_ANSWER_BYTES,
-        more_headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = {**self._headers, **(more_headers or {})}
+        sent = {**self._headers, **(headers or {})}
         content = body if isinstance(body, bytes) else None
         if isinstance(body, dict):
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
             content = to_text(body).encode()
         client = self._client()
-        request = client.build_request(method, self._url + path, headers=headers, content=content, timeout=timeout)
+        request = client.build_request(method, self._url + path, headers=sent, content=content, timeout=timeout)
         response, data = read_bounded(client, request, max_bytes=max_bytes, seconds=seconds)
         return Answer(response.status_code, data, response.headers)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
+from spellcast.domain.tool_definitions import EDITOR_FORMAT, is_editor_workflow
 
-EDITOR_FORMAT = "is in the format of ComfyUI's editor; export it for the API (Workflow, Export (API))"
 SEED_KEY, PROMPT_KEY, NEGATIVE_KEY = "input_seed", "input_prompt", "input_negative"
 MAX_KEY_CHARACTERS = 100
 
@@ -115,7 +115,7 @@ class _Found:
 def _read(workflow: object) -> dict[str, _Node]:
     if not isinstance(workflow, dict) or not workflow:
         raise InvalidInput([Fault("workflow", "has no nodes")])
-    if isinstance(workflow.get("nodes"), list):
+    if is_editor_workflow(workflow):
         raise InvalidInput([Fault("workflow", EDITOR_FORMAT)])
     faults: list[Fault] = []
     nodes: dict[str, _Node] = {}
