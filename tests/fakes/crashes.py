@@ -60,7 +60,7 @@ class Chokepoint:
 
 class _Numbered:
     # What an adapter answers from what it knows is no call to the outside.
-    _LOCAL = ("is_repeatable", "derived_run_id", "parse_webhook")
+    _LOCAL = ("is_repeatable", "derived_run_id", "parse_webhook", "file_headers", "key_of")
 
     def __init__(self, port: Any, chokepoint: Chokepoint) -> None:
         self._port = port

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from spellcast.application.media_links import MediaLinks
 from spellcast.application.notify import MAX_DETAIL_BYTES, Notify
 from spellcast.domain import documents
 from spellcast.domain.casts import Cast, Delivery
@@ -13,6 +14,7 @@ from spellcast.ports.announcer import Event
 from spellcast.ports.store import Connection
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.clock import START, FakeClock
+from tests.fakes.media import FakeMediaStore
 from tests.fakes.records import a_cast, a_generation, in_seconds, text_result
 from tests.fakes.world import ACCOUNT, World
 
@@ -25,7 +27,7 @@ def announcer() -> FakeAnnouncer:
 
 
 def notify(announcer: FakeAnnouncer, written: Cast | Generation | Connection) -> Event | None:
-    Notify(announcer, FakeClock())(written)
+    Notify(announcer, MediaLinks(FakeMediaStore()), FakeClock())(written)
     return announcer.published[-1] if announcer.published else None
 
 
