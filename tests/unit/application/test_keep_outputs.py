@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -162,15 +163,10 @@ def test_only_the_providers_own_server_is_asked_with_its_headers(world: World) -
 
 
 def test_a_service_without_configuration_has_no_server_of_its_own(world: World) -> None:
-    world.store.create_tool("alice", make_tool("foreign", "async", service="gone"))
     cast = world.cast("polled")
     world.execute(cast)
-    generation = world.generation(cast, 0)
-    result = pictures("https://own.example/a.png")
-    foreign = type(generation)(
-        **{name: getattr(generation, name) for name in generation.__slots__} | {"service_name": "gone"}
-    )
-    world.keep_outputs(foreign, result)
+    foreign = replace(world.generation(cast, 0), service_name="gone")
+    world.keep_outputs(foreign, pictures("https://own.example/a.png"))
     assert world.media_source.headers == [None]
 
 

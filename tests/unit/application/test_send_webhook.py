@@ -229,6 +229,16 @@ def test_the_casters_address_is_called_once(cast: Cast) -> None:
     assert told.recorded() == [Delivery("sent", 1, in_seconds(8))]
 
 
+def test_the_caster_is_told_links_and_the_record_keeps_its_pointers() -> None:
+    pointer = "s3:media/c1/c1.0.1/0.png"
+    told = Told(completed(outputs={"images": [{"url": pointer}]}))
+    assert told.deliver()
+    ((_, body, _),) = told.receiver.posts
+    link = FakeMediaStore().link(pointer.removeprefix("s3:"))
+    assert documents.from_text(body)["finalOutputs"] == {"images": [{"url": link}]}
+    assert told.cast.outputs == {"images": [{"url": pointer}]}
+
+
 @ENDS
 def test_a_receiver_that_recovers_is_told_after_the_back_off(cast: Cast) -> None:
     told = Told(cast, REFUSED)
