@@ -283,6 +283,20 @@ def test_a_step_that_hands_a_link_on_has_the_same_object(world: World) -> None:
     assert (other["url"], other["kept"]) == (foreign, False), "another cast's object is fetched like any address"
 
 
+def test_a_text_that_is_a_link_is_stored_as_its_pointer_and_shown_as_a_link(world: World) -> None:
+    cast = finished(world, pictures(URL), "polled", "show", "free")
+    world.execute(cast, 1)
+    link = world.adapter.started[-1].inputs["input_image"]
+    texts = {"text": link, "result": {"said": f"It is at {link}"}}
+    world.complete_job(f"{cast.cast_id}.1.1", ToolResult("succeeded", ({"type": "text", "data": texts},)))
+    pointer = images_of(world, cast)[0]["url"]
+    stored = world.generation(cast, 1).result
+    assert stored is not None
+    assert stored.payload[0]["data"] == {**texts, "text": pointer}
+    world.process(cast, 1)
+    assert world.find_casts.get("alice", cast.cast_id)["generations"][1]["outputs"] == {"text": link}
+
+
 def test_a_pointer_that_a_provider_made_up_leads_to_nothing_of_others(world: World) -> None:
     victim = finished(world, pictures(URL))
     (stolen,) = (item["url"] for item in images_of(world, victim))

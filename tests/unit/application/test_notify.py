@@ -92,9 +92,80 @@ def test_an_immediate_answer_is_pushed_as_a_tool_response_too(announcer: FakeAnn
 def test_nothing_that_is_announced_holds_a_secret(announcer: FakeAnnouncer) -> None:
     notify(announcer, a_cast())
     notify(announcer, a_generation(task_token="t0ken"))
+    told = documents.to_text([announcer.pushed, [event.detail for event in announcer.published]])
+    for secret in ("s3cr3t", "webhookSecret", "t0ken"):
+        assert secret not in told
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        a_cast(inputs={"prompt": "x" * MAX_DETAIL_BYTES}, outputs={"text": "é" * MAX_DETAIL_BYTES}),
+        a_generation(request_payload={"prompt": "x" * MAX_DETAIL_BYTES}, result=text_result("é" * MAX_DETAIL_BYTES)),
+    ],
+    ids=["cast", "generation"],
+)
+def test_a_large_resource_goes_on_the_bus_without_its_documents(
+    announcer: FakeAnnouncer, written: Cast | Generation
+) -> None:
+    event = notify(announcer, written)
+    assert event is not None
+    assert event.detail["truncated"] is True
+    assert len(documents.to_text(event.detail).encode()) < 2_000
+    assert {"castId", "status", "revision", "costUsd"} <= event.detail.keys()
+    if isinstance(written, Cast):
+        assert event.detail["webhookDue"] is False
+
+
+def test_one_below_the_limit_goes_whole(announcer: FakeAnnouncer) -> None:
+    event = notify(announcer, a_cast(inputs={"prompt": "x" * (MAX_DETAIL_BYTES - 2_000)}))
+    assert event is not None
+    assert "truncated" not in event.detail
+    assert event.detail["inputs"]
+
+
+@pytest.mark.parametrize("failing", ["push", "publish"])
+def test_a_revision_that_could_not_be_announced_is_announced_again(announcer: FakeAnnouncer, failing: str) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ConnectionError
+
+    setattr(announcer, failing, fail)
+    with pytest.raises(ConnectionError):
+        notify(announcer, a_cast())
+
+
+def test_i7_every_revision_of_a_cast_is_announced_with_its_number_and_one_is_terminal(
+    announcer: FakeAnnouncer,
+) -> None:
+    world = World()
+    cast = world.cast("paid", "polled")
+    world.execute(cast)
+    world.complete_job(f"{cast.cast_id}.1.1", text_result())
+    world.process(cast)
+    world.settle(cast)
+    for record in world.store.writes:
+        notify(announcer, record)
+    by_record: dict[str, list[Document]] = {}
+    for event in announcer.published:
+        key = event.detail["castId"] if event.detail_type == "Cast Updated" else event.detail["generationId"]
+        by_record.setdefault(key, []).append(event.detail)
+    assert len(by_record) == 3
+    for details in by_record.values():
+        revisions = [detail["revision"] for detail in details]
+        assert revisions == sorted(set(revisions))
+        assert [detail["status"] in ("completed", "failed") for detail in details].count(True) == 1
+
+
+def test_what_is_announced_has_links_to_what_was_kept(announcer: FakeAnnouncer) -> None:
+    pointer = "s3:media/c1/c1.0.1/0.png"
+    images = {"images": [{"url": pointer}]}
+    done = ToolResult("succeeded", ({"type": "image", "data": images},))
+    generation = a_generation(status="completed", result=done, delivery_mode="immediate")
+    for written in (a_cast(outputs=images), generation):
+        notify(announcer, written)
     messages = [message for _, message in announcer.pushed]
-    told = documents.to_text([*messages, *(event.detail for event in announcer.published)])
+    announced = documents.to_text([*messages, *(event.detail for event in announcer.published)])
     link = FakeMediaStore().link(pointer.removeprefix("s3:"))
-    assert len(announcer.pushed) == 3
-    # castUpdate, generationUpdate, tool-response; the cast and the record (twice in it) on the bus.
-    assert (told.count(pointer), told.count(link)) == (0, 6)
+    assert len(messages) == 3
+    # castUpdate, generationUpdate, tool-response; on the bus the cast, and the record, which has it twice.
+    assert (announced.count(pointer), announced.count(link)) == (0, 6)

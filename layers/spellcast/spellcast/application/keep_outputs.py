@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 
 from spellcast.domain import kept_media, signatures
@@ -44,17 +45,21 @@ class KeepOutputs:
     wait: Callable[[float], None]
 
     def take_in(self, generation_id: str, result: ToolResult) -> ToolResult:
-        """The result without the base64 that it holds: records must not carry it, whatever the tool says.
+        """The result as it is stored: without base64, whatever the tool says, and with pointers where it has links.
 
-        Its objects are named by their content too, since two results may be brought at once and only one counts.
+        The objects of base64 are named by their content too: two results may be brought at once, and one counts.
         """
-        payload = normalise(result.payload)
+        cast_id = generation_id.partition(".")[0]
+        payload = kept_media.with_texts(list(normalise(result.payload)), partial(self._pointed, cast_id))
         outcomes = {
-            position: self._taken_in(generation_id, position, kept_media.inline_bytes(item))
+            position: self._taken_in(
+                kept_media.key_stem(cast_id, generation_id, position), kept_media.inline_bytes(item)
+            )
             for position, item in kept_media.media_items(payload)
             if kept_media.is_inline(item)
         }
-        return replace(result, payload=kept_media.with_outcomes(payload, outcomes)) if outcomes else result
+        self._report(outcomes)
+        return replace(result, payload=kept_media.with_outcomes(payload, outcomes))
 
     def due(self, generation: Generation) -> ToolResult | None:
         """The stored result, where it points to something that is to be copied."""
@@ -75,7 +80,7 @@ class KeepOutputs:
             if address not in copied:
                 stem = kept_media.key_stem(generation.cast_id, generation.generation_id, position)
                 copied[address] = (
-                    self._own_object(generation.cast_id, address) or self._fetched(stem, address, own, until)
+                    self._fetched(stem, address, own, until)
                     if len(copied) < MAX_ITEMS
                     else NotKept(f"Only {MAX_ITEMS} outputs of a step are kept.")
                 )
@@ -83,21 +88,19 @@ class KeepOutputs:
         self._report(outcomes)
         return replace(result, payload=kept_media.with_outcomes(result.payload, outcomes))
 
-    def _taken_in(self, generation_id: str, position: int, content: bytes | None) -> Kept | NotKept:
+    def _taken_in(self, stem: str, content: bytes | None) -> Kept | NotKept:
         if not content:
             return NotKept("It is not base64 of anything.")
-        cast_id = generation_id.partition(".")[0]
-        stem = kept_media.key_stem(cast_id, generation_id, position)
         try:
             return self._stored(f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}", [content])
         except MediaNotCopied as error:
-            self._report({position: NotKept(error.reason)})
             return NotKept(error.reason)
 
-    def _own_object(self, cast_id: str, address: str) -> Kept | None:
-        """A step that hands on what an earlier step of its cast made has the same object."""
-        key = self.media.key_of(address)
-        return Kept(key) if key and key.startswith(kept_media.folder(cast_id)) else None
+    def _pointed(self, cast_id: str, text: str) -> str:
+        """A link to the cast's own media, as its steps are given them, is the pointer again that it was made of."""
+        own = kept_media.folder(cast_id)
+        key = self.media.key_of(text) if own in text and text.startswith("http") else None
+        return kept_media.pointer_to(key) if key and key.startswith(own) else text
 
     def _fetched(self, stem: str, address: str, own: OwnHeaders, until: datetime) -> Kept | NotKept:
         reason = "There was no time left to copy it."

@@ -24,16 +24,16 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An item that lies in the bucket; type and size are those of its bytes, where they were seen."""
+    """An item that lies in the bucket; its type is what its bytes say, if they do, and its size is in bytes."""
 
     key: str
-    media_type: str | None = None
-    size: int | None = None
+    media_type: str | None
+    size: int
 
     @property
     def pointer(self) -> str:
         """What stands in the item's `url`."""
-        return _SCHEME + self.key
+        return pointer_to(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ class NotKept:
     """An item that could not be copied, and why, as a caller reads it."""
 
     reason: str
+
+
+def pointer_to(key: str) -> str:
+    """What stands for an object in records."""
+    return _SCHEME + key
 
 
 def folder(cast_id: str) -> str:
@@ -143,9 +148,9 @@ def _after(item: Any, outcome: Kept | NotKept | None) -> Any:
         return {**item, "kept": False, "reason": outcome.reason} if isinstance(item, dict) else item
     if not isinstance(item, dict):
         return outcome.pointer
-    facts = {"mediaType": outcome.media_type, "bytes": outcome.size}
     rest = {key: value for key, value in item.items() if key != "b64_json"}
-    return {**rest, "url": outcome.pointer, **{key: value for key, value in facts.items() if value is not None}}
+    known = {"mediaType": outcome.media_type} if outcome.media_type else {}
+    return {**rest, "url": outcome.pointer, **known, "bytes": outcome.size}
 
 
 def _encoded(item: Any) -> str | None:
