@@ -58,7 +58,7 @@ def streamed(
     with _Deadline(seconds) as deadline:
         request.extensions = {**request.extensions, "trace": deadline.trace}
         try:
-            response = client.send(request, stream=True)
+            response = _sent(client, request)
             try:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise httpx.DecodingError("The answer is compressed", request=request)
@@ -69,6 +69,14 @@ def streamed(
             if deadline.has_passed:
                 raise httpx.ReadTimeout("The answer took too long", request=request) from error
             raise
+
+
+def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    try:
+        return client.send(request, stream=True)
+    except UnicodeError as error:
+        # httpx reads the host of a redirect although it does not follow it, and some names cannot be read.
+        raise httpx.RemoteProtocolError("The answer names an address that cannot be read", request=request) from error
 
 
 def _chunks(response: httpx.Response, deadline: _Deadline) -> Iterator[bytes]:
