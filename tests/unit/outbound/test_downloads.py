@@ -32,18 +32,18 @@ class Server:
 def served() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            served.asked.append((self.path, self.headers.get("Authorization")))
-            served.answers[self.path](self)
+            found.asked.append((self.path, self.headers.get("Authorization")))
+            found.answers[self.path](self)
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Silent."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Server(f"http://127.0.0.1:{server.server_port}")
+    found = Server(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02))
     thread.start()
     try:
-        yield served
+        yield found
     finally:
         server.shutdown()
         thread.join()

@@ -311,7 +311,7 @@ def test_malformed_urls(url: str) -> None:
 )
 def test_a_redirect_of_an_output_to_a_refused_url(url: str) -> None:
     network = Network([PUBLIC])
-    network.handler = lambda _: httpx.Response(302, headers={"location": url.encode()})  # type: ignore[dict-item]
+    network.handler = lambda _: httpx.Response(302, headers=[(b"location", url.encode())])
     with network.client() as client, pytest.raises(MediaNotCopied):
         download(client, "https://example.com/")
     assert network.destinations == [PUBLIC]
