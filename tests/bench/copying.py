@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import threading
@@ -127,20 +126,20 @@ def _copy(url: str, megabytes: int) -> dict[str, float]:
         return time.perf_counter() - began
 
     pictures = [copy(PICTURE_BYTES) for _ in range(_PICTURES)]
-    resident = _resident()
+    resident = _memory("VmRSS")
     seconds = copy(megabytes * MEGABYTE)
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": seconds,
         "resident": resident,
-        "grown": highest - resident,
+        # Not getrusage's figure, which is at least that of the process that started this one.
+        "grown": _memory("VmHWM") - resident,
         "picture_ms": median(pictures) * 1000,
     }
 
 
-def _resident() -> float:
+def _memory(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
 if __name__ == "__main__":
