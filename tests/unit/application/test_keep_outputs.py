@@ -109,6 +109,14 @@ def test_an_output_that_cannot_be_copied_costs_nobody_the_step(world: World, may
     assert len(world.media_source.opened) == (3 if may_pass else 1)
 
 
+def test_nor_does_a_fault_of_our_own(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.media.failures.append(ValueError(f"odd: {URL}?token=t0k3n"))
+    cast = finished(world, pictures(URL))
+    assert world.generation(cast, 0).status == "completed"
+    assert images_of(world, cast) == [{"url": URL, "kept": False, "reason": "It could not be copied."}]
+    assert "t0k3n" not in caplog.text
+
+
 def test_what_fails_once_is_tried_again(world: World) -> None:
     busy = MediaNotCopied("Its server answered 503.", may_pass=True)
     world.media_source.contents[URL] = [busy, b"", PNG]

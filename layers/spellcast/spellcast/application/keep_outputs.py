@@ -13,7 +13,6 @@ from functools import partial
 from itertools import chain
 
 from spellcast.domain import kept_media, signatures
-from spellcast.domain.errors import ProviderNotConfigured
 from spellcast.domain.generations import Generation
 from spellcast.domain.kept_media import Kept, NotKept
 from spellcast.domain.payloads import normalise
@@ -93,8 +92,8 @@ class KeepOutputs:
             return NotKept("It is not base64 of anything.")
         try:
             return self._stored(f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}", [content])
-        except MediaNotCopied as error:
-            return NotKept(error.reason)
+        except Exception as error:
+            return NotKept(_reason(error))
 
     def _pointed(self, cast_id: str, text: str) -> str:
         """A link to the cast's own media, as its steps are given them, is the pointer again that it was made of."""
@@ -111,9 +110,9 @@ class KeepOutputs:
             try:
                 with self.source().open(address, own, max_bytes=MAX_BYTES, seconds=seconds) as chunks:
                     return self._stored(stem, chunks)
-            except MediaNotCopied as error:
-                reason = error.reason
-                if not error.may_pass:
+            except Exception as error:
+                reason = _reason(error)
+                if not isinstance(error, MediaNotCopied) or not error.may_pass:
                     break
             if pause is not None:
                 self.wait(pause)
@@ -135,13 +134,23 @@ class KeepOutputs:
     def _own_headers(self, generation: Generation) -> OwnHeaders:
         try:
             return self.adapters.get(generation.service_name).file_headers
-        except ProviderNotConfigured:
+        except Exception as error:
+            _reason(error)
             return lambda url: None
 
     def _report(self, outcomes: Mapping[int, Kept | NotKept]) -> None:
         reasons = sorted({outcome.reason for outcome in outcomes.values() if isinstance(outcome, NotKept)})
         if reasons:
             logger().warning("Not every output could be kept", reasons=reasons)
+
+
+def _reason(error: Exception) -> str:
+    """As a caller reads it. A fault of our own is logged, and costs nobody the step either."""
+    if isinstance(error, MediaNotCopied):
+        return error.reason
+    # Its text may have an address with a token.
+    logger().warning("Copying outputs failed in a way that it should not", error=type(error).__name__)
+    return "It could not be copied."
 
 
 def _addresses(result: ToolResult) -> Iterator[tuple[int, str]]:
