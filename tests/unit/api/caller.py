@@ -112,7 +112,9 @@ class Caller:
             record_event=RecordEvent(world.store, world.clock),
             find_records=FindRecords(world.store, world.find_casts),
             complete_generation=world.complete_generation,
-            run_tool=RunTool(world.find_tools, world.adopt_spell, cast_spell, world.store, world.clock, self._wait),
+            run_tool=RunTool(
+                world.find_tools, world.adopt_spell, cast_spell, world.store, world.links, world.clock, self._wait
+            ),
             cast_in_context=replace(world.cast_in_context, cast_spell=cast_spell),
             update_cast=UpdateCast(world.store, world.finalize_cost),
         )

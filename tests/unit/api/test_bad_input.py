@@ -503,6 +503,7 @@ class TestTools:
             ({"metadata": {"tokenPrices": {"m": {"input": 1}}}}, "metadata.tokenPrices.m.output"),
             ({"metadata": {"tokenPrices": {"m": {"input": 1, "output": "x"}}}}, "metadata.tokenPrices.m.output"),
             ({"metadata": {"estimatedTokens": 0}}, "metadata.estimatedTokens"),
+            ({"metadata": {"keepOutputs": "perhaps"}}, "metadata.keepOutputs"),
             ({"metadata": {"estimatedDurationSeconds": -1}}, "metadata.estimatedDurationSeconds"),
             ({"executionStrategy": "async () => {}"}, "executionStrategy"),
             ({"executionStrategy": None}, "executionStrategy"),

@@ -6,7 +6,7 @@ label of ours: a job whose acceptance was lost is found in the server's list by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -100,6 +100,10 @@ class ComfyApiAdapter(JobsOnly):
         if job is None:
             raise JobLost("The Comfy API does not know the job, or not any more")
         return _read(job, tool)
+
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Assets of its own origin are asked for as everything else is there."""
+        return self._provider.file_headers(url)
 
     def cancel_job(self, run_id: str) -> None:
         """Asks for it; a job that is over, or unknown, is left as it is."""

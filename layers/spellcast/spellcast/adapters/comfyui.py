@@ -5,7 +5,7 @@ Their ids are derived on this side, so that a job whose acceptance was lost can 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -88,6 +88,10 @@ class ComfyUIAdapter(JobsOnly):
         if finished is None:
             raise JobLost("ComfyUI no longer knows the job: it was cancelled, or the server was restarted")
         return self._read(finished)
+
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Files of its own origin are asked for as everything else is there."""
+        return self._provider.file_headers(url)
 
     def cancel_job(self, run_id: str) -> None:
         """Servers before 0.25 cannot cancel by id: there the job is taken from the queue, or interrupted."""

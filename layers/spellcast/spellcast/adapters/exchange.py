@@ -180,6 +180,13 @@ class Provider:
         """What an answer means that says nothing but that another one may come later."""
         return ProviderUnavailable(f"{self._name} answered {answer.status}")
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """This service's headers for an address of its own origin; None for every other."""
+        try:
+            return self._headers if _origin(url) == _origin(self._url) else None
+        except httpx.InvalidURL:
+            return None
+
     def _exchange(
         self,
         method: str,
@@ -206,6 +213,11 @@ class Provider:
         if answer.status < 400:
             return ProviderRefused(f"{self._name} redirects elsewhere ({answer.status}); is its address complete?")
         return ProviderRefused(one_line(f"{self._name} refused ({answer.status}): {explain(answer)}"))
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def one_line(text: str) -> str:

@@ -87,6 +87,10 @@ class ReplicateAdapter(JobsOnly):
             raise ProviderAnswerInvalid("Replicate's callback is not a prediction")
         return _read(prediction, tool)
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Files of its own origin are asked for as everything else is there."""
+        return self._provider.file_headers(url)
+
     def cancel_job(self, run_id: str) -> None:
         """A prediction that is over, or unknown, is left as it is."""
         answer = self._provider.ask("POST", f"/v1/predictions/{quote(run_id, safe='')}/cancel")

@@ -264,6 +264,7 @@ class MetadataBody(OpenBody):
     seedInputKey: str | None = None
     telegramPromptInputKey: str | None = None
     hasLoraLoader: bool | None = None
+    keepOutputs: bool | None = None
     defaultAdapterParams: dict[Name, Any] | None = None
     tokenPrices: dict[Name, TokenPriceBody] | None = None
     costTable: dict[Name, dict[Name, dict[Name, Rate]]] | None = None

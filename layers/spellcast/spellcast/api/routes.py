@@ -34,7 +34,7 @@ from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
-from spellcast.domain.resources import cast_resource, permission_resource, spell_resource, within
+from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
 
 
@@ -191,7 +191,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
             idempotency_key=idempotency_key,
         )
         started = use.cast_spell.start(_account(app), order)
-        resource = cast_resource(started.cast)
+        resource = use.find_casts.shown(started.cast)
         if not started.is_new:
             return _json(200, resource)
         return _json(202, {**resource, "warnings": _faults(started.warnings)})

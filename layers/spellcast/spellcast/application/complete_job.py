@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spellcast.application.finalize_cost import FinalizeCost
+from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.domain.errors import GenerationNotFound, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import ToolResult
@@ -20,6 +21,7 @@ class CompleteJob:
     casts: CastStore
     machine: Machine
     finalize_cost: FinalizeCost
+    keep_outputs: KeepOutputs
     clock: Clock
 
     def __call__(self, generation_id: str, result: ToolResult) -> Generation:
@@ -30,6 +32,8 @@ class CompleteJob:
                 raise GenerationNotFound(f"There is no generation {generation_id}.")
             try:
                 if generation.result is None and not generation.is_terminal:
+                    # Base64 goes to the bucket before the record is written.
+                    result = self.keep_outputs.take_in(generation_id, result)
                     received = generation.received(result, self.clock.now())
                     self.casts.save_generation(received, generation)
                     generation = received

@@ -68,6 +68,12 @@ class Adapter(Protocol):
     def cancel_job(self, run_id: str) -> None:
         """Asks the provider to stop the job. A job that is over, or unknown, is not an error."""
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """The headers with which an output is fetched from the service's own server; None for every other address.
+
+        What is the service's own may be a private address: nothing but the configured origin is.
+        """
+
 
 class Adapters(Protocol):
     """Finds the adapter of a service."""
