@@ -31,7 +31,7 @@ from local.demo_provider import WEBHOOK_SECRET
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = "spellcast-local"
 BUCKET: Final = "spellcast-local-deployments"
-SERVICES: Final = ("comfyui", "comfydeploy", "replicate", "fal", "openai", "huggingface", "original")
+SERVICES: Final = ("comfyui", "comfyapi", "comfydeploy", "replicate", "fal", "openai", "huggingface", "original")
 DEMO_SERVICES: Final = ("comfyui", "replicate")
 ZIP_TIME: Final = (2020, 1, 1, 0, 0, 0)  # the same content gives the same zip
 

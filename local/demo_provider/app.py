@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from local.demo_provider.comfyui import ComfyUI
+from local.demo_provider.drawing import draw
 from local.demo_provider.replicate import Replicate
 from local.demo_provider.switches import Switches
 
@@ -39,7 +40,7 @@ def build_app(job_seconds: float, webhook_secret: str) -> Starlette:
             Route("/health", health),
             Route("/control", control, methods=["POST"]),
             Route("/control/counts", counts),
-            Mount("/comfyui", routes=ComfyUI(switches["comfyui"]).routes()),
+            Mount("/comfyui", routes=ComfyUI(switches["comfyui"], draw).routes()),
             Mount("/replicate", routes=Replicate(switches["replicate"], webhook_secret).routes()),
         ]
     )

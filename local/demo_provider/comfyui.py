@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from local.demo_provider.drawing import MAX_SIDE, draw
 from local.demo_provider.switches import HANG_SECONDS, Switches
 
 CHECKPOINTS = ("v1-5-pruned-emaonly-fp16.safetensors", "sd_xl_base_1.0.safetensors")
@@ -38,6 +38,9 @@ NODES: dict[str, tuple[str, ...]] = {
     "PreviewImage": ("images",),
 }
 OUTPUT_NODES = ("SaveImage", "PreviewImage")
+MAX_SIDE = 2048
+# Of a text, a seed, a width and a height.
+Paint = Callable[[str, int, int, int], bytes]
 
 
 @dataclass
@@ -61,8 +64,9 @@ class Job:
 class ComfyUI:
     """One server: a queue, a history and a folder of files, all in memory."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: Switches, paint: Paint) -> None:
         self._switches = switches
+        self._paint = paint
         self._jobs: dict[str, Job] = {}
         self._files: dict[str, bytes] = {}
         self._slots = asyncio.Semaphore(4)
@@ -101,7 +105,7 @@ class ComfyUI:
             body = await request.json()
             prompt, prompt_id = body.get("prompt"), body.get("prompt_id")
             fault, seconds = self._switches.for_job(prompt)
-            refusal = _refusal(prompt, prompt_id)
+            refusal = _refusal(prompt, prompt_id) or self._missing_files(prompt)
         except (ValueError, AttributeError, TypeError):
             return PlainTextResponse("500 Internal Server Error\n\nServer got itself in trouble", 500)
         if refusal is not None or fault == "refuse":
@@ -202,7 +206,9 @@ class ComfyUI:
 
     async def upload(self, request: Request) -> Response:
         # The form is read by hand, since a parser for it would be one more dependency.
+        self._switches.counts["uploads"] += 1
         content = await request.body()
+        overwrites = b'name="overwrite"\r\n\r\ntrue' in content
         boundary = b"--" + request.headers["content-type"].partition("boundary=")[2].strip('"').encode()
         for part in content.split(boundary):
             head, _, data = part.partition(b"\r\n\r\n")
@@ -210,12 +216,24 @@ class ComfyUI:
                 name = head.partition(b'filename="')[2].partition(b'"')[0].decode()
                 stem, dot, extension = name.rpartition(".")
                 number = 0
-                while f"input//{name}" in self._files:
+                while f"input//{name}" in self._files and not overwrites:
                     number += 1
                     name = f"{stem} ({number}){dot}{extension}"
                 self._files[f"input//{name}"] = data.removesuffix(b"\r\n")
                 return JSONResponse({"name": name, "subfolder": "", "type": "input"})
         return Response(status_code=400)
+
+    def _missing_files(self, prompt: Any) -> dict[str, Any] | None:
+        """What LoadImage says of a file that nobody has uploaded."""
+        errors = {}
+        for node_id, node in prompt.items():
+            if node["class_type"] == "LoadImage" and f"input//{node['inputs']['image']}" not in self._files:
+                message = "Custom validation failed for node"
+                fault = _fault("custom_validation_failed", message, "image")
+                errors[node_id] = {"errors": [fault], "dependent_outputs": [], "class_type": "LoadImage"}
+        if not errors:
+            return None
+        return {**_error("prompt_outputs_failed_validation", "Prompt outputs failed validation"), "node_errors": errors}
 
     def _open(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.entry is None]
@@ -265,7 +283,11 @@ class ComfyUI:
                 node = {"node_id": "3", "node_type": "KSampler", "exception_type": "ValueError", "traceback": []}
                 self._finish(job, {}, "execution_error", node | {"exception_message": str(fault)})
                 return
-            data = await asyncio.to_thread(draw, text, seed, width, height)
+            loaded = [node["inputs"]["image"] for node in job.prompt.values() if node["class_type"] == "LoadImage"]
+            if loaded:
+                data = self._files[f"input//{loaded[0]}"]
+            else:
+                data = await asyncio.to_thread(self._paint, text, seed, width, height)
             outputs = {}
             for node_id, node in _outputs(job.prompt).items():
                 kind = "output" if node["class_type"] == "SaveImage" else "temp"

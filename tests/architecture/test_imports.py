@@ -19,7 +19,17 @@ APPS = sorted((ROOT / "functions").glob("*/app.py"))
 MAX_APP_LINES = 50
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "service"}
 # Beside the adapters of the providers.
-NO_PROVIDERS = {"__init__", "registry", "capabilities", "exchange", "media", "jwks"}
+NO_PROVIDERS = {
+    "__init__",
+    "registry",
+    "billing",
+    "capabilities",
+    "exchange",
+    "input_media",
+    "jwks",
+    "media",
+    "workflows",
+}
 PROVIDERS = sorted(
     f"spellcast.adapters.{path.stem}"
     for path in (LAYER / "spellcast" / "adapters").glob("*.py")

@@ -36,15 +36,19 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "sqs:ChangeMessageVisibility": {"SendWebhookFunction"},
     "appconfig:GetLatestConfiguration": {"CastApiFunction"},
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
+    "s3:AbortMultipartUpload": {"ExecuteStepFunction", "ProcessOutputFunction"},  # who copies outputs
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
 SECRET_READERS: dict[str, set[str]] = {
     "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
     "InternalKeySecret": {"CastApiFunction"},
-    "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
-    "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
-    "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
-    "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "ComfyApiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "ComfyDeploySecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "HuggingFaceSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
     "OriginalSecret": {"CastApiFunction"},
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets

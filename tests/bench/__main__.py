@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local import stack
 from tests.bench import times
+from tests.bench.copying import copied
 from tests.bench.counts import count, shapes
 from tests.bench.memory import megabytes
 from tests.cloud import Cloud, called
@@ -63,6 +64,10 @@ def _show_times(cloud: Cloud) -> None:
     _say(f"{'an immediate step of ten':<44}{step:8.1f} ms   ≤ 5")
     _say(f"{'casts a second, three immediate steps':<44}{rate:8.1f}      ≥ 10")
     _say(f"{'memory with 20 casts in flight':<44}{memory:8.0f} MB   ≤ 900")
+    found = copied(100)
+    _say(f"{'an output of 100 MB: memory that copying takes':<44}{found.grown:8.0f} MB   ≤ 64")
+    _say(f"{'the same, in seconds':<44}{found.seconds:8.2f}")
+    _say(f"{'a picture of 300 KB, copied':<44}{found.picture_ms:8.1f} ms")
     functions = sorted(file.parent.name for file in (times.ROOT / "functions").glob("*/app.py"))
     _say("\nCold start, as a ratio to Logger + boto3 + one DynamoDB client (≤ 1.3)\n")
     for name, ratio in times.cold_starts(functions).items():

@@ -68,6 +68,9 @@ class FakeAdapter:
     def cancel_job(self, run_id: str) -> None:
         self.cancelled.append(run_id)
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        return {"Authorization": "Bearer own"} if url.startswith("https://own.example/") else None
+
 
 def lost(run_id: str) -> ToolResult:
     """For `on_poll`: the provider does not know the job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Literal
@@ -9,14 +10,18 @@ from typing import Any, Literal
 from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import documents, results
 from spellcast.domain.casts import Cast
+from spellcast.domain.documents import Document
 from spellcast.domain.errors import JobLost, NoFreeSlot, StepEndedInFailure
 from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure, Job, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.ports.adapter import Request
+from tests.fakes.media import PNG
 from tests.fakes.world import World
 
 When = Literal["before", "after"]
+PICTURE_URL = "https://files.example/picture"
+PICTURE = base64.b64encode(PNG).decode()
 
 
 class Crash(BaseException):
@@ -62,7 +67,7 @@ class Chokepoint:
 
 class _Numbered:
     # What an adapter answers from what it knows is no call to the outside.
-    _LOCAL = ("is_repeatable", "derived_run_id", "parse_webhook")
+    _LOCAL = ("is_repeatable", "derived_run_id", "parse_webhook", "file_headers", "key_of")
 
     def __init__(self, port: Any, chokepoint: Chokepoint) -> None:
         self._port = port
@@ -77,13 +82,18 @@ class _Numbered:
 
 
 class Provider:
-    """The provider on the other side: its jobs live on, whoever is killed on ours."""
+    """The provider on the other side: its jobs live on, whoever is killed on ours.
 
-    def __init__(self, world: World, polls_needed: int = 2) -> None:
+    Where it `draws`, its jobs leave pictures on its server, and immediate steps answer them as base64.
+    """
+
+    def __init__(self, world: World, polls_needed: int = 2, *, draws: bool = False) -> None:
         self.jobs: dict[str, Request] = {}
         self.asked: list[str] = []
         self._polls: dict[str, int] = {}
         self._polls_needed = polls_needed
+        self._draws = draws
+        world.media_source.contents[PICTURE_URL] = PNG
         self._adapter = world.adapter
         self._adapter.on_start = self._start
         self._adapter.on_poll = self._poll
@@ -91,7 +101,7 @@ class Provider:
 
         def asked(request: Request) -> ToolResult:
             self.asked.append(request.generation_id)
-            return execute(request)
+            return results.succeeded("image", {"images": [{"b64_json": PICTURE}]}) if draws else execute(request)
 
         self._adapter.on_execute = asked
 
@@ -107,7 +117,11 @@ class Provider:
         self._polls[run_id] = self._polls.get(run_id, 0) + 1
         if self._polls[run_id] < self._polls_needed:
             return ToolResult("processing", progress=0.5)
-        return results.succeeded("text", {"text": f"polled {run_id}"})
+        return results.succeeded("text", self.made(f"polled {run_id}"))
+
+    def made(self, text: str) -> Document:
+        """What a job leaves."""
+        return {"images": [{"url": PICTURE_URL}]} if self._draws else {"text": text}
 
 
 class StepFunctions:
@@ -193,7 +207,7 @@ class StepFunctions:
 
     def _call_back(self, request: Request) -> None:
         token = request.callback_url.rpartition("/")[2]
-        body = documents.to_text({"status": "succeeded", "output": {"text": "called back"}}).encode()
+        body = documents.to_text({"status": "succeeded", "output": self._provider.made("called back")}).encode()
         self._world.receive_callback(token, {"x-signature": "good"}, body)
 
     def _poll_the_job(self, polling: Polling) -> None:

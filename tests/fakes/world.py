@@ -22,7 +22,9 @@ from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.give_up_job import GiveUpJob
 from spellcast.application.grant_permission import GrantPermission
+from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.application.lint_spell import LintSpell
+from spellcast.application.media_links import MediaLinks
 from spellcast.application.poll_job import PollJob
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
@@ -45,6 +47,7 @@ from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.breaker import FakeBreaker
 from tests.fakes.clock import FakeClock
 from tests.fakes.machine import FakeMachine
+from tests.fakes.media import FakeMediaSource, FakeMediaStore
 from tests.fakes.store import FakeStore
 
 ACCOUNT = "alice"
@@ -98,6 +101,8 @@ class World:
         self.machine = FakeMachine()
         self.announcer = FakeAnnouncer()
         self.adapter = FakeAdapter()
+        self.media = FakeMediaStore()
+        self.media_source = FakeMediaSource()
         store, machine, announcer = through(self.store), through(self.machine), through(self.announcer)
         secrets = through(FakeSecrets())
         self.adapters = adapters = FakeAdapters({"fake": through(self.adapter)})
@@ -107,9 +112,15 @@ class World:
         self.draw: Callable[[], float] = lambda: 0.0
         slots = Slots(store, adapters, self.clock)
         submit = Submit(self.breaker, self.clock, self._sleep, lambda: self.draw())
+        media, media_source = through(self.media), through(self.media_source)
+        # A link is signed by ourselves: no call to the outside.
+        self.links = MediaLinks(self.media)
+        self.keep_outputs = KeepOutputs(
+            media, lambda: media_source, adapters, store, self.clock, wait=self.clock.advance
+        )
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
-        self.find_casts = FindCasts(store, store)
+        self.find_casts = FindCasts(store, store, self.links)
         self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy(), store)
         self.lint_spell = LintSpell(self.find_tools)
         self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
@@ -117,11 +128,11 @@ class World:
         self.delete_spell = DeleteSpell(store, self.find_spells)
         self.grant_permission = GrantPermission(store, self.find_spells, self.clock)
         self.revoke_permission = RevokePermission(store, self.find_spells)
-        self.process_output = ProcessOutput(store, store, PricingPolicy(), self.clock)
+        self.process_output = ProcessOutput(store, store, self.keep_outputs, PricingPolicy(), self.clock)
         finalize_cost = FinalizeCost(store, self.process_output, slots, self.clock)
         # As in the composition root: only the function of this name writes the history.
         self.finalize_cost = replace(finalize_cost, history=store)
-        self.complete_job = CompleteJob(store, machine, finalize_cost, slots, self.clock)
+        self.complete_job = CompleteJob(store, machine, finalize_cost, self.keep_outputs, slots, self.clock)
         self.cast_spell = CastSpell(
             store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
         )
@@ -137,6 +148,8 @@ class World:
             adapters=adapters,
             machine=machine,
             process_output=self.process_output,
+            keep_outputs=self.keep_outputs,
+            links=self.links,
             complete_job=self.complete_job,
             start_job=StartJob(
                 casts=store,
@@ -145,6 +158,7 @@ class World:
                 secrets=secrets,
                 complete_job=self.complete_job,
                 give_up_job=give_up_job,
+                links=self.links,
                 submit=submit,
                 clock=self.clock,
                 callback_base_url="https://api.example",

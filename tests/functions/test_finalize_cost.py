@@ -15,7 +15,7 @@ from spellcast.domain.errors import CastNotFound
 from spellcast.domain.results import succeeded
 from tests.functions.scene import CAST, Scene, load_event, now
 
-PICTURE = succeeded("image", {"images": [{"url": "https://x.example/fox.png"}]})
+PICTURE = succeeded("image", {"images": [{"url": "https://x/fox.png"}]})
 
 
 def twice(scene: Scene, event: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def test_a_cast_whose_steps_are_done_is_completed_with_their_exact_sum(scene: Sc
     assert twice(scene, load_event("finalize_cost.completed")) == {"castId": CAST, "status": "completed"}
     cast = scene.cast()
     assert (cast.status, cast.cost_usd) == ("completed", Decimal("0.3000004"))
-    assert cast.outputs == {"images": [{"url": "https://x.example/fox.png"}]}
+    assert cast.outputs == {"images": [{"url": "https://x/fox.png"}]}
     assert cast.step_generation_ids == tuple(f"{CAST}.{number}.1" for number in range(3))
 
 

@@ -36,8 +36,14 @@ def test_three_kinds_of_steps_in_one_spell(cloud: Cloud) -> None:
         assert ended["outputs"] == third["outputs"]
         assert ended["stepGenerationIds"] == [item["generationId"] for item in ended["generations"]]
         assert Decimal(ended["costUsd"]) == sum(Decimal(item["costUsd"]) for item in ended["generations"]) > 0
-        picture = httpx.get(third["outputs"]["images"][0]["url"]).content
-        assert picture.startswith(b"\x89PNG")
+        for generation in (second, third):
+            (image,) = generation["outputs"]["images"]
+            assert f"/media/{cast['castId']}/{generation['generationId']}/0.png?" in image["url"]
+            picture = httpx.get(image["url"]).raise_for_status()
+            assert picture.content.startswith(b"\x89PNG")
+            assert (picture.headers["content-type"], len(picture.content)) == (image["mediaType"], image["bytes"])
+        told = [*listener.of(cast, "castUpdate"), *listener.of(cast, "generationUpdate"), ended]
+        assert "s3:media" not in json.dumps(told)
 
         for generation in ended["generations"]:
             told = [

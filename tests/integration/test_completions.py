@@ -49,13 +49,14 @@ def test_an_event_on_the_bus_continues_a_waiting_cast(cloud: Cloud) -> None:
             generationId=f"{cast['castId']}.0.1",
             status="succeeded",
             type="image",
-            data={"images": [{"url": "https://example.org/1.png"}]},
+            data={"images": [{"url": "https://o/1.png"}]},
             costUsd="0.0042",
         )
         listener.until_ended(cast)
     ended = cloud.get_cast(cast)
     assert (ended["status"], ended["costUsd"]) == ("completed", "0.0042")
-    assert ended["generations"][0]["outputs"] == {"images": [{"url": "https://example.org/1.png"}]}
+    refused = {"kept": False, "reason": "The address is refused: its host is a local name"}
+    assert ended["generations"][0]["outputs"] == {"images": [{"url": "https://o/1.png", **refused}]}
 
 
 def test_a_failure_on_the_bus_fails_the_cast_with_its_reason(cloud: Cloud) -> None:
@@ -72,7 +73,7 @@ def test_two_identical_callbacks_change_nothing_the_second_time(cloud: Cloud) ->
         generation = cloud.api.get(f"/v1/generations/{cast['castId']}.0.1").json()
         token = callback_token(cloud, generation["generationId"])
         body, headers = signed_callback(
-            cloud, generation["metadata"]["run_id"], status="succeeded", output=["https://example.org/1.png"]
+            cloud, generation["metadata"]["run_id"], status="succeeded", output=["https://o/1.png"]
         )
         first = httpx.post(f"{cloud.outputs['httpUrl']}/v1/completions/{token}", content=body, headers=headers)
         assert first.status_code == 200, first.text
@@ -99,7 +100,7 @@ def test_forged_expired_and_unsigned_callbacks_are_refused_and_change_nothing(cl
     before = cloud.api.get(f"/v1/generations/{cast['castId']}.0.1").json()
     run_id = before["metadata"]["run_id"]
     good = callback_token(cloud, before["generationId"])
-    body, headers = signed_callback(cloud, run_id, status="succeeded", output=["https://example.org/1.png"])
+    body, headers = signed_callback(cloud, run_id, status="succeeded", output=["https://o/1.png"])
     forged = callback_tokens.sign(before["generationId"], datetime.now(UTC), "another secret")
     expired = callback_token(cloud, before["generationId"], late=timedelta(hours=25))
     unknown = callback_token(cloud, f"{cast['castId']}.7.1")

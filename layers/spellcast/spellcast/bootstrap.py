@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import boto3
     import httpx
     from aws_lambda_powertools.utilities.feature_flags.base import StoreProvider
+    from mypy_boto3_s3 import S3Client
 
     from spellcast.api.internal import InternalApi
     from spellcast.api.resolver import CastApi
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
     from spellcast.application.find_spells import FindSpells
     from spellcast.application.find_tools import FindTools
     from spellcast.application.give_up_job import GiveUpJob
+    from spellcast.application.keep_outputs import KeepOutputs
     from spellcast.application.lint_spell import LintSpell
+    from spellcast.application.media_links import MediaLinks
     from spellcast.application.notify import Notify
     from spellcast.application.poll_job import PollJob
     from spellcast.application.process_output import ProcessOutput
@@ -53,9 +56,11 @@ if TYPE_CHECKING:
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.slots import Slots
     from spellcast.application.watch_casts import WatchCasts
+    from spellcast.aws.media_store import S3MediaStore
     from spellcast.aws.queue import SqsQueue
     from spellcast.domain.casts import Cast
     from spellcast.domain.generations import Generation
+    from spellcast.outbound.downloads import HttpMediaSource
     from spellcast.ports.store import Connection
 
 
@@ -71,7 +76,13 @@ class Parts:
         from botocore.config import Config
 
         # The defaults of 60 s would outlast most functions.
-        config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 4})
+        config = Config(
+            connect_timeout=3,
+            read_timeout=10,
+            retries={"mode": "standard", "max_attempts": 4},
+            # Links would be signed in the old way; nothing else would.
+            signature_version="s3v4" if service == "s3" else None,
+        )
         return self.session.client(service, config=config, **options)  # type: ignore[call-overload]
 
     @cached_property
@@ -80,7 +91,47 @@ class Parts:
 
     @cached_property
     def documents(self) -> DocumentStore:
-        return DocumentStore(lambda: self._client("s3"), self.settings.bucket)
+        return DocumentStore(lambda: self.storage, self.settings.bucket)
+
+    @cached_property
+    def storage(self) -> S3Client:
+        client: S3Client = self._client("s3")
+        return client
+
+    @cached_property
+    def media(self) -> S3MediaStore:
+        from spellcast.aws.media_store import S3MediaStore
+
+        return S3MediaStore(lambda: self.storage, self.settings.bucket)
+
+    @cached_property
+    def links(self) -> MediaLinks:
+        from spellcast.application.media_links import MediaLinks
+
+        return MediaLinks(self.media)
+
+    @cached_property
+    def keep_outputs(self) -> KeepOutputs:
+        import time
+
+        from spellcast.application.keep_outputs import KeepOutputs
+
+        return KeepOutputs(self.media, lambda: self.media_source, self.adapters, self.tools, self.clock, time.sleep)
+
+    @cached_property
+    def media_source(self) -> HttpMediaSource:
+        from spellcast.outbound.downloads import HttpMediaSource
+        from spellcast.outbound.guard import guarded_client
+
+        return HttpMediaSource(
+            cache(lambda: guarded_client(self.settings.allow_loopback)), lambda: self.provider_client
+        )
+
+    @cached_property
+    def provider_client(self) -> httpx.Client:
+        from spellcast.adapters.exchange import provider_client
+
+        return provider_client()
 
     @cached_property
     def casts(self) -> DynamoCastStore:
@@ -134,14 +185,16 @@ class Parts:
     @cached_property
     def adapters(self) -> Registry:
         return Registry(
-            lambda service: self.secrets.provider_config(service), _provider_client, self.settings.allow_loopback
+            lambda service: self.secrets.provider_config(service),
+            lambda: self.provider_client,
+            self.settings.allow_loopback,
         )
 
     @cached_property
     def process_output(self) -> ProcessOutput:
         from spellcast.application.process_output import ProcessOutput
 
-        return ProcessOutput(self.casts, self.tools, self.settings.pricing, self.clock)
+        return ProcessOutput(self.casts, self.tools, self.keep_outputs, self.settings.pricing, self.clock)
 
     @cached_property
     def finalize_cost(self) -> FinalizeCost:
@@ -153,7 +206,7 @@ class Parts:
     def complete_job(self) -> CompleteJob:
         from spellcast.application.complete_job import CompleteJob
 
-        return CompleteJob(self.casts, self.machine, self.finalize_cost, self.slots, self.clock)
+        return CompleteJob(self.casts, self.machine, self.finalize_cost, self.keep_outputs, self.slots, self.clock)
 
     @cached_property
     def slots(self) -> Slots:
@@ -182,7 +235,7 @@ class Parts:
     def find_casts(self) -> FindCasts:
         from spellcast.application.find_casts import FindCasts
 
-        return FindCasts(self.casts, self.spells)
+        return FindCasts(self.casts, self.spells, self.links)
 
     @cached_property
     def find_tools(self) -> FindTools:
@@ -280,6 +333,7 @@ def cast_api() -> CastApi:
     from spellcast.application.delete_tool import DeleteTool
     from spellcast.application.find_settings import FindSettings
     from spellcast.application.grant_permission import GrantPermission
+    from spellcast.application.import_tool import ImportTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
     from spellcast.application.revoke_permission import RevokePermission
@@ -288,6 +342,7 @@ def cast_api() -> CastApi:
 
     have = parts()
     settings = have.settings
+    create_tool = CreateTool(have.tools, DELIVERY_MODES)
     use = UseCases(
         lint_spell=have.lint_spell,
         create_spell=CreateSpell(have.spells, have.lint_spell, have.clock),
@@ -301,7 +356,8 @@ def cast_api() -> CastApi:
         ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
-        create_tool=CreateTool(have.tools, DELIVERY_MODES),
+        create_tool=create_tool,
+        import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
         find_settings=FindSettings(have.account_settings),
@@ -330,7 +386,9 @@ def internal_api() -> InternalApi:
         record_event=RecordEvent(DynamoEventStore(have.table, have.documents), have.clock),
         find_records=FindRecords(have.casts, have.find_casts),
         complete_generation=have.complete_generation,
-        run_tool=RunTool(have.find_tools, have.adopt_spell, have.cast_spell, have.casts, have.clock, time.sleep),
+        run_tool=RunTool(
+            have.find_tools, have.adopt_spell, have.cast_spell, have.casts, have.links, have.clock, time.sleep
+        ),
         cast_in_context=have.cast_in_context,
         update_cast=UpdateCast(have.casts, have.finalize_cost),
     )
@@ -371,6 +429,8 @@ def execute_step() -> ExecuteStep:
         adapters=have.adapters,
         machine=have.machine,
         process_output=have.process_output,
+        keep_outputs=have.keep_outputs,
+        links=have.links,
         complete_job=have.complete_job,
         start_job=StartJob(
             casts=have.casts,
@@ -379,6 +439,7 @@ def execute_step() -> ExecuteStep:
             secrets=have.secrets,
             complete_job=have.complete_job,
             give_up_job=have.give_up_job,
+            links=have.links,
             submit=submit,
             clock=have.clock,
             callback_base_url=have.settings.http_url,
@@ -440,7 +501,7 @@ def notify() -> Notify:
     """Announces what was written."""
     from spellcast.application.notify import Notify
 
-    return Notify(parts().announcer, parts().clock)
+    return Notify(parts().announcer, parts().links, parts().clock)
 
 
 @cache
@@ -455,6 +516,7 @@ def send_webhook() -> SendWebhook:
         casts=have.casts,
         receiver=HttpReceiver(guarded_client(have.settings.allow_loopback)),
         queue=have.webhook_queue,
+        links=have.links,
         clock=have.clock,
         backoff_seconds=have.settings.webhook_backoff_seconds,
     )
@@ -475,9 +537,3 @@ def authorize() -> Authorize:
     from spellcast.application.authorize import Authorize
 
     return Authorize(parts().access, parts().clock)
-
-
-def _provider_client() -> httpx.Client:
-    from spellcast.adapters.exchange import provider_client
-
-    return provider_client()

@@ -33,10 +33,14 @@ Ask = Callable[..., Request]
 CatalogTool = Callable[..., Tool]
 
 
+def no_client() -> httpx.Client:
+    raise AssertionError("nothing has to be fetched")
+
+
 @pytest.fixture
 def adapter(provider: Any) -> Adapter:
     client = provider.client()
-    return ComfyUIAdapter(ProviderConfig("http://comfy.example:8188/base/"), lambda: client)
+    return ComfyUIAdapter(ProviderConfig("http://comfy.example:8188/base/"), lambda: client, no_client)
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def test_a_job_is_submitted_under_its_derived_id(adapter: Adapter, provider: Any
 def test_a_key_goes_to_the_operators_proxy(provider: Any, request_: Request) -> None:
     client = provider.client()
     provider.answers(httpx.Response(200, json=ACCEPTED))
-    ComfyUIAdapter(ProviderConfig("https://comfy.example", "secret"), lambda: client).start_job(request_)
+    ComfyUIAdapter(ProviderConfig("https://comfy.example", "secret"), lambda: client, no_client).start_job(request_)
     assert provider.requests[0].headers["authorization"] == "Bearer secret"
 
 
@@ -103,7 +107,9 @@ def test_an_input_may_have_several_places(adapter: Adapter, provider: Any, ask: 
     ("metadata", "message"),
     [
         ({"workflow": {}}, "no metadata.workflow"),
-        ({"workflow": {"nodes": [], "links": []}}, "not in API format"),
+        ({"workflow": {"1": {"inputs": {}}}}, "not in API format"),
+        ({"workflow": {"nodes": [], "links": []}}, r"ComfyUI's editor; export it for the API"),
+        ({"workflow": None, "deploymentId": "d"}, "a tool of the service comfydeploy"),
         ({"workflowInputs": {"input_prompt": ["99", "text"]}}, "no node 99"),
     ],
 )

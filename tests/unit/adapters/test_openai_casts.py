@@ -169,7 +169,8 @@ def test_a_picture(world: World, fake: OpenAI) -> None:
     assert (cast.status, cast.cost_usd) == ("completed", Decimal("0.031805"))
     (image,) = payload(world, cast)["images"]
     assert image["mediaType"] == "image/png"
-    assert base64.b64decode(image["b64_json"]).startswith(b"\x89PNG")
+    content, kind = world.media.objects[image["url"].removeprefix("s3:")]
+    assert (content[:4], kind) == (b"\x89PNG", "image/png")
     assert fake.switches.counts == {"submits": 1}
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from spellcast.adapters.capabilities import ImmediateOnly, JobsOnly
+from spellcast.adapters.exchange import provider_client
 from spellcast.adapters.registry import _MODULES, DELIVERY_MODES, SHARED_ADDRESSES, Registry
 from spellcast.domain.errors import InvalidSignature, ProviderNotConfigured
 from spellcast.domain.limits import Limits
@@ -40,9 +41,12 @@ def test_a_rotated_key_makes_a_new_adapter() -> None:
     ("service", "hint"),
     [
         ("comfyui", "SPELLCAST_COMFYUI_URL"),
+        ("comfyapi", "SPELLCAST_COMFYAPI_URL"),
+        ("comfydeploy", "SPELLCAST_COMFYDEPLOY_KEY"),
         ("replicate", "SPELLCAST_REPLICATE_KEY"),
         ("openai", "SPELLCAST_OPENAI_KEY"),
         ("fal", "SPELLCAST_FAL_KEY"),
+        ("huggingface", "SPELLCAST_HUGGINGFACE_KEY"),
         ("nothing", "no adapter"),
     ],
 )
@@ -89,7 +93,7 @@ def test_the_clients_are_shared_and_made_late() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_what_a_service_delivers_is_what_its_adapter_can_do(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config, openai=config, fal=config).get(service)
+    adapter = Registry(lambda _: config, provider_client, False).get(service)
     jobs, immediate = ("async", "webhook"), ("immediate",)
     assert isinstance(adapter, ImmediateOnly) == (DELIVERY_MODES[service] == immediate)
     assert isinstance(adapter, JobsOnly) == (DELIVERY_MODES[service] == jobs)
@@ -102,7 +106,7 @@ def test_every_service_says_what_it_delivers() -> None:
 @pytest.mark.parametrize("service", _MODULES)
 def test_an_unsigned_callback_at_an_address_for_all_jobs_is_refused_by_everybody(service: str) -> None:
     config = ProviderConfig("http://127.0.0.1:8188", "key")
-    adapter = registry(comfyui=config, replicate=config, openai=config, fal=config).get(service)
+    adapter = Registry(lambda _: config, provider_client, False).get(service)
     with pytest.raises(InvalidSignature):
         adapter.callback_token({}, b"{}", datetime(2026, 11, 23, tzinfo=UTC))
     assert _MODULES.keys() >= SHARED_ADDRESSES

@@ -22,6 +22,7 @@ from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_records import FindRecords
 from spellcast.application.find_settings import FindSettings
+from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
 from spellcast.application.route_cast import RouteCast
@@ -35,6 +36,7 @@ from tests.fakes.original import FakeFlags, FakeOriginal
 from tests.fakes.world import ACCOUNT, FakeSecrets, World
 
 SERVICES = {"fake": ("immediate", "async", "webhook"), "http": ("immediate",)}
+IMPORTABLE = dict.fromkeys(("comfyui", "replicate", "fal"), ("async", "webhook"))
 KEY, OTHERS_KEY = "a key of alice", "a key of bob"
 # API Gateway takes at most 6 MB from a function and answers 5xx otherwise.
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
@@ -90,6 +92,7 @@ class Caller:
             cast_spell=cast_spell,
             find_casts=world.find_casts,
             create_tool=CreateTool(world.store, SERVICES),
+            import_tool=ImportTool(CreateTool(world.store, IMPORTABLE)),
             delete_tool=DeleteTool(world.store),
             find_tools=world.find_tools,
             find_settings=FindSettings(world.store),
@@ -109,7 +112,9 @@ class Caller:
             record_event=RecordEvent(world.store, world.clock),
             find_records=FindRecords(world.store, world.find_casts),
             complete_generation=world.complete_generation,
-            run_tool=RunTool(world.find_tools, world.adopt_spell, cast_spell, world.store, world.clock, self._wait),
+            run_tool=RunTool(
+                world.find_tools, world.adopt_spell, cast_spell, world.store, world.links, world.clock, self._wait
+            ),
             cast_in_context=replace(world.cast_in_context, cast_spell=cast_spell),
             update_cast=UpdateCast(world.store, world.finalize_cost),
         )

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from spellcast.api.bodies import MAX_INPUTS, MAX_MIGRATIONS, MAX_VALUES
+from spellcast.api.bodies import MAX_MIGRATIONS, MAX_VALUES
 from spellcast.api.errors import MAX_FAULTS
 from spellcast.api.resolver import MAX_BODY_BYTES, MAX_DEPTH
 from spellcast.domain.linter import MAX_STEPS
+from spellcast.domain.tool_definitions import MAX_INPUTS
 from tests.fakes.world import ACCOUNT, World
 from tests.unit.api.caller import MAX_ANSWER_BYTES, Caller, Reply
 
-POSTS = ["/v1/spells", "/v1/casts", "/v1/tools"]
+POSTS = ["/v1/spells", "/v1/casts", "/v1/tools", "/v1/tools/import"]
 
 
 def step(number: int, **more: Any) -> dict[str, Any]:
@@ -502,6 +503,7 @@ class TestTools:
             ({"metadata": {"tokenPrices": {"m": {"input": 1}}}}, "metadata.tokenPrices.m.output"),
             ({"metadata": {"tokenPrices": {"m": {"input": 1, "output": "x"}}}}, "metadata.tokenPrices.m.output"),
             ({"metadata": {"estimatedTokens": 0}}, "metadata.estimatedTokens"),
+            ({"metadata": {"keepOutputs": "perhaps"}}, "metadata.keepOutputs"),
             ({"metadata": {"estimatedDurationSeconds": -1}}, "metadata.estimatedDurationSeconds"),
             ({"executionStrategy": "async () => {}"}, "executionStrategy"),
             ({"executionStrategy": None}, "executionStrategy"),
@@ -654,3 +656,34 @@ BASE64_EVENT: dict[str, Any] = {
     "requestContext": {"http": {"method": "POST", "path": "/v1/casts"}, "stage": "$default"},
     "isBase64Encoded": True,
 }
+
+
+class TestImports:
+    @pytest.mark.parametrize(
+        ("order", "paths"),
+        [
+            ({}, ["kind"]),
+            ({"kind": "midjourney"}, ["kind"]),
+            ({"kind": "comfyui"}, ["workflow"]),
+            ({"kind": "comfyui", "workflow": [], "more": 1}, ["workflow", "more"]),
+            ({"kind": "comfyui", "workflow": {"nodes": [], "links": []}}, ["workflow"]),
+            ({"kind": "comfyui", "workflow": {"1": {"inputs": {}}, "2": 5}}, ["workflow.1.class_type", "workflow.2"]),
+            ({"kind": "replicate", "model": "", "openapi": 5, "toolId": "a b"}, ["model", "openapi", "toolId"]),
+            ({"kind": "fal", "endpoint": "a/b", "openapi": {}, "workflow": {}}, ["workflow"]),
+            ({"kind": "fal", "endpoint": "a/b", "openapi": {}}, ["openapi.paths"]),
+            (
+                {"kind": "fal", "endpoint": "a/b", "openapi": {}, "costingModel": {"rateSource": "fixed"}},
+                ["costingModel"],
+            ),
+        ],
+    )
+    def test_every_fault_is_named_and_nothing_is_kept(
+        self, call: Caller, order: dict[str, Any], paths: list[str]
+    ) -> None:
+        refused(call, call("POST", "/v1/tools/import", order), *paths)
+
+    def test_a_document_over_the_limit_is_refused(self, call: Caller) -> None:
+        node = {"class_type": "CLIPTextEncode", "inputs": {"text": "x" * MAX_BODY_BYTES}}
+        reply = call("POST", "/v1/tools/import", {"kind": "comfyui", "workflow": {"1": node}})
+        assert (reply.status, reply.code) == (413, "PAYLOAD_TOO_LARGE")
+        assert not call.has_written

@@ -11,7 +11,8 @@ import pytest
 from spellcast.api.completions import MAX_CALLBACK_BYTES, answer_callback
 from spellcast.domain import callback_tokens
 from spellcast.domain.casts import Cast
-from spellcast.domain.errors import ProviderAnswerInvalid, ProviderNotConfigured
+from spellcast.domain.errors import ProviderAnswerInvalid, ProviderNotConfigured, ProviderUnavailable
+from spellcast.domain.results import ToolResult
 from tests.fakes.world import SIGNING_KEY, World
 
 GOOD = {"x-signature": "good"}
@@ -135,6 +136,30 @@ def test_what_the_adapter_cannot_read_is_refused(
 def test_a_tool_that_went_is_a_4xx(world: World, cast: Cast, token: str) -> None:
     del world.store._catalog["called"]
     refused(world, cast, answer(world, token), 400, "TOOL_NOT_FOUND")
+
+
+def test_what_cannot_be_checked_at_the_moment_is_to_be_sent_again(
+    world: World, cast: Cast, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: Any) -> ToolResult:
+        raise ProviderUnavailable("The run could not be read.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.adapter, "parse_webhook", unavailable)
+        refused(world, cast, answer(world, token), 429, "PROVIDER_UNAVAILABLE")
+    assert answer(world, token)[0] == 200
+
+
+@pytest.mark.parametrize(("run_id", "status"), [("job-1", 200), (None, 200), ("job-2", 401)])
+def test_an_unsigned_callback_speaks_of_the_generations_job(
+    world: World, cast: Cast, token: str, monkeypatch: pytest.MonkeyPatch, run_id: str | None, status: int
+) -> None:
+    told = ToolResult("succeeded", ({"type": "text", "data": {"text": "t"}},), run_id=run_id)
+    monkeypatch.setattr(world.adapter, "parse_webhook", lambda *_: told)
+    reply = answer(world, token)
+    assert reply[0] == status
+    if status == 401:
+        refused(world, cast, reply, 401, "INVALID_SIGNATURE")
 
 
 # --- One address for all jobs of a service ---

@@ -51,6 +51,20 @@ GOOD: dict[str, dict[str, Any]] = {
         "metadata": {"a": {}},
     },
     "/v1/accounts/me/settings": {"tools": {"free": {"prompt": "a", "text": 1}, "paid": {}}},
+    "/v1/tools/import": {
+        "kind": "replicate",
+        "model": "owner/model",
+        "openapi": {
+            "components": {
+                "schemas": {
+                    "Input": {"properties": {"prompt": {"type": "string", "x-order": 1}}, "required": ["prompt"]}
+                }
+            }
+        },
+        "toolId": "imported",
+        "displayName": "Imported",
+        "costingModel": {"rateSource": "machine", "rate": "1", "unit": "second"},
+    },
     "/v1/tools": {
         "toolId": "mine",
         "service": "fake",

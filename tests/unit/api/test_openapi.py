@@ -31,6 +31,7 @@ CONTRACT = {
     ("GET", "/v1/tools"),
     ("GET", "/v1/tools/{}"),
     ("POST", "/v1/tools"),
+    ("POST", "/v1/tools/import"),
     ("DELETE", "/v1/tools/{}"),
     ("POST", "/v1/realtime/ticket"),
     ("GET", "/v1/health"),

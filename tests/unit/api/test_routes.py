@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from spellcast.api import answers
+from spellcast.api.bodies import ToolBody
 from spellcast.domain.errors import JobFailed
 from spellcast.domain.results import Failure, failed
 from tests.fakes.world import ACCOUNT, World
@@ -442,6 +444,43 @@ class TestTools:
         tool = {**TOOL, "metadata": metadata}
         assert check(call("POST", "/v1/tools", tool), 201, answers.ToolAnswer) == tool
         assert json.loads(json.dumps(call("GET", "/v1/tools/my-tool").json["metadata"])) == metadata
+
+
+SAMPLES = Path(__file__).parents[2] / "fixtures" / "imports"
+
+
+def sample(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
+    return document
+
+
+IMPORTS: dict[str, dict[str, Any]] = {
+    "comfyui": {"kind": "comfyui", "workflow": sample("comfyui_two_pass_video")},
+    "replicate": {"kind": "replicate", "model": "owner/model", "openapi": sample("replicate_image")},
+    "fal": {"kind": "fal", "endpoint": "fal-ai/example-video/image-to-video", "openapi": sample("fal_video")},
+}
+
+
+class TestImports:
+    @pytest.mark.parametrize("kind", IMPORTS)
+    def test_a_tool_is_made_and_kept(self, call: Caller, kind: str) -> None:
+        tool = check(call("POST", "/v1/tools/import", IMPORTS[kind]), 201, answers.ToolAnswer)
+        assert tool["service"] == kind
+        assert call("GET", f"/v1/tools/{tool['toolId']}").json == tool
+        assert call("GET", f"/v1/tools/{tool['toolId']}", key="a key of bob").status == 404
+
+    @pytest.mark.parametrize("kind", IMPORTS)
+    def test_what_is_made_could_have_been_sent(self, call: Caller, kind: str) -> None:
+        costing = {"rateSource": "static", "staticCost": {"amount": "0.04", "unit": "run"}}
+        own = {"toolId": "mine", "displayName": "My own", "costingModel": costing}
+        tool = call("POST", "/v1/tools/import", {**IMPORTS[kind], **own}).json
+        assert ToolBody.model_validate(tool).document() == tool
+        assert {key: tool[key] for key in own} == own
+
+    def test_the_same_twice_is_a_conflict(self, call: Caller) -> None:
+        call("POST", "/v1/tools/import", IMPORTS["fal"])
+        reply = call("POST", "/v1/tools/import", IMPORTS["fal"])
+        assert (reply.status, reply.code) == (409, "TOOL_EXISTS")
 
 
 class TestSettings:

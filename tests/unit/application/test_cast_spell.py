@@ -65,7 +65,7 @@ def test_a_cast_is_written_with_what_was_asked_for_and_its_machine_started(world
         step_count=3,
         started_at=world.clock.now(),
         updated_at=world.clock.now(),
-        deadline_at=world.clock.now() + timedelta(seconds=975 + 75 + 300),
+        deadline_at=world.clock.now() + timedelta(seconds=975 + 75 + 3 * 300),
         request_fingerprint="f",
         metadata={"cookId": "k"},
         budget_usd=Decimal(1),

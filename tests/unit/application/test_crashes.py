@@ -13,15 +13,18 @@ import pytest
 from spellcast.application.cast_spell import CastOrder
 from spellcast.domain.casts import Cast
 from spellcast.domain.generations import Generation
+from spellcast.domain.kept_media import media_items
 from spellcast.domain.limits import Limits
 from tests.fakes.crashes import Chokepoint, Provider, StepFunctions, When
+from tests.fakes.media import PNG
 from tests.fakes.world import ACCOUNT, World
 
 SPELLS = [
-    pytest.param(("free", "polled", "called"), False, id="free, polled, called"),
-    pytest.param(("free", "polled", "called"), True, id="free, polled by a derived id, called"),
-    pytest.param(("paid", "called", "free"), False, id="paid, called, free"),
-    pytest.param(("paid", "paid", "free"), False, id="paid, paid, free"),
+    pytest.param(("free", "polled", "called"), False, False, id="free, polled, called"),
+    pytest.param(("free", "polled", "called"), True, False, id="free, polled by a derived id, called"),
+    pytest.param(("paid", "called", "free"), False, False, id="paid, called, free"),
+    pytest.param(("paid", "paid", "free"), False, False, id="paid, paid, free"),
+    pytest.param(("paid", "polled", "called"), False, True, id="paid, polled, called, with pictures"),
 ]
 RATES = {"free": Decimal(0), "paid": Decimal("0.01"), "polled": Decimal("0.02"), "called": Decimal("0.03")}
 # What may end a cast after a crash: an answer that was lost, or a request of which nobody knows whether it was sent.
@@ -38,6 +41,7 @@ class Run:
         self,
         tools: tuple[str, ...],
         derived: bool,
+        draws: bool = False,
         kills: Collection[tuple[int, When]] = (),
         limits: Limits = NO_LIMITS,
     ) -> None:
@@ -48,7 +52,7 @@ class Run:
         # What a reader is told of the first step's submission at the moment of the crash.
         self.seen: list[str | None] = []
         self.chokepoint.on_kill = self._look
-        self.provider = Provider(self.world)
+        self.provider = Provider(self.world, draws=draws)
         steps = [{"id": f"n{position}", "toolIdentifier": tool} for position, tool in enumerate(tools)]
         # The spell exists before the first crash.
         spell, _, _ = self.world.create_spell(ACCOUNT, "spell", "private", {"steps": steps})
@@ -91,6 +95,11 @@ class Run:
         for generation in self.generations:
             rate = RATES[generation.tool_id] if generation.status == "completed" else Decimal(0)
             assert generation.cost_usd == rate, self.told
+            # What a completed step made lies in the bucket, whoever was killed while it was copied.
+            result = generation.result
+            if result is not None and generation.status == "completed":
+                for _, item in media_items(result.payload):
+                    assert self.world.media.objects[item["url"].removeprefix("s3:")] == (PNG, "image/png"), self.told
         assert self.cast.cost_usd == sum((item.cost_usd for item in self.generations), Decimal(0)), self.told
         if self.cast.status == "completed":
             assert self.cast.cost_usd == sum(RATES[tool] for tool in tools), self.told
@@ -100,8 +109,8 @@ class Run:
             assert self.cast.failure.code in UNAVOIDABLE, (self.told, self.cast.failure)
 
 
-def calls_of(tools: tuple[str, ...], derived: bool) -> list[str]:
-    return Run(tools, derived).chokepoint.calls
+def calls_of(tools: tuple[str, ...], derived: bool, draws: bool = False) -> list[str]:
+    return Run(tools, derived, draws).chokepoint.calls
 
 
 def moments_of_a_submission(calls: list[str]) -> dict[str, tuple[int, When]]:
@@ -163,22 +172,22 @@ def is_write(name: str) -> bool:
     return name == "FakeStore.save_generation"
 
 
-@pytest.mark.parametrize(("tools", "derived"), SPELLS)
-def test_without_a_crash_the_cast_is_completed(tools: tuple[str, ...], derived: bool) -> None:
-    run = Run(tools, derived)
+@pytest.mark.parametrize(("tools", "derived", "draws"), SPELLS)
+def test_without_a_crash_the_cast_is_completed(tools: tuple[str, ...], derived: bool, draws: bool) -> None:
+    run = Run(tools, derived, draws)
     run.check(tools)
     assert run.cast.status == "completed"
     assert len(run.chokepoint.calls) > 20
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("tools", "derived"), SPELLS)
+@pytest.mark.parametrize(("tools", "derived", "draws"), SPELLS)
 def test_a_crash_at_any_call_leaves_a_cast_that_ends_once_and_pays_once(
-    tools: tuple[str, ...], derived: bool, when: When
+    tools: tuple[str, ...], derived: bool, draws: bool, when: When
 ) -> None:
-    calls = calls_of(tools, derived)
+    calls = calls_of(tools, derived, draws)
     for number in range(1, len(calls) + 1):
-        run = Run(tools, derived, [(number, when)])
+        run = Run(tools, derived, draws, [(number, when)])
         run.check(tools)
         if (number, when) not in unknowable(calls):
             assert run.cast.status == "completed", run.told
@@ -186,7 +195,7 @@ def test_a_crash_at_any_call_leaves_a_cast_that_ends_once_and_pays_once(
 
 def test_a_paid_step_is_not_asked_again_when_its_answer_was_lost() -> None:
     calls = calls_of(("paid", "free"), False)
-    run = Run(("paid", "free"), False, [(calls.index("FakeAdapter.execute") + 1, "after")])
+    run = Run(("paid", "free"), False, kills=[(calls.index("FakeAdapter.execute") + 1, "after")])
     assert run.cast.failure is not None
     assert (run.cast.failure.code, run.cast.failure.step_index) == ("OUTCOME_UNKNOWN", 0)
     assert run.provider.asked == [f"{run.cast.cast_id}.0.1"]
@@ -194,14 +203,14 @@ def test_a_paid_step_is_not_asked_again_when_its_answer_was_lost() -> None:
 
 def test_a_job_whose_id_was_chosen_here_is_found_again_when_its_answer_was_lost() -> None:
     calls = calls_of(("polled",), True)
-    run = Run(("polled",), True, [(calls.index("FakeAdapter.start_job") + 1, "after")])
+    run = Run(("polled",), True, kills=[(calls.index("FakeAdapter.start_job") + 1, "after")])
     assert run.cast.status == "completed"
     assert run.provider.asked == [f"{run.cast.cast_id}.0.1"]
 
 
 def test_a_called_jobs_webhook_finds_it_when_its_answer_was_lost() -> None:
     calls = calls_of(("called",), False)
-    run = Run(("called",), False, [(calls.index("FakeAdapter.start_job") + 1, "after")])
+    run = Run(("called",), False, kills=[(calls.index("FakeAdapter.start_job") + 1, "after")])
     assert run.cast.status == "completed"
     assert run.provider.asked == [f"{run.cast.cast_id}.0.1"]
 
@@ -214,7 +223,7 @@ def test_what_is_known_of_a_submission_that_was_interrupted(
     job: tuple[str, bool], moment: str, seen: list[str | None], asked: int, end: str, told: str
 ) -> None:
     tool, derived = job
-    run = Run((tool,), derived, [moments_of_a_submission(calls_of((tool,), derived))[moment]])
+    run = Run((tool,), derived, kills=[moments_of_a_submission(calls_of((tool,), derived))[moment]])
     assert (run.seen, len(run.provider.asked)) == (seen, asked)
     assert (run.cast.failure.code if run.cast.failure else run.cast.status) == end
     [generation] = run.generations
@@ -240,7 +249,7 @@ def test_a_crash_at_any_call_leaks_no_place_under_a_limit(tools: tuple[str, ...]
     calls = Run(tools, True, limits=LIMITED).chokepoint.calls
     assert "FakeStore.save_leases" in calls
     for number in range(1, len(calls) + 1):
-        run = Run(tools, True, [(number, when)], limits=LIMITED)
+        run = Run(tools, True, kills=[(number, when)], limits=LIMITED)
         run.check(tools)
         leases = run.world.store.leases.values()
         latest = max((expiry for scope in leases for expiry in scope.held.values()), default=None)
@@ -257,12 +266,12 @@ def test_without_a_crash_every_place_is_given_back() -> None:
     }
 
 
-@pytest.mark.parametrize(("tools", "derived"), SPELLS)
-def test_two_crashes_are_no_worse(tools: tuple[str, ...], derived: bool) -> None:
-    calls = calls_of(tools, derived)
+@pytest.mark.parametrize(("tools", "derived", "draws"), SPELLS)
+def test_two_crashes_are_no_worse(tools: tuple[str, ...], derived: bool, draws: bool) -> None:
+    calls = calls_of(tools, derived, draws)
     chance = random.Random(20260131)
     moments: list[When] = ["before", "after"]
     for _ in range(150):
         first, second = sorted(chance.sample(range(1, len(calls) + 8), 2))
-        run = Run(tools, derived, [(first, chance.choice(moments)), (second, chance.choice(moments))])
+        run = Run(tools, derived, draws, [(first, chance.choice(moments)), (second, chance.choice(moments))])
         run.check(tools)

@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 
+from spellcast.application.media_links import MediaLinks
 from spellcast.application.notify import MAX_DETAIL_BYTES, Notify
 from spellcast.domain import documents
 from spellcast.domain.casts import Cast, Delivery
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
+from spellcast.domain.results import ToolResult
 from spellcast.ports.announcer import Event
 from spellcast.ports.store import Connection
 from tests.fakes.announcer import FakeAnnouncer
 from tests.fakes.clock import START, FakeClock
+from tests.fakes.media import FakeMediaStore
 from tests.fakes.records import a_cast, a_generation, in_seconds, text_result
 from tests.fakes.world import ACCOUNT, World
 
@@ -25,7 +28,7 @@ def announcer() -> FakeAnnouncer:
 
 
 def notify(announcer: FakeAnnouncer, written: Cast | Generation | Connection) -> Event | None:
-    Notify(announcer, FakeClock())(written)
+    Notify(announcer, MediaLinks(FakeMediaStore()), FakeClock())(written)
     return announcer.published[-1] if announcer.published else None
 
 
@@ -151,3 +154,18 @@ def test_i7_every_revision_of_a_cast_is_announced_with_its_number_and_one_is_ter
         revisions = [detail["revision"] for detail in details]
         assert revisions == sorted(set(revisions))
         assert [detail["status"] in ("completed", "failed") for detail in details].count(True) == 1
+
+
+def test_what_is_announced_has_links_to_what_was_kept(announcer: FakeAnnouncer) -> None:
+    pointer = "s3:media/c1/c1.0.1/0.png"
+    images = {"images": [{"url": pointer}]}
+    done = ToolResult("succeeded", ({"type": "image", "data": images},))
+    generation = a_generation(status="completed", result=done, delivery_mode="immediate")
+    for written in (a_cast(outputs=images), generation):
+        notify(announcer, written)
+    messages = [message for _, message in announcer.pushed]
+    announced = documents.to_text([*messages, *(event.detail for event in announcer.published)])
+    link = FakeMediaStore().link(pointer.removeprefix("s3:"))
+    assert len(messages) == 3
+    # castUpdate, generationUpdate, tool-response; on the bus the cast, and the record, which has it twice.
+    assert (announced.count(pointer), announced.count(link)) == (0, 6)

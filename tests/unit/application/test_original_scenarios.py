@@ -51,11 +51,10 @@ class Workflows(FakeAdapter):
 
 
 def workflow(tool_id: str, **fields: Document) -> Tool:
-    """A Comfy workflow at $0.001 a second, which calls back."""
+    """A Comfy workflow at $0.001 a second, which calls back. The original copied nothing."""
     costing = {"rateSource": "machine", "rate": "0.001", "unit": "second"}
-    return make_tool(
-        tool_id, mode="webhook", inputSchema=fields, costingModel=costing, metadata={"outputType": "image"}
-    )
+    metadata = {"outputType": "image", "keepOutputs": False}
+    return make_tool(tool_id, mode="webhook", inputSchema=fields, costingModel=costing, metadata=metadata)
 
 
 @pytest.fixture
@@ -214,7 +213,7 @@ def test_s5_the_end(world: World, told: Document, status: str, outputs: Document
     world.execute(cast)
     call_back(world, world.generation(cast, 0), **told)
     world.process(cast)
-    Notify(world.announcer, world.clock)(world.generation(cast, 0))
+    Notify(world.announcer, world.links, world.clock)(world.generation(cast, 0))
     (update,) = pushed(world, "generationUpdate")
     assert (update["status"], update["outputs"]) == (status, outputs)
     assert update["error"] == told.get("error")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from spellcast.application import send_webhook
+from spellcast.application.media_links import MediaLinks
 from spellcast.application.send_webhook import SendWebhook, signed_request
 from spellcast.domain import documents, standard_webhooks
 from spellcast.domain.casts import Cast, CastFailure, Delivery
@@ -27,6 +28,7 @@ from spellcast.domain.errors import (
 from spellcast.ports.queue import Message
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.crashes import Chokepoint, Crash, When
+from tests.fakes.media import FakeMediaStore
 from tests.fakes.queue import VISIBILITY, FakeQueue
 from tests.fakes.records import a_cast, in_seconds
 from tests.fakes.store import FakeStore
@@ -191,7 +193,9 @@ class Told:
             self.store.create_cast(cast)
         self.store.writes.clear()
         store, receiver, queue = map(self.chokepoint, (self.store, self.receiver, self.queue))
-        self.send_webhook = SendWebhook(store, receiver, queue, self.clock, backoff_seconds=(5, 30))
+        self.send_webhook = SendWebhook(
+            store, receiver, queue, MediaLinks(FakeMediaStore()), self.clock, backoff_seconds=(5, 30)
+        )
         self.chokepoint.arm(kills)
 
     def deliver(self) -> bool:
@@ -223,6 +227,16 @@ def test_the_casters_address_is_called_once(cast: Cast) -> None:
     assert url == "https://me.example/hook"
     assert (body, dict(headers)) == signed_request(cast, in_seconds(8))
     assert told.recorded() == [Delivery("sent", 1, in_seconds(8))]
+
+
+def test_the_caster_is_told_links_and_the_record_keeps_its_pointers() -> None:
+    pointer = "s3:media/c1/c1.0.1/0.png"
+    told = Told(completed(outputs={"images": [{"url": pointer}]}))
+    assert told.deliver()
+    ((_, body, _),) = told.receiver.posts
+    link = FakeMediaStore().link(pointer.removeprefix("s3:"))
+    assert documents.from_text(body)["finalOutputs"] == {"images": [{"url": link}]}
+    assert told.cast.outputs == {"images": [{"url": pointer}]}
 
 
 @ENDS

@@ -85,6 +85,11 @@ def test_a_providers_secret_is_its_configuration(secrets: SecretsManagerSecrets,
     assert secrets.provider_config("replicate") == ProviderConfig("https://api.example", "k", "whsec_eA")
 
 
+def test_a_secret_may_name_who_pays(secrets: SecretsManagerSecrets, stub: Stubber) -> None:
+    add(stub, "spellcast/test/huggingface", '{"key": "k", "billTo": "an-org"}')
+    assert secrets.provider_config("huggingface") == ProviderConfig(key="k", bill_to="an-org")
+
+
 def test_the_templates_first_value_is_an_empty_configuration(secrets: SecretsManagerSecrets, stub: Stubber) -> None:
     add(stub, NAME, "{}")
     assert secrets.provider_config("replicate") == ProviderConfig()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
 from spellcast.domain.segments import IMMEDIATE_SECONDS_PER_SEGMENT
-from spellcast.domain.tool_definitions import find_tool_faults
+from spellcast.domain.tool_definitions import EDITOR_FORMAT, find_tool_faults
 from tests.fakes.records import tool_document
 
 SERVICES = {"fake": ("immediate", "async", "webhook"), "quick": ("immediate",), "slow": ("async", "webhook")}
@@ -36,6 +36,8 @@ def shown_if(field: Any, *values: Any) -> Document:
         {"deadlineSeconds": IMMEDIATE_SECONDS_PER_SEGMENT},
         {"deliveryMode": "async", "deadlineSeconds": IMMEDIATE_SECONDS_PER_SEGMENT + 1},
         {"service": "slow", "deliveryMode": "webhook"},
+        {"metadata": {"workflow": {"9": {"class_type": "SaveImage", "inputs": {}}}}},
+        {"metadata": {"workflow": {"nodes": {"class_type": "SaveImage"}}}},
         {"inputSchema": {**SCHEMA, "more": shown_if("mode", "b"), "most": shown_if("more", "any text")}},
         {"inputSchema": {"x": {"default": None}, "y": {"type": "integer", "enum": [1, "2"], "default": "2"}}},
         {"migrations": {"2.0.0": {"parameters": {"old": "size", "gone": {"default": None}}}}},
@@ -57,6 +59,7 @@ def test_a_definition_that_works_has_no_faults(definition: Document) -> None:
             "deadlineSeconds",
             f"of an immediate tool is at most {IMMEDIATE_SECONDS_PER_SEGMENT}",
         ),
+        ({"metadata": {"workflow": {"nodes": [], "links": []}}}, "metadata.workflow", EDITOR_FORMAT),
         ({"platformHints": {"primaryInput": "x"}}, "platformHints.primaryInput", "there is no input 'x'"),
     ],
 )

@@ -95,3 +95,9 @@ def test_no_timer_is_left(serve: Serve) -> None:
     exchange(serve(lambda connection: connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")), seconds=60)
     time.sleep(0.05)
     assert threading.active_count() <= before + 1
+
+
+def test_a_redirect_to_a_name_that_cannot_be_read_is_no_news_of_the_request(serve: Serve) -> None:
+    url = serve(lambda connection: connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: https://xn--/\r\n\r\n"))
+    with pytest.raises(httpx.RemoteProtocolError):
+        exchange(url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -21,7 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from spellcast.domain.errors import AddressRefused
+from spellcast.outbound.downloads import HttpMediaSource
 from spellcast.outbound.guard import check_url, guarded_client, is_loopback
+from spellcast.ports.media import MediaNotCopied
 
 PUBLIC = "93.184.216.34"
 
@@ -110,7 +113,92 @@ https://router.lan/
 https://intranet/
 https://①②⑦.⓪.⓪.①/
 https://127。0。0。1/
+ws://example.com/
+wss://example.com/
+dict://example.com:11211/
+ldap://example.com/
+s3://bucket/key
+s3:media/c1/c1.0.1/0.png
+blob:https://example.com/x
+jar:https://example.com/x!/y
+mailto:a@example.com
+https:example.com
+https:/example.com/
+https://@127.0.0.1/
+https://example.com@127.0.0.1/
+https://example.com%40127.0.0.1/
+https://127.0.0.1#@example.com/
+https://127.0.0.1?@example.com/
+https://127.0.0.1%00.example.com/
+https://127.0.0.1%2f.example.com/
+https://127%2e0%2e0%2e1/
+https://%31%32%37.0.0.1/
+https://%6c%6f%63%61%6c%68%6f%73%74/
+https://127.0.0.1:443/
+https://127.0.0.1:8443/
+https://example.com:8080/
+https://example.com:65535/
+https://example.com:-1/
+https://0x7f.1/
+https://0X7F000001/
+https://0x0a000001/
+https://0x7f.0x0.0x0.0x1/
+https://012.0.0.1/
+https://10.1/
+https://169.254.43518/
+https://0251.0376.0251.0376/
+https://0xa9.0xfe.0xa9.0xfe/
+https://00000177.0.0.1/
+https://2130706433./
+https://0x7f000001./
+https://127.0.0.1../
+https://4294967295/
+https://4294967296/
+https://192.0.0.192/
+https://192.168.0.1.:443/
+https://[0:0:0:0:0:0:0:1]/
+https://[::1]:8443/
+https://[::1%25lo]/
+https://[::1%lo]/
+https://[::ffff:0:127.0.0.1]/
+https://[::ffff:0a00:0001]/
+https://[::ffff:2130706433]/
+https://[64:ff9b::10.0.0.1]/
+https://[64:ff9b::192.168.1.1]/
+https://[64:ff9b:1:a00:1::]/
+https://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/
+https://[2002:a9fe:a9fe::1]/
+https://[2002:c0a8:101::1]/
+https://[fec0::1]/
+https://[100::1]/
+https://[5f00::1]/
+https://[4000::1]/
+https://[fd20:ce::254]/
+https://[febf::1%251]/
+https://[ff05::2]/
+https://localhost.localdomain/
+https://localhost:8443/
+https://x.localhost./
+https://router.home.arpa/
+https://service.onion/
+https://kubernetes.default.svc.cluster.local/
+https://instance-data/
+https://metadata/
+https://example.internal./
+https://printer.LOCAL/
+https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/
+https://ｌｏｃａｌｈｏｓｔ/
+https://１２７.０.０.１/
+https://１２７．０．０．１/
+https://localhost。/
+https://metadata。google。internal/
+https://xn--/
+https://.example.com/
+https://example..com/
+https://-/
 """.strip("\n").split("\n")
+# httpx itself refuses some before the guard is asked.
+REFUSALS = (AddressRefused, httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError)
 # Refused because readers of URLs differ about what they mean.
 MALFORMED_URLS = [
     "",
@@ -123,6 +211,9 @@ MALFORMED_URLS = [
     "https://example.com/\r\nHost: localhost",
     "https://example.com/\x00",
     "https://example.com/\u202e",
+    "https://local\u200bhost/",
+    "https://a\u00adb.localhost/",
+    "https://exa\u00admple.internal/",
     "https://[::1",
     "https://example.com:443:80/",
     "https://example.com/" + "a" * 2048,
@@ -187,11 +278,18 @@ class Network:
         return [request.url.host for request in self.requests]
 
 
+def download(client: httpx.Client, url: str) -> bytes:
+    """As outputs are fetched."""
+    source = HttpMediaSource(lambda: client, lambda: client)
+    with source.open(url, lambda _: None, max_bytes=1000, seconds=5) as chunks:
+        return b"".join(chunks)
+
+
 @pytest.mark.parametrize("url", REFUSED_URLS, ids=lambda url: ascii(url)[:60])
 def test_refused_urls(url: str) -> None:
     assert check_url(url, False) is not None
     network = Network([PUBLIC])
-    with network.client() as client, pytest.raises((AddressRefused, httpx.UnsupportedProtocol, httpx.InvalidURL)):
+    with network.client() as client, pytest.raises(REFUSALS):
         client.get(url)
     assert network.requests == []
 
@@ -205,8 +303,40 @@ def test_malformed_urls(url: str) -> None:
     assert set(network.destinations) <= {PUBLIC}
 
 
+@pytest.mark.parametrize(
+    "url",
+    # Without a host they are relative, and lead to where they came from.
+    [url for url in REFUSED_URLS if re.match(r"\w+://[^/]", url)],
+    ids=lambda url: ascii(url)[:60],
+)
+def test_a_redirect_of_an_output_to_a_refused_url(url: str) -> None:
+    network = Network([PUBLIC])
+    network.handler = lambda _: httpx.Response(302, headers=[(b"location", url.encode())])
+    with network.client() as client, pytest.raises(MediaNotCopied):
+        download(client, "https://example.com/")
+    assert network.destinations == [PUBLIC]
+
+
+def test_an_output_whose_host_is_another_after_a_redirect() -> None:
+    network = Network([PUBLIC], ["169.254.169.254"])
+    network.handler = lambda _: httpx.Response(302, headers={"location": "/again"})
+    with network.client() as client, pytest.raises(MediaNotCopied, match="not on the public internet"):
+        download(client, "https://example.com/")
+    assert network.destinations == [PUBLIC]
+
+
+def test_international_names_are_looked_up_and_verified_in_their_ascii_form() -> None:
+    network = Network([PUBLIC])
+    with network.client() as client:
+        client.get("https://straße.example/")
+    (sent,) = network.requests
+    # Older readers take it for strasse.example, which may belong to somebody else.
+    assert network.lookups == ["xn--strae-oqa.example"] == [sent.extensions["sni_hostname"]]
+    assert sent.headers["host"] == "xn--strae-oqa.example"
+
+
 def test_the_table_is_long_enough() -> None:
-    assert len(set(REFUSED_URLS)) >= 60
+    assert len(set(REFUSED_URLS)) == len(REFUSED_URLS) >= 160
 
 
 @pytest.mark.parametrize("url", ALLOWED_URLS)

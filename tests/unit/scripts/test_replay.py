@@ -111,7 +111,7 @@ def generation(export: dict[str, Any], number: int) -> dict[str, Any]:
         (CAPTION, (0, "imageUrl"), lambda e: generation(e, 0)["requestPayload"].update(imageUrl="https://o/2.png")),
         (CAPTION, (0, "captionType"), lambda e: generation(e, 0)["requestPayload"].pop("captionType")),
         (CAPTION, (0, "more"), lambda e: generation(e, 0)["requestPayload"].update(more=1)),
-        (CAPTION, (0, "toolIdentifier"), lambda e: e["tools"].pop(3)),
+        (PAINT, (0, "toolIdentifier"), lambda e: e["tools"].pop(4)),
         (CAPTION, (0, "context.image"), lambda e: generation(e, 0)["metadata"]["pipelineContext"].update(image=1)),
         (CAPTION, (None, "status"), lambda e: e["casts"][0].update(status="failed")),
         (DESCRIBE, (1, "prompt"), lambda e: generation(e, 2)["requestPayload"].update(prompt="another")),
@@ -195,10 +195,10 @@ def test_a_wire_that_leads_nowhere_here_explains_nothing() -> None:
 
 def test_a_value_that_our_tool_would_refuse_is_told() -> None:
     def change(export: dict[str, Any]) -> None:
-        export["tools"][3]["inputSchema"]["captionType"]["enum"] = ["Short"]
+        export["tools"][4]["inputSchema"]["input_prompt"]["enum"] = ["Short"]
 
-    (found,) = differences(CAPTION, change)
-    assert (found.key, found.ours, found.reason) == ("captionType", "INVALID_STEP_INPUT: is none of Short", None)
+    (found,) = (each for each in differences(PAINT, change) if each.key == "input_prompt" and each.step_index == 0)
+    assert (found.ours, found.reason) == ("INVALID_STEP_INPUT: is none of Short", None)
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -40,6 +40,10 @@ class ImmediateOnly:
     def cancel_job(self, run_id: str) -> None:
         """There is nothing to stop."""
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """There is no server of its own."""
+        return None
+
 
 class JobsOnly:
     """The half of the port that a service of jobs leaves out."""
@@ -66,3 +70,7 @@ class JobsOnly:
     def callback_token(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
         """Its callbacks, if any, each have an address of their own."""
         raise InvalidSignature("The service has no address for the callbacks of all jobs")
+
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Whatever is not said to be its own must be on the public internet."""
+        return None

@@ -5,10 +5,8 @@ Their ids are derived on this side, so that a job whose acceptance was lost can 
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,10 +14,11 @@ import httpx
 
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
+from spellcast.adapters.input_media import InputMedia, Media, OwnFiles, uploaded
 from spellcast.adapters.media import media_payload, media_type
+from spellcast.adapters.workflows import Template, with_seed, without_paths
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
-    InvalidStepInput,
     JobCancelled,
     JobFailed,
     JobLost,
@@ -31,40 +30,43 @@ from spellcast.domain.errors import (
 from spellcast.domain.identifiers import job_uuid
 from spellcast.domain.results import Job, ToolResult, failed
 from spellcast.domain.tools import Tool
+from spellcast.outbound.guard import guarded_client
 from spellcast.ports.adapter import ProviderConfig, Request
 
 _CLIENT_ID = "spellcast"
 # Custom nodes put a file of any sort under any of these; its extension says what it is.
 _FILE_KEYS = ("images", "gifs", "videos", "video", "audio", "files", "text")
-# Below 2^53, so that every JSON reader sees the same number.
-_SEED_BITS = 48
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.\-]+){2,}[\\/]?")
 
 
 def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loopback: bool) -> ComfyUIAdapter:
     """The registry's way in."""
     if not config.url:
         raise ProviderNotConfigured("comfyui has no address: set SPELLCAST_COMFYUI_URL or, on AWS, `url` in its secret")
-    return ComfyUIAdapter(config, client)
+    return ComfyUIAdapter(config, client, cache(lambda: guarded_client(allow_loopback)))
 
 
 class ComfyUIAdapter(JobsOnly):
     """One ComfyUI server, or the proxy before it."""
 
-    def __init__(self, config: ProviderConfig, client: Callable[[], httpx.Client]) -> None:
+    def __init__(
+        self, config: ProviderConfig, client: Callable[[], httpx.Client], guarded: Callable[[], httpx.Client]
+    ) -> None:
         self._base = config.url.rstrip("/")
         # ComfyUI has no authentication of its own; a key is for the operator's proxy.
         headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
         self._provider = Provider("ComfyUI", self._base, headers, client)
+        self._media = InputMedia(guarded, OwnFiles(f"{self._base}/view?", headers, client))
 
     def derived_run_id(self, generation_id: str) -> str | None:
         """ComfyUI's `prompt_id` is ours to choose."""
         return job_uuid(generation_id)
 
     def start_job(self, request: Request) -> Job:
-        """Queues the tool's workflow with the step's inputs in their places."""
+        """Queues the tool's workflow with the step's inputs in their places, media among them as uploaded files."""
+        template = Template(request.tool)
+        inputs = self._media.handed_over(request.tool, with_seed(request), template.is_placed, self._upload)
         run_id = job_uuid(request.generation_id)
-        body = {"prompt": _workflow(request), "prompt_id": run_id, "client_id": _CLIENT_ID}
+        body = {"prompt": template.filled(inputs), "prompt_id": run_id, "client_id": _CLIENT_ID}
         answer = self._provider.submit("/prompt", body, explain=_explain, run_id=run_id)
         # ComfyUI accepts in part: node_errors with a 200 are outputs that were left out, and the rest runs.
         accepted_id = answer.get("prompt_id")
@@ -87,6 +89,10 @@ class ComfyUIAdapter(JobsOnly):
             raise JobLost("ComfyUI no longer knows the job: it was cancelled, or the server was restarted")
         return self._read(finished)
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Files of its own origin are asked for as everything else is there."""
+        return self._provider.file_headers(url)
+
     def cancel_job(self, run_id: str) -> None:
         """Servers before 0.25 cannot cancel by id: there the job is taken from the queue, or interrupted."""
         answer = self._provider.ask("POST", f"/api/jobs/{run_id}/cancel", {})
@@ -96,6 +102,15 @@ class ComfyUIAdapter(JobsOnly):
             self._provider.ask("POST", "/interrupt", {"prompt_id": run_id})
         elif not answer.is_success:
             raise ProviderRefused(f"ComfyUI did not cancel the job ({answer.status})")
+
+    def _upload(self, media: Media, seconds: float) -> str:
+        """The name under which the server's nodes find the file; it is the server's to choose."""
+        fields = {"type": "input", "overwrite": "true"}
+        answer = uploaded(self._provider, "/upload/image", "image", media, fields, seconds, _explain)
+        name, subfolder = answer.get("name"), answer.get("subfolder")
+        if not isinstance(name, str) or not name:
+            raise ProviderAnswerInvalid("ComfyUI took an input's file, but its answer does not name it")
+        return f"{subfolder}/{name}" if subfolder else name
 
     def _finished(self, run_id: str) -> Document | None:
         history = self._provider.look_up(f"/history/{run_id}", explain=_explain) or {}
@@ -143,44 +158,6 @@ class ComfyUIAdapter(JobsOnly):
         return {**file, "mediaType": kind} if kind else file
 
 
-def _workflow(request: Request) -> Document:
-    metadata = request.tool.metadata
-    workflow = metadata.get("workflow")
-    if not isinstance(workflow, dict) or not workflow:
-        raise InvalidStepInput(f"The tool {request.tool.tool_id} has no metadata.workflow")
-    if not all(isinstance(node, dict) and node.get("class_type") for node in workflow.values()):
-        raise InvalidStepInput(f"The workflow of {request.tool.tool_id} is not in API format; export it as API")
-    workflow = copy.deepcopy(workflow)
-    places = metadata.get("workflowInputs") or {}
-    inputs = _with_seed(request)
-    for key, value in inputs.items():
-        if value is None:
-            continue
-        for node_id, field in _places(places.get(key)):
-            node = workflow.get(node_id)
-            if node is None:
-                raise InvalidStepInput(f"{request.tool.tool_id}: its workflow has no node {node_id} for {key}")
-            node.setdefault("inputs", {})[field] = value
-    return workflow
-
-
-def _places(entry: Any) -> list[tuple[str, str]]:
-    """`[nodeId, field]`, or a list of them."""
-    if not entry:
-        return []
-    pairs = entry if isinstance(entry[0], list) else [entry]
-    return [(str(node_id), str(field)) for node_id, field in pairs]
-
-
-def _with_seed(request: Request) -> Document:
-    """A seed that nobody chose is derived from the generation: a repetition draws the same picture."""
-    key = request.tool.metadata.get("seedInputKey") or "input_seed"
-    if key not in request.tool.inputs or request.inputs.get(key) not in (None, "", -1, "-1"):
-        return request.inputs
-    digest = hashlib.sha256(request.generation_id.encode()).digest()
-    return {**request.inputs, key: int.from_bytes(digest[:8]) >> (64 - _SEED_BITS)}
-
-
 def _is_listed(run_id: str, jobs: object) -> bool:
     """Whether the id is among `[number, id, …]` entries."""
     return isinstance(jobs, list) and any(isinstance(job, list) and len(job) > 1 and job[1] == run_id for job in jobs)
@@ -225,7 +202,7 @@ def _node_order(node_id: str) -> tuple[int, str]:
 def _failure(error: Document) -> str:
     message = str(error.get("exception_message") or "the job failed")
     node = error.get("node_type")
-    return one_line(_without_paths(f"ComfyUI: {node}: {message}" if node else f"ComfyUI: {message}"))
+    return one_line(without_paths(f"ComfyUI: {node}: {message}" if node else f"ComfyUI: {message}"))
 
 
 def _explain(answer: Answer) -> str:
@@ -239,8 +216,4 @@ def _explain(answer: Answer) -> str:
             name = (fault.get("extra_info") or {}).get("input_name")
             where = f"node {node_id} ({node.get('class_type')})" + (f", {name}" if name else "")
             parts.append(f"{where}: {fault.get('message')}")
-    return _without_paths("; ".join(parts))
-
-
-def _without_paths(text: str) -> str:
-    return _PATH.sub("…", text)
+    return without_paths("; ".join(parts))

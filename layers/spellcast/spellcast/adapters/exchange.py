@@ -87,6 +87,34 @@ class Provider:
         `judge` may name what a refusal proves to whoever knows the service; `seconds` is for one that answers only
         when its work is done.
         """
+        answer = self.send(
+            path,
+            body,
+            explain=explain,
+            run_id=run_id,
+            judge=judge,
+            seconds=seconds,
+            max_bytes=max_bytes,
+            headers=headers,
+        )
+        document = answer.document()
+        if document is None:
+            raise OutcomeUnknown(f"{self._name} took the job, but its answer cannot be read", run_id)
+        return document
+
+    def send(
+        self,
+        path: str,
+        body: Document | bytes,
+        *,
+        explain: Callable[[Answer], str],
+        run_id: str | None = None,
+        judge: Callable[[Answer], StepFailed | None] | None = None,
+        seconds: float | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """As `submit`, for a body or an answer that is not a JSON object; the answer is a success."""
         timeout = SUBMIT_TIMEOUT if seconds is None else httpx.Timeout(seconds, connect=5.0)
         try:
             answer = self._exchange("POST", path, body, timeout, seconds or SUBMIT_SECONDS, max_bytes, headers)
@@ -102,10 +130,7 @@ class Provider:
             raise OutcomeUnknown(f"{self._name} answered {answer.status} and may have started the job", run_id)
         if not answer.is_success:
             raise self._refused(answer, explain)
-        document = answer.document()
-        if document is None:
-            raise OutcomeUnknown(f"{self._name} took the job, but its answer cannot be read", run_id)
-        return document
+        return answer
 
     def busy(self, answer: Answer) -> ProviderUnavailable:
         """What a 429 to a submit means, and any other answer that the provider gives before it accepts anything."""
@@ -113,11 +138,13 @@ class Provider:
         message = f"{self._name} takes no more jobs at the moment ({answer.status})"
         return ProviderUnavailable(message, nothing_started=True, retry_after=retry_after)
 
-    def look_up(self, path: str, *, explain: Callable[[Answer], str]) -> Document | None:
+    def look_up(self, path: str, *, explain: Callable[[Answer], str], seconds: float = POLL_SECONDS) -> Document | None:
         """GETs; None where the provider answers 404."""
-        answer = self.ask("GET", path)
-        if answer.status == 404:
-            return None
+        answer = self.ask("GET", path, seconds=seconds)
+        return None if answer.status == 404 else self.document_of(answer, explain=explain)
+
+    def document_of(self, answer: Answer, *, explain: Callable[[Answer], str]) -> Document:
+        """The JSON object of a success. Raises ProviderRefused, ProviderAnswerInvalid."""
         if not answer.is_success:
             raise self._refused(answer, explain)
         document = answer.document()
@@ -125,17 +152,33 @@ class Provider:
             raise ProviderAnswerInvalid(f"{self._name} answered something that is not a JSON object")
         return document
 
-    def ask(self, method: str, path: str, body: Document | None = None) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Document | bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = POLL_SECONDS,
+    ) -> Answer:
         """One request that may be repeated. What the provider itself answered is the caller's to judge."""
-        answer = self.read(method, path, body)
+        answer = self.read(method, path, body, headers=headers, seconds=seconds)
         if answer.status >= 500 or answer.status in (408, 425, 429):
             raise self.unavailable(answer)
         return answer
 
-    def read(self, method: str, path: str, body: Document | None = None) -> Answer:
+    def read(
+        self,
+        method: str,
+        path: str,
+        body: Document | bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = POLL_SECONDS,
+    ) -> Answer:
         """As `ask`, for where any status may be a job's own, and not only the provider's."""
         try:
-            return self._exchange(method, path, body, POLL_TIMEOUT, POLL_SECONDS)
+            return self._exchange(method, path, body, POLL_TIMEOUT, seconds, headers=headers)
         except AnswerTooLarge as error:
             raise ProviderAnswerInvalid(f"{self._name} answered more than {MAX_ANSWER_BYTES} bytes") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -145,23 +188,30 @@ class Provider:
         """What an answer means that says nothing but that another one may come later."""
         return ProviderUnavailable(f"{self._name} answered {answer.status}")
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """This service's headers for an address of its own origin; None for every other."""
+        try:
+            return self._headers if _origin(url) == _origin(self._url) else None
+        except httpx.InvalidURL:
+            return None
+
     def _exchange(
         self,
         method: str,
         path: str,
-        body: Document | None,
+        body: Document | bytes | None,
         timeout: httpx.Timeout,
         seconds: float,
         max_bytes: int = MAX_ANSWER_BYTES,
-        more_headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = {**self._headers, **(more_headers or {})}
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        sent = {**self._headers, **(headers or {})}
+        content = body if isinstance(body, bytes) else None
+        if isinstance(body, dict):
+            sent["Content-Type"] = "application/json"
             content = to_text(body).encode()
         client = self._client()
-        request = client.build_request(method, self._url + path, headers=headers, content=content, timeout=timeout)
+        request = client.build_request(method, self._url + path, headers=sent, content=content, timeout=timeout)
         response, data = read_bounded(client, request, max_bytes=max_bytes, seconds=seconds)
         return Answer(response.status_code, data, response.headers)
 
@@ -171,6 +221,11 @@ class Provider:
         if answer.status < 400:
             return ProviderRefused(f"{self._name} redirects elsewhere ({answer.status}); is its address complete?")
         return ProviderRefused(one_line(f"{self._name} refused ({answer.status}): {explain(answer)}"))
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def one_line(text: str) -> str:

@@ -136,6 +136,10 @@ class OpenAIAdapter:
         if not answer.is_success and answer.status not in (400, 404, 409):
             raise ProviderRefused(f"OpenAI did not cancel the response ({answer.status})")
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Files of its own origin are asked for as everything else is there."""
+        return self._provider.file_headers(url)
+
     def _draw(self, request: Request) -> ToolResult:
         body = _body(request)
         answer = self._submit("/images/generations", body, request.tool, MAX_PICTURE_BYTES)

@@ -20,9 +20,12 @@ _MODULES = {
     "expression": "expression",
     "http": "http",
     "comfyui": "comfyui",
+    "comfyapi": "comfyapi",
+    "comfydeploy": "comfydeploy",
     "replicate": "replicate",
     "openai": "openai",
     "fal": "fal",
+    "huggingface": "huggingface",
 }
 # What each service can deliver, so that a definition is judged without importing the service's module.
 DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
@@ -30,9 +33,12 @@ DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
     "expression": ("immediate",),
     "http": ("immediate",),
     "comfyui": ("async", "webhook"),
+    "comfyapi": ("async", "webhook"),
+    "comfydeploy": ("async", "webhook"),
     "replicate": ("async", "webhook"),
     "openai": ("immediate", "async", "webhook"),
     "fal": ("async", "webhook"),
+    "huggingface": ("immediate",),
 }
 # Whose callbacks all go to one address, `/v1/completions/<service>`, which the operator registers with them.
 SHARED_ADDRESSES = frozenset({"openai"})

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from spellcast.adapters.billing import failed_after
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.media import media_payload
@@ -24,7 +25,6 @@ from spellcast.domain.errors import (
     ProviderAnswerInvalid,
     ProviderNotConfigured,
     ProviderRefused,
-    StepFailed,
 )
 from spellcast.domain.media import address_type, is_address
 from spellcast.domain.results import Job, ToolResult, Usage, failed
@@ -87,6 +87,10 @@ class ReplicateAdapter(JobsOnly):
             raise ProviderAnswerInvalid("Replicate's callback is not a prediction")
         return _read(prediction, tool)
 
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """Files of its own origin are asked for as everything else is there."""
+        return self._provider.file_headers(url)
+
     def cancel_job(self, run_id: str) -> None:
         """A prediction that is over, or unknown, is left as it is."""
         answer = self._provider.ask("POST", f"/v1/predictions/{quote(run_id, safe='')}/cancel")
@@ -125,18 +129,11 @@ def _read(prediction: Document, tool: Tool) -> ToolResult:
             return ToolResult("succeeded", payload, duration_ms=duration_ms, usage=usage)
         case "failed":
             reason = prediction.get("error") or "the prediction failed"
-            return _billed(JobFailed(one_line(f"Replicate: {reason}")), tool, duration_ms)
+            return failed_after(JobFailed(one_line(f"Replicate: {reason}")), tool, duration_ms)
         case "canceled" | "aborted":
-            return _billed(JobCancelled("The prediction was cancelled at Replicate"), tool, duration_ms)
+            return failed_after(JobCancelled("The prediction was cancelled at Replicate"), tool, duration_ms)
         case _:
             raise ProviderAnswerInvalid("Replicate answered a prediction without a known status")
-
-
-def _billed(error: StepFailed, tool: Tool, duration_ms: int | None) -> ToolResult:
-    """What is paid by the second is paid for until it failed; what is paid by the run is not paid for."""
-    if duration_ms is None or tool.costing is None or not tool.costing.is_per_second:
-        return failed(error, duration_ms=duration_ms)
-    return failed(error, cost_usd=cost_of(tool, ToolResult("succeeded"), duration_ms, {}), duration_ms=duration_ms)
 
 
 def _usage(prediction: Document) -> Usage | None:

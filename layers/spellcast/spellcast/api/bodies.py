@@ -26,14 +26,12 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.linter import MAX_STEPS
 from spellcast.domain.results import MOST_TOKENS
-from spellcast.domain.tool_definitions import VERSION_PATTERN, InputType
+from spellcast.domain.tool_definitions import MAX_INPUTS, VERSION_PATTERN, InputType
 from spellcast.domain.tools import DeliveryMode
 
 # A job that is polled every 30 s for 12 hours stays well under the 25,000 events of an execution's history.
 MAX_DEADLINE_SECONDS = 12 * 60 * 60
 
-# More than any form has. Whoever resolves a step looks through them again and again, and has 29 seconds.
-MAX_INPUTS = 200
 MAX_MIGRATIONS = 50
 MAX_VALUES = 100
 
@@ -266,6 +264,7 @@ class MetadataBody(OpenBody):
     seedInputKey: str | None = None
     telegramPromptInputKey: str | None = None
     hasLoraLoader: bool | None = None
+    keepOutputs: bool | None = None
     defaultAdapterParams: dict[Name, Any] | None = None
     tokenPrices: dict[Name, TokenPriceBody] | None = None
     costTable: dict[Name, dict[Name, dict[Name, Rate]]] | None = None
@@ -278,10 +277,13 @@ def _refuse_code(value: Any) -> Any:
     raise ValueError("was code in the original and cannot be taken; service and deliveryMode say how a tool is run")
 
 
+ToolId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
 class ToolBody(Body):
     """A tool's definition (the original's keys, and `deadlineSeconds`)."""
 
-    tool_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    tool_id: ToolId
     service: Name
     display_name: Name
     command_name: Annotated[str, StringConstraints(pattern=r"^/[^\s/]{1,100}$")] | None = None
@@ -302,6 +304,23 @@ class ToolBody(Body):
     visibility: Literal["public", "internal", "hidden"] | None = None
     human_defaults: dict[Name, Any] | None = None
     metadata: MetadataBody | None = None
+
+
+class ImportBody(Body):
+    """What a tool is made of: a `workflow`, a `model` or an `endpoint` with its `openapi` document; nothing is fetched.
+
+    `comfyui` takes a workflow in API format, `replicate` a model (`owner/name`, or `owner/name:version`) with the
+    `openapi_schema` of its version, `fal` an endpoint (`fal-ai/flux/dev`) with its OpenAPI document.
+    """
+
+    kind: Literal["comfyui", "replicate", "fal"]
+    workflow: dict[str, Any] | None = None
+    model: Name | None = None
+    endpoint: Name | None = None
+    openapi: dict[str, Any] | None = None
+    tool_id: ToolId | None = None
+    display_name: Name | None = None
+    costing_model: CostingBody | None = None
 
 
 class SettingsBody(Body):

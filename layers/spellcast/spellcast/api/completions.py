@@ -22,11 +22,20 @@ def answer_callback(receive: ReceiveCallback, token: str, headers: Mapping[str, 
         generation_id = receive(token, headers, body)
     except SpellcastError as error:
         logger().warning("A callback was refused", code=error.code)
-        # What fails a step is, in a callback, something wrong with what was sent.
-        return refusal(error, 400 if isinstance(error, StepFailed) else None)
+        return refusal(error, _status_of(error))
     if generation_id is None:
         logger().info("A callback tells of a job that is nobody's here")
     else:
         logger().info("A callback was taken", castId=generation_id.partition(".")[0], generationId=generation_id)
     body_sent = documents.to_text({"generationId": generation_id})
     return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body_sent}
+
+
+def _status_of(error: SpellcastError) -> int | None:
+    """What fails a step is, in a callback, something wrong with what was sent; or it can be sent again, a little later.
+
+    Senders repeat after any status but a 2xx, and those that choose repeat after a 429.
+    """
+    if not isinstance(error, StepFailed):
+        return None
+    return 429 if error.retryable else 400

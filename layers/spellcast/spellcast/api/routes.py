@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, QuoteBody, SettingsBody, SpellBody, ToolBody
+from spellcast.api.bodies import CastBody, ImportBody, QuoteBody, SettingsBody, SpellBody, ToolBody
 from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
@@ -24,6 +24,7 @@ from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.grant_permission import GrantPermission
+from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
@@ -33,7 +34,7 @@ from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
-from spellcast.domain.resources import cast_resource, permission_resource, spell_resource, within
+from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
 
 
@@ -52,6 +53,7 @@ class UseCases:
     cast_spell: CastSpell
     find_casts: FindCasts
     create_tool: CreateTool
+    import_tool: ImportTool
     delete_tool: DeleteTool
     find_tools: FindTools
     find_settings: FindSettings
@@ -189,7 +191,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
             idempotency_key=idempotency_key,
         )
         started = use.cast_spell.start(_account(app), order)
-        resource = cast_resource(started.cast)
+        resource = use.find_casts.shown(started.cast)
         if not started.is_new:
             return _json(200, resource)
         return _json(202, {**resource, "warnings": _faults(started.warnings)})
@@ -228,6 +230,14 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post("/v1/tools", summary="Add an own tool", responses=_answers(201, answers.ToolAnswer, 409, 413))
     def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
         return _json(201, use.create_tool(_account(app), body.document()).document)
+
+    @app.post(
+        "/v1/tools/import",
+        summary="Add an own tool, made of a workflow or of a model's description",
+        responses=_answers(201, answers.ToolAnswer, 409, 413),
+    )
+    def import_tool(body: Annotated[ImportBody, Body()]) -> Response[str]:
+        return _json(201, use.import_tool(_account(app), body.document()).document)
 
     @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=_deleted())
     def delete_tool(tool_id: Name) -> Response[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spellcast.application.finalize_cost import FinalizeCost
+from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.application.slots import Slots
 from spellcast.domain.errors import GenerationNotFound, WriteConflict
 from spellcast.domain.generations import Generation
@@ -21,6 +22,7 @@ class CompleteJob:
     casts: CastStore
     machine: Machine
     finalize_cost: FinalizeCost
+    keep_outputs: KeepOutputs
     slots: Slots
     clock: Clock
 
@@ -32,6 +34,8 @@ class CompleteJob:
                 raise GenerationNotFound(f"There is no generation {generation_id}.")
             try:
                 if generation.result is None and not generation.is_terminal:
+                    # Base64 goes to the bucket before the record is written.
+                    result = self.keep_outputs.take_in(generation_id, result)
                     received = generation.received(result, self.clock.now())
                     self.casts.save_generation(received, generation)
                     generation = received

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spellcast.application.complete_job import CompleteJob
+from spellcast.application.keep_outputs import KeepOutputs
+from spellcast.application.media_links import MediaLinks
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.segment_run import SegmentRun, refusal_of
 from spellcast.application.slots import Slots
@@ -42,6 +44,8 @@ class ExecuteStep:
     adapters: Adapters
     machine: Machine
     process_output: ProcessOutput
+    keep_outputs: KeepOutputs
+    links: MediaLinks
     complete_job: CompleteJob
     start_job: StartJob
     submit: Submit
@@ -129,7 +133,8 @@ class ExecuteStep:
             return self._write(run, stored, stored, results.failed(lost), finish)
         tool = self._tool(run, position)
         reserved = run.reserve(position, tool, self.clock.now())
-        request = Request(reserved.generation_id, tool, reserved.request_payload)
+        inputs = self.links(run.cast.cast_id, reserved.request_payload)
+        request = Request(reserved.generation_id, tool, inputs)
         try:
             if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
@@ -157,8 +162,19 @@ class ExecuteStep:
         self, run: SegmentRun, stored: Generation | None, reserved: Generation, result: ToolResult, finish: bool
     ) -> Generation:
         # A result that came from outside while the step was reserved is the step's result.
-        generation = reserved if reserved.result else reserved.received(result, self.clock.now())
+        generation = reserved
+        if generation.result is None:
+            taken_in = self.keep_outputs.take_in(reserved.generation_id, result)
+            generation = reserved.received(taken_in, self.clock.now())
         if finish:
+            if due := self.keep_outputs.due(generation):
+                if stored is not None and stored.result is None:
+                    # Copying takes its time, and what may have cost money is not lost with this process.
+                    self.casts.save_generation(generation, stored)
+                    stored = run.keep(generation)
+                # What is over the deadline would be over the segment's timeout in the end.
+                kept = self.keep_outputs(generation, due, until=generation.deadline_at)
+                generation = replace(generation, result=kept)
             generation = self.process_output.finished(generation)
         self.casts.save_generation(generation, stored)
         return run.keep(generation)

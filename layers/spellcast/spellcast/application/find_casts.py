@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spellcast.application.media_links import MediaLinks
 from spellcast.domain.casts import Cast, CastStatus
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import CastNotFound, GenerationNotFound
@@ -21,16 +22,21 @@ class FindCasts:
 
     casts: CastStore
     spells: SpellStore
+    links: MediaLinks
+
+    def shown(self, cast: Cast) -> Document:
+        """The cast alone, as its account sees it."""
+        return self.links.of_resource(cast_resource(cast))
 
     def get(self, account_id: str, cast_id: str) -> Document:
         """The cast with its generations. Raises CastNotFound."""
         cast, generations = self._load(account_id, cast_id)
-        return cast_resource(cast, generations)
+        return self.links.of_resource(cast_resource(cast, generations))
 
     def list(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Document]:
         """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
         page = self.casts.list_casts(account_id, status=status, limit=limit, cursor=cursor)
-        return Page([cast_resource(cast) for cast in page.items], page.cursor)
+        return Page([self.shown(cast) for cast in page.items], page.cursor)
 
     def get_generation(self, account_id: str, generation_id: str) -> Document:
         """The record with its metadata as the original had it. Raises GenerationNotFound."""
@@ -44,7 +50,7 @@ class FindCasts:
             raise GenerationNotFound(f"There is no generation {generation_id!r}.") from error
         version = self.spells.get_version(cast.spell_id, cast.version)
         assembled = assembled_metadata(generation, cast, version, generations) if version else None
-        return generation_resource(generation, assembled)
+        return self.links.of_resource(generation_resource(generation, assembled))
 
     def _load(self, account_id: str, cast_id: str) -> tuple[Cast, Sequence[Generation]]:
         # No id of ours is longer, and DynamoDB refuses keys over 2,048 bytes.

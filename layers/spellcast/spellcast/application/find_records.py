@@ -47,7 +47,7 @@ class FindRecords:
         """
         found, complete = self._generations(query)
         records = [
-            generation_record(generation_resource(item), item.account_id)
+            generation_record(self.find_casts.links.of_resource(generation_resource(item)), item.account_id)
             for item in found
             if query.account_id in (None, item.account_id) and query.cast_id in (None, item.cast_id)
         ]

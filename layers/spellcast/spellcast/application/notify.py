@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spellcast.application.media_links import MediaLinks
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
@@ -22,6 +23,7 @@ class Notify:
     """Every revision is announced at least once; receivers ignore revisions that they have seen."""
 
     announcer: Announcer
+    links: MediaLinks
     clock: Clock
 
     def __call__(self, written: Cast | Generation | Connection) -> None:
@@ -31,18 +33,15 @@ class Notify:
             case Connection():
                 self.announcer.greet(written.connection_id, connection_ack(now))
             case Cast():
-                self.announcer.push(written.account_id, cast_update(written, now))
-                self.announcer.publish([Event("Cast Updated", _cast_detail(written))])
+                self.announcer.push(written.account_id, self.links(written.cast_id, cast_update(written, now)))
+                self.announcer.publish([Event("Cast Updated", self._cast_detail(written))])
             case Generation():
                 for message in generation_messages(written, now):
-                    self.announcer.push(written.account_id, message)
-                self.announcer.publish(
-                    [Event("Generation Updated", within(generation_resource(written), MAX_DETAIL_BYTES))]
-                )
+                    self.announcer.push(written.account_id, self.links(written.cast_id, message))
+                detail = self.links.of_resource(generation_resource(written))
+                self.announcer.publish([Event("Generation Updated", within(detail, MAX_DETAIL_BYTES))])
 
-
-def _cast_detail(cast: Cast) -> Document:
-    """The resource, and whether its caster is to be called: once, when the cast has ended."""
-    return within(
-        {**cast_resource(cast), "webhookDue": cast.webhook_url is not None and cast.has_just_ended}, MAX_DETAIL_BYTES
-    )
+    def _cast_detail(self, cast: Cast) -> Document:
+        """The resource, and whether its caster is to be called: once, when the cast has ended."""
+        is_due = cast.webhook_url is not None and cast.has_just_ended
+        return within({**self.links.of_resource(cast_resource(cast)), "webhookDue": is_due}, MAX_DETAIL_BYTES)

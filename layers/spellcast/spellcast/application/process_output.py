@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.domain import cost, identifiers, money
 from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepEndedInFailure, WriteConflict
 from spellcast.domain.generations import Generation
@@ -23,6 +24,7 @@ class ProcessOutput:
 
     casts: CastStore
     tools: ToolStore
+    keep_outputs: KeepOutputs
     pricing: PricingPolicy
     clock: Clock
 
@@ -41,13 +43,16 @@ class ProcessOutput:
 
     def finish_stored(self, generation_id: str) -> Generation:
         """The generation's terminal revision, written now or found. Raises IllegalTransition where it has no result."""
+        kept: ToolResult | None = None
         while True:
             generation = self.casts.get_generation(generation_id)
             if generation is None:
                 raise GenerationNotFound(f"There is no generation {generation_id}.")
             if generation.is_terminal:
                 return generation
-            finished = self.finished(generation)
+            if kept is None and (result := self.keep_outputs.due(generation)):
+                kept = self.keep_outputs(generation, result)
+            finished = self.finished(replace(generation, result=kept) if kept else generation)
             try:
                 self.casts.save_generation(finished, generation)
             except WriteConflict:

@@ -10,7 +10,7 @@ from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.pass_on_progress import pass_on_progress
 from spellcast.domain import callback_tokens
-from spellcast.domain.errors import InvalidCallbackToken, StepToolNotFound
+from spellcast.domain.errors import InvalidCallbackToken, InvalidSignature, StepToolNotFound
 from spellcast.ports.adapter import Adapters
 from spellcast.ports.announcer import Announcer
 from spellcast.ports.clock import Clock
@@ -59,6 +59,8 @@ class ReceiveCallback:
             raise StepToolNotFound(f"There is no tool {generation.tool_id!r} any more.")
         adapter = self.adapters.get(generation.service_name)
         result = ask_provider.parse_webhook(adapter, headers, body, tool, now)
+        if result.run_id is not None and generation.run_id not in (None, result.run_id):
+            raise InvalidSignature("The callback speaks of another job than this generation's.")
         if result.is_final:
             self.complete_job(generation_id, result)
         elif not generation.is_terminal:

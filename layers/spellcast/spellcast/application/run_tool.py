@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from spellcast.application.adopt_spell import AdoptSpell
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.find_tools import FindTools
+from spellcast.application.media_links import MediaLinks
 from spellcast.domain import documents, identifiers, originals
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
@@ -51,6 +52,7 @@ class RunTool:
     adopt_spell: AdoptSpell
     cast_spell: CastSpell
     casts: CastStore
+    links: MediaLinks
     clock: Clock
     wait: Callable[[float], None]
 
@@ -96,9 +98,17 @@ class RunTool:
             known, generations = loaded or (cast, [])
             run = ToolRun(tool, known, generations[-1] if generations else None)
             if run.cast.is_terminal or _is_submitted(run.generation) or self.clock.now() >= give_up_at:
-                return run
+                return self._linked(run)
             self.wait(pause)
             pause = min(pause * 1.5, _LONGEST_WAIT_SECONDS)
+
+    def _linked(self, run: ToolRun) -> ToolRun:
+        """The run with links to its media, for whoever asked for it."""
+        generation = run.generation
+        if generation is None or generation.result is None:
+            return run
+        payload = tuple(self.links(run.cast.cast_id, list(generation.result.payload)))
+        return replace(run, generation=replace(generation, result=replace(generation.result, payload=payload)))
 
 
 def _is_submitted(generation: Generation | None) -> bool:

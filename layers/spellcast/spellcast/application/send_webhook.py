@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from spellcast.application.media_links import MediaLinks
 from spellcast.domain import documents, identifiers, money, standard_webhooks, times
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
@@ -28,6 +29,7 @@ class SendWebhook:
     casts: CastStore
     receiver: Receiver
     queue: Queue
+    links: MediaLinks
     clock: Clock
     backoff_seconds: tuple[int, ...]
 
@@ -46,7 +48,8 @@ class SendWebhook:
 
     def _post(self, cast: Cast, url: str) -> AddressRefused | WebhookNotDelivered | None:
         """What went wrong is answered and not raised: an error after it would bring the receiver's words to the log."""
-        body, headers = signed_request(cast, self.clock.now())
+        outputs = self.links(cast.cast_id, cast.outputs)
+        body, headers = signed_request(replace(cast, outputs=outputs), self.clock.now())
         try:
             self.receiver.post(url, body, headers)
         except (AddressRefused, WebhookNotDelivered) as error:

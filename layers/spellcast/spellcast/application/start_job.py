@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from spellcast.application import ask_provider
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.give_up_job import GiveUpJob
+from spellcast.application.media_links import MediaLinks
 from spellcast.application.segment_run import SegmentRun
 from spellcast.application.submit import Submit
 from spellcast.domain import callback_tokens, results
@@ -32,6 +33,7 @@ class StartJob:
     secrets: Secrets
     complete_job: CompleteJob
     give_up_job: GiveUpJob
+    links: MediaLinks
     submit: Submit
     clock: Clock
     callback_base_url: str
@@ -39,7 +41,8 @@ class StartJob:
     def __call__(self, run: SegmentRun, reserved: Generation, tool: Tool) -> None:
         """Submits the job of a record that is not yet written. Raises StepFailed where nothing could be asked."""
         adapter = self.adapters.get(tool.service)
-        request = Request(reserved.generation_id, tool, reserved.request_payload, self._callback_url(reserved))
+        inputs = self.links(reserved.cast_id, reserved.request_payload)
+        request = Request(reserved.generation_id, tool, inputs, self._callback_url(reserved))
         self.casts.save_generation(reserved, None)
         run.keep(reserved)
         run.check_open(self.casts)

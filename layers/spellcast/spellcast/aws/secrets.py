@@ -34,7 +34,7 @@ class SecretsManagerSecrets:
         return self._get("internal-key")
 
     def provider_config(self, service: str) -> ProviderConfig:
-        """`{"url", "key", "webhookSecret", "limits"}` of a service; empty where there is no such secret.
+        """`{"url", "key", "webhookSecret", "billTo", "limits"}` of a service; empty where there is no such secret.
 
         Raises ProviderNotConfigured where the limits are wrong: none would be the wrong guess.
         """
@@ -52,7 +52,13 @@ class SecretsManagerSecrets:
             limits = parse_limits(content.get("limits"))
         except ValueError as error:
             raise ProviderNotConfigured(f"The secret of {service} has limits that cannot be kept: {error}.") from error
-        return ProviderConfig(content.get("url", ""), content.get("key", ""), content.get("webhookSecret", ""), limits)
+        return ProviderConfig(
+            content.get("url", ""),
+            content.get("key", ""),
+            content.get("webhookSecret", ""),
+            bill_to=content.get("billTo", ""),
+            limits=limits,
+        )
 
     def _get(self, name: str) -> str:
         value = self.provider.get(self.prefix + name, max_age=MAX_AGE_SECONDS)

@@ -15,6 +15,8 @@ from spellcast.domain.tools import Tool
 IMMEDIATE_SECONDS_PER_SEGMENT = 12 * 60
 # The job's own deadline passes first, so that whoever looks after the machine's timeout finds it overdue.
 SEGMENT_MARGIN_SECONDS = 15
+# `process_output` copies what the segment's last step made.
+OUTPUT_SECONDS = 5 * 60
 CAST_MARGIN_SECONDS = 5 * 60
 # Of these five minutes; the rest is for the machine's own retries.
 WAITING_SECONDS = 4 * 60
@@ -57,5 +59,5 @@ def waiting_ends(started_at: datetime, seconds_before: float) -> datetime:
 
 
 def cast_seconds(segments: Sequence[Segment]) -> int:
-    """How long a cast of these segments may take: their deadlines and five minutes."""
-    return sum(segment.timeout_seconds for segment in segments) + CAST_MARGIN_SECONDS
+    """How long a cast of these segments may take: their deadlines, the copying of outputs, and five minutes."""
+    return sum(segment.timeout_seconds + OUTPUT_SECONDS for segment in segments) + CAST_MARGIN_SECONDS

@@ -30,7 +30,10 @@ InputType = Literal[
     "list",
     "any",
 ]
+# More than any form has. Whoever resolves a step looks through them again and again, and has 29 seconds.
+MAX_INPUTS = 200
 VERSION_PATTERN = r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}"
+EDITOR_FORMAT = "is in the format of ComfyUI's editor; export it for the API (Workflow, Export (API))"
 
 
 def find_tool_faults(document: Document, services: Mapping[str, Collection[str]]) -> list[Fault]:
@@ -39,6 +42,8 @@ def find_tool_faults(document: Document, services: Mapping[str, Collection[str]]
     Parts whose shape is wrong are passed over: whoever checks shapes names them.
     """
     faults = _delivery_faults(document, services)
+    if is_editor_workflow(_section(document, "metadata").get("workflow")):
+        faults.append(Fault("metadata.workflow", EDITOR_FORMAT))
     schema = document.get("inputSchema", {})
     if not isinstance(schema, dict):
         return faults
@@ -51,6 +56,11 @@ def find_tool_faults(document: Document, services: Mapping[str, Collection[str]]
     faults.extend(_visibility_faults(schema, fields))
     faults.extend(_migration_faults(_section(document, "migrations"), schema))
     return faults
+
+
+def is_editor_workflow(workflow: object) -> bool:
+    """Whether it is what ComfyUI's editor saves: a list of nodes, where the API takes them by their ids."""
+    return isinstance(workflow, dict) and isinstance(workflow.get("nodes"), list)
 
 
 def _delivery_faults(document: Document, services: Mapping[str, Collection[str]]) -> list[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -34,7 +35,21 @@ class AnswerTooLarge(Exception):
 def read_bounded(
     client: httpx.Client, request: httpx.Request, *, max_bytes: int, seconds: float
 ) -> tuple[httpx.Response, bytes]:
-    """Sends the request, once, and reads the whole answer. Raises httpx's errors, and AnswerTooLarge.
+    """Sends the request, once, and reads the whole answer. Raises httpx's errors, and AnswerTooLarge."""
+    with streamed(client, request, seconds=seconds) as (response, chunks):
+        body = bytearray()
+        for chunk in chunks:
+            body += chunk
+            if len(body) > max_bytes:
+                raise AnswerTooLarge(response, bytes(body[:max_bytes]))
+        return response, bytes(body)
+
+
+@contextlib.contextmanager
+def streamed(
+    client: httpx.Client, request: httpx.Request, *, seconds: float
+) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
+    """Sends the request, once; the body is read as its chunks are. Raises httpx's errors, there and here.
 
     httpx bounds each read; `seconds` bounds them together, for a server that sends a byte at a time.
     The answer is asked for, and taken, uncompressed: a small compressed one could unpack to any size.
@@ -43,25 +58,32 @@ def read_bounded(
     with _Deadline(seconds) as deadline:
         request.extensions = {**request.extensions, "trace": deadline.trace}
         try:
-            response = client.send(request, stream=True)
+            response = _sent(client, request)
             try:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise httpx.DecodingError("The answer is compressed", request=request)
-                body = bytearray()
-                for chunk in response.iter_bytes(65536):
-                    body += chunk
-                    if len(body) > max_bytes:
-                        raise AnswerTooLarge(response, bytes(body[:max_bytes]))
-                # A body without a length ends where its connection does, at the deadline, too.
-                if deadline.has_passed:
-                    raise httpx.ReadTimeout("The answer took too long", request=request)
-                return response, bytes(body)
+                yield response, _chunks(response, deadline)
             finally:
                 response.close()
         except httpx.TransportError as error:
             if deadline.has_passed:
                 raise httpx.ReadTimeout("The answer took too long", request=request) from error
             raise
+
+
+def _sent(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    try:
+        return client.send(request, stream=True)
+    except UnicodeError as error:
+        # httpx reads the host of a redirect although it does not follow it, and some names cannot be read.
+        raise httpx.RemoteProtocolError("The answer names an address that cannot be read", request=request) from error
+
+
+def _chunks(response: httpx.Response, deadline: _Deadline) -> Iterator[bytes]:
+    yield from response.iter_bytes(65536)
+    # A body without a length ends where its connection does, at the deadline, too.
+    if deadline.has_passed:
+        raise httpx.ReadTimeout("The answer took too long", request=response.request)
 
 
 class _Deadline:

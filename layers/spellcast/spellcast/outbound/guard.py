@@ -116,7 +116,7 @@ class GuardedTransport(httpx.BaseTransport):
         self._transport.close()
 
     def _resolve(self, request: httpx.Request) -> list[_Address]:
-        host = request.url.host
+        host = _host(request.url)
         try:
             answers = self._resolver(host, request.url.port or _default_port(request.url), type=socket.SOCK_STREAM)
         except socket.gaierror as error:
@@ -148,9 +148,11 @@ def is_loopback(host: str) -> bool:
 
 
 def _check(url: httpx.URL, allow_loopback: bool) -> str | None:
-    host = url.host
+    host = _host(url)
     if not host:
         return "it has no host"
+    if not all(host.removesuffix(".").split(".")) or not _is_readable(url):
+        return "its host is not a name"
     if url.userinfo:
         return "it carries credentials"
     if allow_loopback and is_loopback(host):
@@ -160,6 +162,19 @@ def _check(url: httpx.URL, allow_loopback: bool) -> str | None:
     if url.port is not None and url.port not in ALLOWED_PORTS:
         return "its port is neither 443 nor 8443"
     return _check_host(host)
+
+
+def _host(url: httpx.URL) -> str:
+    """As it is sent: international names by their ASCII form, of which no two readers have a different idea."""
+    return url.raw_host.decode("ascii")
+
+
+def _is_readable(url: httpx.URL) -> bool:
+    """httpx raises wherever it reads a host that claims to be an ASCII form and is none."""
+    try:
+        return bool(url.host)
+    except UnicodeError:
+        return False
 
 
 def _check_host(host: str) -> str | None:
@@ -204,7 +219,7 @@ def _pinned(request: httpx.Request, address: _Address) -> httpx.Request:
         request.url.copy_with(host=str(address)),
         headers=request.headers,
         stream=request.stream,
-        extensions={**request.extensions, "sni_hostname": request.url.host},
+        extensions={**request.extensions, "sni_hostname": _host(request.url)},
     )
 
 

@@ -18,11 +18,12 @@ from spellcast.domain.tools import Tool
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """Where a service is and how it knows us; empty where nobody configured it."""
+    """Where a service is, how it knows us and which organisation pays; empty where nobody configured it."""
 
     url: str = ""
     key: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    bill_to: str = ""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -68,6 +69,12 @@ class Adapter(Protocol):
 
     def cancel_job(self, run_id: str) -> None:
         """Asks the provider to stop the job. A job that is over, or unknown, is not an error."""
+
+    def file_headers(self, url: str) -> Mapping[str, str] | None:
+        """The headers with which an output is fetched from the service's own server; None for every other address.
+
+        What is the service's own may be a private address: nothing but the configured origin is.
+        """
 
 
 class Adapters(Protocol):

@@ -1,0 +1,150 @@
+"""Media that inputs name by address, for servers that take files: fetched through the guard, bounded, handed over."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
+
+import httpx
+
+from spellcast.adapters.exchange import Answer, Provider
+from spellcast.domain.documents import Document
+from spellcast.domain.errors import InvalidStepInput, ProviderUnavailable
+from spellcast.domain.media import is_address, media_type, url_of
+from spellcast.domain.tools import Tool
+from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
+
+MAX_MEDIA_BYTES = 50 * 1024 * 1024
+# For all media of a step together, on their way here and on to the server.
+TOTAL_SECONDS = 60.0
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+MAX_REDIRECTS = 3
+_USUAL_EXTENSION = {"image": "png", "video": "mp4", "audio": "wav"}
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file, named after its content: the same picture is one file on the server, whoever sends it."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFiles:
+    """The addresses of files on the provider itself: the operator configured it, so the guard is not asked."""
+
+    prefix: str
+    headers: Mapping[str, str]
+    client: Callable[[], httpx.Client]
+
+    def __contains__(self, address: str) -> bool:
+        return address.startswith(self.prefix) and ".." not in address
+
+
+class InputMedia:
+    """Exchanges the addresses of a tool's image, video and audio inputs for what `upload` makes of the files."""
+
+    def __init__(self, guarded: Callable[[], httpx.Client], own: OwnFiles) -> None:
+        self._guarded = guarded
+        self._own = own
+
+    def handed_over(
+        self, tool: Tool, inputs: Document, is_placed: Callable[[str], bool], upload: Callable[[Media, float], Any]
+    ) -> Document:
+        """The inputs without addresses. Raises AddressRefused, InvalidStepInput, ProviderUnavailable, and `upload`'s.
+
+        Nothing has been paid for by then. What is no address is left alone: it names a file that the server has.
+        """
+        deadline = time.monotonic() + TOTAL_SECONDS
+        found = dict(inputs)
+        for key, field in tool.inputs.items():
+            address = url_of(inputs.get(key))
+            if field.type in _USUAL_EXTENSION and is_placed(key) and address is not None and is_address(address):
+                media = self._fetch(key, field.type, address, deadline)
+                found[key] = upload(media, _remaining(key, deadline))
+        return found
+
+    def _fetch(self, key: str, kind: str, address: str, deadline: float) -> Media:
+        if address.startswith("data:"):
+            stated, data = _unpacked(key, address)
+        else:
+            stated, data = self._download(key, address, deadline)
+        if stated.startswith("text/") or stated == "application/json":
+            raise InvalidStepInput(f"{key}: its address leads to {stated[:80]}, which is no {kind}")
+        name = f"{hashlib.sha256(data).hexdigest()}.{_extension(kind, address, stated)}"
+        return Media(name, stated or media_type(name) or "application/octet-stream", data)
+
+    def _download(self, key: str, address: str, deadline: float) -> tuple[str, bytes]:
+        for _ in range(MAX_REDIRECTS + 1):
+            is_own = address in self._own
+            client = self._own.client() if is_own else self._guarded()
+            try:
+                headers = self._own.headers if is_own else {}
+                request = client.build_request("GET", address, headers=headers, timeout=TIMEOUT)
+                seconds = _remaining(key, deadline)
+                answer, data = read_bounded(client, request, max_bytes=MAX_MEDIA_BYTES, seconds=seconds)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise InvalidStepInput(f"{key}: its address cannot be read") from error
+            except httpx.HTTPError as error:
+                raise ProviderUnavailable(f"{key}: its address could not be reached") from error
+            except AnswerTooLarge as error:
+                raise InvalidStepInput(f"{key}: its address leads to more than {MAX_MEDIA_BYTES} bytes") from error
+            if answer.next_request is None:
+                break
+            address = str(answer.next_request.url)
+        if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
+            raise ProviderUnavailable(f"{key}: its address answered {answer.status_code}")
+        if not answer.is_success:
+            raise InvalidStepInput(f"{key}: its address answered {answer.status_code}")
+        return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower(), data
+
+
+def uploaded(
+    provider: Provider,
+    path: str,
+    part: str,
+    media: Media,
+    fields: Mapping[str, str],
+    seconds: float,
+    explain: Callable[[Answer], str],
+) -> Document:
+    """What the provider says of a file that it was sent as a form; sending it costs nothing, and may be repeated."""
+    files = {part: (media.name, media.data, media.media_type)}
+    form = httpx.Request("POST", "https://form", data=dict(fields), files=files)
+    headers = {"Content-Type": form.headers["Content-Type"]}
+    answer = provider.ask("POST", path, form.read(), headers=headers, seconds=seconds)
+    return provider.document_of(answer, explain=explain)
+
+
+def _remaining(key: str, deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise ProviderUnavailable(f"{key}: fetching the step's media takes longer than {TOTAL_SECONDS:.0f} seconds")
+    return seconds
+
+
+def _unpacked(key: str, address: str) -> tuple[str, bytes]:
+    head, _, content = address[5:].partition(",")
+    data = unquote_to_bytes(content)
+    if head.endswith(";base64"):
+        try:
+            data = base64.b64decode(data, validate=True)
+        except binascii.Error as error:
+            raise InvalidStepInput(f"{key}: its data: address is not base64") from error
+    return head.partition(";")[0].lower(), data
+
+
+def _extension(kind: str, address: str, stated: str) -> str:
+    """What nodes go by: that of the address, or of its `filename`, or of the stated type."""
+    parts = urlsplit(address) if not address.startswith("data:") else urlsplit("")
+    names = [parts.path, *parse_qs(parts.query).get("filename", []), f"file.{stated.partition('/')[2]}"]
+    extensions = (name.rpartition(".")[2].lower() for name in names if media_type(name))
+    return next(extensions, _USUAL_EXTENSION[kind])
