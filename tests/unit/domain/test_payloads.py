@@ -309,6 +309,11 @@ JSON = st.recursive(
 )
 
 
+def test_an_empty_list_says_nothing_of_the_kind_of_what_others_hold() -> None:
+    payload = normalise({"videoUrl": [], "images": SONG})
+    assert payload == ({"type": "audio", "data": {"files": [SONG]}},) == normalise(payload)
+
+
 @given(JSON, st.none() | st.sampled_from(NAMES))
 def test_normalising_is_idempotent_and_whatever_comes_of_it_can_be_read(raw: Any, kind: str | None) -> None:
     before = copy.deepcopy(raw)

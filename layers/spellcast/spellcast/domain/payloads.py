@@ -270,7 +270,8 @@ def _one_of(group: list[Document], place: str) -> Document:
             items += fresh
             seen.update(url for item in fresh if (url := url_of(item)))
         data[place] = items
-    kinds = {element["type"] for element in group}
+    # An empty list says nothing of what the others hold.
+    kinds = {element["type"] for element in group if element["data"].get(place)} or {group[0]["type"]}
     return _element(kinds.pop() if len(kinds) == 1 else "file", data)
 
 
