@@ -31,21 +31,10 @@ def signed_callback(cloud: Cloud, run_id: str, **prediction: Any) -> tuple[bytes
     return body, standard_webhooks.sign(config["webhookSecret"], f"msg_{run_id}", datetime.now(UTC), body)
 
 
-def put_on_bus(cloud: Cloud, **detail: Any) -> None:
-    entry = {
-        "Source": "a.test",
-        "DetailType": "Job Completed",
-        "Detail": json.dumps(detail),
-        "EventBusName": cloud.outputs["eventBusName"],
-    }
-    assert cloud.aws("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
-
-
 def test_an_event_on_the_bus_continues_a_waiting_cast(cloud: Cloud) -> None:
     with cloud.listening() as listener:
         cast = waiting_job(cloud, "by bus")
-        put_on_bus(
-            cloud,
+        cloud.put_on_bus(
             generationId=f"{cast['castId']}.0.1",
             status="succeeded",
             type="image",
@@ -62,7 +51,7 @@ def test_an_event_on_the_bus_continues_a_waiting_cast(cloud: Cloud) -> None:
 def test_a_failure_on_the_bus_fails_the_cast_with_its_reason(cloud: Cloud) -> None:
     with cloud.listening() as listener:
         cast = waiting_job(cloud, "failed by bus")
-        put_on_bus(cloud, generationId=f"{cast['castId']}.0.1", status="failed", error={"message": "no more paint"})
+        cloud.put_on_bus(generationId=f"{cast['castId']}.0.1", status="failed", error={"message": "no more paint"})
         told = listener.until_ended(cast)
     assert told["failure"]["code"] == "JOB_FAILED" and told["failureReason"] == "no more paint"
 
@@ -119,7 +108,7 @@ def test_forged_expired_and_unsigned_callbacks_are_refused_and_change_nothing(cl
     large = httpx.post(f"{url}/{good}", content=b"x" * 1_000_001)
     assert large.status_code == 413
     assert cloud.api.get(f"/v1/generations/{cast['castId']}.0.1").json() == before
-    put_on_bus(cloud, generationId=before["generationId"], status="failed")
+    cloud.put_on_bus(generationId=before["generationId"], status="failed")
 
 
 def test_a_webhook_that_never_comes_is_made_up_for_by_a_poll(cloud: Cloud) -> None:

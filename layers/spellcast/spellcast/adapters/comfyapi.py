@@ -18,7 +18,7 @@ from spellcast.adapters.billing import failed_after
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.input_media import InputMedia, Media, OwnFiles, uploaded
-from spellcast.adapters.media import media_payload, media_type
+from spellcast.adapters.media import media_payload
 from spellcast.adapters.workflows import Template, with_seed, without_paths
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
@@ -32,7 +32,7 @@ from spellcast.domain.errors import (
     StepFailed,
 )
 from spellcast.domain.identifiers import job_uuid
-from spellcast.domain.media import is_address
+from spellcast.domain.media import is_address, media_type
 from spellcast.domain.results import Job, ToolResult, failed
 from spellcast.domain.tools import Tool
 from spellcast.outbound.guard import guarded_client

@@ -20,7 +20,7 @@ import httpx
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.jwks import PublicKeys
-from spellcast.adapters.media import media_payload, media_type
+from spellcast.adapters.media import media_payload
 from spellcast.domain.cost import cost_of
 from spellcast.domain.documents import Document, from_text, to_text
 from spellcast.domain.errors import (
@@ -37,7 +37,7 @@ from spellcast.domain.errors import (
     StepFailed,
     StepTimedOut,
 )
-from spellcast.domain.media import address_type, is_address
+from spellcast.domain.media import address_type, is_address, media_type
 from spellcast.domain.results import Failure, Job, ToolResult, failed
 from spellcast.domain.standard_webhooks import check_time
 from spellcast.domain.tools import Tool

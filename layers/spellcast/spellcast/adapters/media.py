@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from spellcast.domain.documents import Document
-from spellcast.domain.media import media_type as media_type
 
 
 def media_payload(files: Iterable[Document], kind_of_unknown: str = "file") -> Iterator[Document]:
