@@ -11,6 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -53,7 +54,6 @@ class ComfyDeploy:
         self._key = key
         self._runs: dict[str, Run] = {}
         self._files: dict[str, bytes] = {}
-        self._deliveries: set[asyncio.Task[None]] = set()
 
     def app(self) -> Starlette:
         """The routes that the adapter and the SDK use, and the files that the outputs lead to."""
@@ -151,10 +151,11 @@ class ComfyDeploy:
         run = self._runs.get(request.path_params["id"])
         if run is None:
             return JSONResponse({"detail": "Run not found"}, 404)
-        if run.document["ended_at"] is None and run.task is not None:
-            run.task.cancel()
-            self._end(run, "cancelled")
-        return JSONResponse({"status": run.document["status"]})
+        if run.document["ended_at"] is not None or run.task is None:
+            return JSONResponse({"status": run.document["status"]})
+        run.task.cancel()
+        run.task = asyncio.create_task(self._end(run, "cancelled"))
+        return JSONResponse({"status": "cancelled"})
 
     async def file(self, request: Request) -> Response:
         data = self._files.get(request.path_params["name"])
@@ -163,21 +164,21 @@ class ComfyDeploy:
     async def _run(self, run: Run, base: str) -> None:
         document, step = run.document, run.seconds / 4
         document["queued_at"] = _now()
-        self._tell(run, "queued")
+        await self._tell(run, "queued")
         await asyncio.sleep(step)
         document["started_at"], run.started = _now(), time.monotonic()
-        self._tell(run, "started")
+        await self._tell(run, "started")
         document.update(live_status="Sampling…", progress=0.47)
-        self._tell(run, "running")
+        await self._tell(run, "running")
         await asyncio.sleep(step * 2 if run.fault != "stall" else 86400)
         if run.fault == "fail":
             document["live_status"] = "Executing KSampler"
-            self._end(run, "failed")
+            await self._end(run, "failed")
             return
         name = f"{document['id']}.png"
         self._files[name] = PNG
         document.update(live_status=None, progress=1.0)
-        self._tell(run, "uploading")
+        await self._tell(run, "uploading")
         await asyncio.sleep(step)
         now = _now()
         media = {"url": f"{base}/files/{name}", "type": "output", "filename": "ComfyUI_00001_.png", "subfolder": ""}
@@ -192,14 +193,15 @@ class ComfyDeploy:
             "type": None,
         }
         document["outputs"] = [output]
-        self._end(run, "success")
+        await self._end(run, "success")
 
-    def _end(self, run: Run, status: str) -> None:
+    async def _end(self, run: Run, status: str) -> None:
         seconds = round(time.monotonic() - run.started, 6)
         run.document.update(ended_at=_now(), run_duration=seconds, duration=seconds, cold_start_duration=1.5)
-        self._tell(run, status)
+        await self._tell(run, status)
 
-    def _tell(self, run: Run, status: str) -> None:
+    async def _tell(self, run: Run, status: str) -> None:
+        """Over once the webhook was taken or given up, so that no state overtakes the one before it."""
         document = run.document
         document.update(status=status, updated_at=_now())
         if not document["webhook"] or run.fault == "drop":
@@ -208,10 +210,8 @@ class ComfyDeploy:
             return
         told = {name: document[name] for name in ("status", "live_status", "progress", "outputs")}
         told["run_id"] = document["id"] if run.fault != "forge" else str(uuid.uuid4())
-        for _ in range(2 if run.fault == "duplicate" else 1):
-            delivery = asyncio.create_task(self._deliver(document["webhook"], status, json.dumps(told).encode()))
-            self._deliveries.add(delivery)
-            delivery.add_done_callback(self._deliveries.discard)
+        deliver = partial(self._deliver, document["webhook"], status, json.dumps(told).encode())
+        await asyncio.gather(*(deliver() for _ in range(2 if run.fault == "duplicate" else 1)))
 
     async def _deliver(self, url: str, status: str, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}
