@@ -10,8 +10,8 @@ from spellcast.observability import begin, logger
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> None:
-    """`{castId, segment, taskToken}`."""
+    """`{castId, execution, segment, taskToken}`."""
     begin(castId=event["castId"])
     segment = Segment(*event["segment"])
     logger().info("Executing the step", segment=list(segment))
-    bootstrap.execute_step()(event["castId"], segment, event["taskToken"])
+    bootstrap.execute_step()(event["castId"], segment, event["taskToken"], event["execution"])

@@ -146,6 +146,7 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "version": st.integers(1, 10**6),
     "inputs": documents,
     "step_count": st.integers(1, 50),
+    "execution": st.integers(1, 50),
     "started_at": moments,
     "deadline_at": moments,
     "updated_at": moments,

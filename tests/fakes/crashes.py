@@ -165,7 +165,7 @@ class StepFunctions:
         raise AssertionError("killed more often than anyone repeats")
 
     def _settle(self, cast_id: str, interruption: Failure | None) -> Cast:
-        cast = self.again(lambda: self._world.finalize_cost(cast_id, interruption))
+        cast = self.again(lambda: self._world.finalize_cost(cast_id, interruption, cast_id))
         assert isinstance(cast, Cast)
         return cast
 
@@ -191,7 +191,7 @@ class StepFunctions:
     def _enter(self, cast_id: str, segment: Segment) -> str:
         self._tokens += 1
         token = f"token-{self._tokens}"
-        self._world.execute_step(cast_id, segment, token)
+        self._world.execute_step(cast_id, segment, token, cast_id)
         return token
 
     def _let_the_world_go_on(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from spellcast.domain.casts import Cast
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
 
@@ -17,8 +18,8 @@ class FakeMachine:
     polling: list[str] = field(default_factory=list)
     answers: dict[str, str | Failure] = field(default_factory=dict)
 
-    def start_cast(self, cast_id: str, segments: Sequence[Segment]) -> None:
-        self.casts.setdefault(cast_id, list(segments))
+    def start_cast(self, cast: Cast, segments: Sequence[Segment]) -> None:
+        self.casts.setdefault(cast.execution_name, list(segments))
 
     def start_polling(self, generation_id: str) -> None:
         if generation_id not in self.polling:

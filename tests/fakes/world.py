@@ -189,23 +189,23 @@ class World:
         return self.cast_spell(ACCOUNT, order)[0]
 
     def segments(self, cast: Cast) -> list[Segment]:
-        return self.machine.casts[cast.cast_id]
+        return self.machine.casts[cast.execution_name]
 
     def execute(self, cast: Cast, number: int = 0, token: str = "token") -> None:
         """Enters *Execute the step* for one of the cast's segments."""
-        self.execute_step(cast.cast_id, self.segments(cast)[number], token)
+        self.execute_step(cast.cast_id, self.segments(cast)[number], token, cast.execution_name)
 
     def process(self, cast: Cast, number: int = 0) -> Cast:
         """Enters *Process the output*, and what follows a failure there."""
         try:
             self.process_output(cast.cast_id, self.segments(cast)[number:])
         except StepEndedInFailure:
-            self.finalize_cost(cast.cast_id)
+            self.finalize_cost(cast.cast_id, execution=cast.execution_name)
         return self.cast_of(cast)
 
     def settle(self, cast: Cast, failure: Failure | None = None) -> Cast:
         """Enters *Finalize the cost*, or *Settle the failed cast*."""
-        return self.finalize_cost(cast.cast_id, failure)
+        return self.finalize_cost(cast.cast_id, failure, cast.execution_name)
 
     def cast_of(self, cast: Cast) -> Cast:
         found = self.store.get_cast(cast.cast_id)

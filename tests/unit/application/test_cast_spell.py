@@ -189,7 +189,7 @@ def test_a_cast_whose_machine_cannot_be_started_does_not_stay_running(world: Wor
         def __getattr__(self, name: str) -> Any:
             return getattr(world.machine, name)
 
-        def start_cast(self, cast_id: str, segments: Sequence[Segment]) -> None:
+        def start_cast(self, cast: Cast, segments: Sequence[Segment]) -> None:
             raise ConnectionError("Step Functions is throttled.")
 
     cast_spell = replace(world.cast_spell, machine=Unstartable())

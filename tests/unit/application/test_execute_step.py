@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -55,6 +56,14 @@ def refusal(world: World, token: str = "token") -> Failure:
 def terminal_revisions(world: World, generation_id: str) -> int:
     written = [item for item in world.store.writes if isinstance(item, Generation)]
     return sum(item.is_terminal for item in written if item.generation_id == generation_id)
+
+
+def test_an_execution_that_another_took_over_from_gets_nothing(world: World) -> None:
+    cast = world.cast("paid")
+    world.store.save_cast(replace(cast, execution=2, revision=2), cast)
+    world.execute(cast)
+    assert isinstance(refusal := world.machine.answers["token"], Failure)
+    assert (refusal.code, world.adapter.executed) == ("CAST_INTERRUPTED", [])
 
 
 # --- the happy path of each kind ---
@@ -652,7 +661,7 @@ def test_a_step_of_a_cast_that_has_ended_is_refused(world: World, failure: Failu
 
 def test_a_cast_that_does_not_exist_is_an_error_of_the_invocation(world: World) -> None:
     with pytest.raises(CastNotFound):
-        world.execute_step("nobody", Segment(0, 0, 1, 60), "token")
+        world.execute_step("nobody", Segment(0, 0, 1, 60), "token", "nobody")
     assert world.machine.answers == {}
 
 
@@ -662,7 +671,7 @@ def test_a_cast_that_does_not_exist_is_an_error_of_the_invocation(world: World) 
 def test_a_later_attempt_is_a_record_of_its_own(world: World) -> None:
     cast = world.cast("polled")
     world.execute(cast, token="t1")
-    world.execute_step(cast.cast_id, Segment(0, 0, 2, 915), "t2")
+    world.execute_step(cast.cast_id, Segment(0, 0, 2, 915), "t2", cast.execution_name)
     assert len(world.adapter.started) == 2
     assert world.generation(cast, 0, 2).task_token == "t2"
     assert world.generation(cast, 0, 1).task_token == "t1"

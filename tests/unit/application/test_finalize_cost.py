@@ -214,6 +214,13 @@ def test_a_function_that_has_no_history_writes_none(world: World) -> None:
     assert history(world, "paid") == {"paid": []}
 
 
+def test_an_execution_that_another_took_over_from_closes_nothing(world: World) -> None:
+    cast = done(world, "paid")
+    world.store.save_cast(replace(world.cast_of(cast), execution=2, revision=99), world.cast_of(cast))
+    assert world.settle(cast, Failure("CAST_INTERRUPTED", "Stopped.")).status == "running"
+    assert world.settle(world.cast_of(cast)).status == "completed"
+
+
 def test_a_cast_that_does_not_exist_is_an_error(world: World) -> None:
     with pytest.raises(CastNotFound):
         world.finalize_cost("nobody")

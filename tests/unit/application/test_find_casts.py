@@ -63,7 +63,7 @@ def test_no_answer_holds_the_webhook_secret_or_a_task_token(world: World) -> Non
     spell, _, _ = world.create_spell(ACCOUNT, "s", "private", {"steps": [{"id": "n0", "toolIdentifier": "polled"}]})
     cast = a_cast(spell_id=spell.spell_id)
     world.store.create_cast(cast)
-    world.execute_step(cast.cast_id, Segment(0, 0, 1, 915), "t0ken")
+    world.execute_step(cast.cast_id, Segment(0, 0, 1, 915), "t0ken", cast.execution_name)
     told = documents.to_text(
         [
             world.find_casts.get(ACCOUNT, cast.cast_id),

@@ -288,5 +288,5 @@ def test_an_earlier_attempt_at_the_step_gives_a_later_one_no_time(world: World) 
     world.complete_job(f"{cast.cast_id}.0.1", ToolResult("failed", failure=Failure("JOB_FAILED", "No.")))
     world.store.leases["fake#jobs"] = Leases("fake#jobs", 9, {"somebody": world.clock.now() + timedelta(hours=1)})
     world.clock.advance(4 * 60)
-    world.execute_step(cast.cast_id, Segment(0, 0, 2, 915), "t2")
+    world.execute_step(cast.cast_id, Segment(0, 0, 2, 915), "t2", cast.execution_name)
     assert refused(world, "t2").code == "LIMIT_REACHED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,11 +13,13 @@ from botocore.stub import Stubber
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
+from tests.fakes.records import a_cast
 from tests.unit.aws.stubs import client_of, stubbed
 
 CAST_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test"
 POLL_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test"
 STARTED = {"executionArn": f"{CAST_MACHINE}:x", "startDate": 0}
+CAST = a_cast(cast_id="c1")
 FAILURE = Failure("STEP_FAILED", "why")
 
 ANSWERS: list[tuple[str, Callable[[StepFunctionsMachine], None]]] = [
@@ -24,7 +27,7 @@ ANSWERS: list[tuple[str, Callable[[StepFunctionsMachine], None]]] = [
     ("send_task_failure", lambda machine: machine.refuse("token", FAILURE)),
 ]
 STARTS: list[Callable[[StepFunctionsMachine], None]] = [
-    lambda machine: machine.start_cast("c1", [Segment(0, 0, 1, 75)]),
+    lambda machine: machine.start_cast(CAST, [Segment(0, 0, 1, 75)]),
     lambda machine: machine.start_polling("c1.0.1"),
 ]
 
@@ -42,7 +45,14 @@ def machine(stub: Stubber) -> StepFunctionsMachine:
 def test_a_cast_is_started_under_its_id_with_its_segments(machine: StepFunctionsMachine, stub: Stubber) -> None:
     content = '{"castId":"c1","segments":[[0,2,1,915],[3,3,1,75]]}'
     stub.add_response("start_execution", STARTED, {"stateMachineArn": CAST_MACHINE, "name": "c1", "input": content})
-    machine.start_cast("c1", [Segment(0, 2, 1, 915), Segment(3, 3, 1, 75)])
+    machine.start_cast(CAST, [Segment(0, 2, 1, 915), Segment(3, 3, 1, 75)])
+    stub.assert_no_pending_responses()
+
+
+def test_a_later_execution_has_its_number_in_its_name(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    content = '{"castId":"c1","segments":[[3,3,2,75]]}'
+    stub.add_response("start_execution", STARTED, {"stateMachineArn": CAST_MACHINE, "name": "c1-2", "input": content})
+    machine.start_cast(replace(CAST, execution=2), [Segment(3, 3, 2, 75)])
     stub.assert_no_pending_responses()
 
 

@@ -13,6 +13,10 @@ from spellcast.domain.identifiers import GenerationKey
 CAST_IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 
+def test_an_execution_is_named_after_its_cast_and_from_the_second_on_by_its_number() -> None:
+    assert [identifiers.cast_execution_name("c1", execution) for execution in (1, 2, 10)] == ["c1", "c1-2", "c1-10"]
+
+
 @given(CAST_IDS, st.integers(0, 9999), st.integers(1, 9999))
 def test_a_generation_id_is_read_as_it_was_made(cast_id: str, step_index: int, attempt: int) -> None:
     text = identifiers.generation_id(cast_id, step_index, attempt)

@@ -119,7 +119,7 @@ class CastSpell:
             written = self.casts.get_cast(cast.cast_id)
             return self._repeated(account_id, written or cast, order)
         try:
-            self.machine.start_cast(cast.cast_id, segments)
+            self.machine.start_cast(cast, segments)
         except Exception:
             # Should the machine have been started all the same, it finds the cast closed and does nothing.
             self.finalize_cost(cast.cast_id, Failure.of(CastInterrupted("The cast could not be started; nothing ran.")))
@@ -142,7 +142,7 @@ class CastSpell:
             tools = self.find_tools.known(account_id, used)
             # Where a tool was deleted since, its step says so when its turn comes.
             planned = plan_segments([tools.get(identifier) or unknown_tool(identifier) for identifier in used])
-            self.machine.start_cast(known.cast_id, planned)
+            self.machine.start_cast(known, planned)
 
     def _count_usage(self, spell_id: str) -> None:
         try:

@@ -52,11 +52,14 @@ class ExecuteStep:
     slots: Slots
     clock: Clock
 
-    def __call__(self, cast_id: str, segment: Segment, task_token: str) -> None:
-        """Ends with the token answered, refused, or stored for whoever brings the result."""
+    def __call__(self, cast_id: str, segment: Segment, task_token: str, execution: str) -> None:
+        """Ends with the token answered, refused, or stored for whoever brings the result.
+
+        `execution` is the one that asks; of a cast that another has taken over it gets nothing.
+        """
         while True:
             try:
-                run = self._read(cast_id, segment, task_token)
+                run = self._read(cast_id, segment, task_token, execution)
                 for position in range(segment.first, segment.last):
                     self._run_in_place(run, position)
                 self._run_last(run, segment.last)
@@ -66,13 +69,15 @@ class ExecuteStep:
                 self.machine.refuse(task_token, Failure.of(error))
             return
 
-    def _read(self, cast_id: str, segment: Segment, task_token: str) -> SegmentRun:
+    def _read(self, cast_id: str, segment: Segment, task_token: str, execution: str) -> SegmentRun:
         loaded = self.casts.load_cast(cast_id)
         if loaded is None:
             raise CastNotFound(f"There is no cast {cast_id}.")
         cast, generations = loaded
         if cast.is_terminal:
             raise CastInterrupted(f"The cast is {cast.status}.")
+        if execution != cast.execution_name:
+            raise CastInterrupted("Another execution of the machine goes on with the cast.")
         version = self.spells.get_version(cast.spell_id, cast.version)
         if version is None:
             raise SpellNotFound(f"There is no version {cast.version} of spell {cast.spell_id}.")

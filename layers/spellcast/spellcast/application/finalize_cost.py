@@ -44,13 +44,18 @@ class FinalizeCost:
     clock: Clock
     history: HistoryStore | None = None
 
-    def __call__(self, cast_id: str, interruption: Failure | None = None) -> Cast:
-        """The closed cast. `interruption` says why the machine ended where no step's record does."""
+    def __call__(self, cast_id: str, interruption: Failure | None = None, execution: str | None = None) -> Cast:
+        """The closed cast. `interruption` says why the machine ended where no step's record does.
+
+        A cast that another execution than `execution` has taken over stays as it is.
+        """
         while True:
             loaded = self.casts.load_cast(cast_id)
             if loaded is None:
                 raise CastNotFound(f"There is no cast {cast_id}.")
             cast, generations = loaded
+            if execution not in (None, cast.execution_name):
+                return cast
             try:
                 closed = [self._closed(generation, interruption) for generation in generations]
                 if cast.is_terminal:

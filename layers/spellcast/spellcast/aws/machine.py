@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from spellcast.domain import documents, identifiers
+from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure
@@ -30,9 +31,10 @@ class StepFunctionsMachine:
     cast_machine: str
     poll_machine: str
 
-    def start_cast(self, cast_id: str, segments: Sequence[Segment]) -> None:
-        """Named after the cast."""
-        self._start(self.cast_machine, cast_id, {"castId": cast_id, "segments": [list(item) for item in segments]})
+    def start_cast(self, cast: Cast, segments: Sequence[Segment]) -> None:
+        """Named after the cast and the number of its execution."""
+        content = {"castId": cast.cast_id, "segments": [list(segment) for segment in segments]}
+        self._start(self.cast_machine, cast.execution_name, content)
 
     def start_polling(self, generation_id: str) -> None:
         """Named after the generation."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import IllegalTransition
+from spellcast.domain.identifiers import cast_execution_name
 from spellcast.domain.money import ZERO
 
 CastStatus = Literal["running", "completed", "failed", "cancelled"]
@@ -41,6 +42,7 @@ class Cast:
     """The record of a run. The webhook secret is kept for signing and never shown.
 
     `settings` are the caster's own defaults when the spell was cast, by tool id, as far as its tools have any.
+    `execution` counts the machine's executions; what an earlier one still says is not heard.
     """
 
     cast_id: str
@@ -57,6 +59,7 @@ class Cast:
     request_fingerprint: str
     status: CastStatus = "running"
     revision: int = 1
+    execution: int = 1
     metadata: Document = field(default_factory=dict)
     settings: Document = field(default_factory=dict)
     budget_usd: Decimal | None = None
@@ -70,6 +73,11 @@ class Cast:
     failed_at: datetime | None = None
     failure: CastFailure | None = None
     delivery: Delivery | None = None
+
+    @property
+    def execution_name(self) -> str:
+        """What the state machine calls the execution that this cast is run by."""
+        return cast_execution_name(self.cast_id, self.execution)
 
     @property
     def is_terminal(self) -> bool:

@@ -76,6 +76,11 @@ def execution_name(generation: str) -> str:
     return generation.replace(".", "-")
 
 
+def cast_execution_name(cast_id: str, execution: int) -> str:
+    """The cast's id for its first execution, `<castId>-<n>` for a later one, contract §2."""
+    return cast_id if execution == 1 else f"{cast_id}-{execution}"
+
+
 def slug_base(name: str) -> str:
     """`A cat, painted!` as `a-cat-painted`; a name without a single letter or digit becomes `spell`."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")

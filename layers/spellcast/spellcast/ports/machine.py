@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from spellcast.domain.casts import Cast
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
 
@@ -12,7 +13,8 @@ from spellcast.domain.segments import Segment
 class Machine(Protocol):
     """Every call may be repeated: starting twice is harmless, and an answered token stays answered."""
 
-    def start_cast(self, cast_id: str, segments: Sequence[Segment]) -> None: ...
+    def start_cast(self, cast: Cast, segments: Sequence[Segment]) -> None:
+        """Starts the cast's current execution."""
 
     def start_polling(self, generation_id: str) -> None: ...
 
