@@ -221,7 +221,7 @@ class Replicate:
                 self._switches.counts["webhooks"] += 1
                 try:
                     answer = await client.post(
-                        prediction.webhook, content=body, headers=_signed(secret, message_id, body)
+                        prediction.webhook, content=body, headers=signed(secret, message_id, body)
                     )
                     if answer.status_code < 500 and answer.status_code != 429:
                         return
@@ -237,7 +237,7 @@ def _wait_seconds(request: Request) -> int:
     return 0 if wanted is None else min(int(wanted[1] or LONGEST_WAIT), LONGEST_WAIT)
 
 
-def _signed(secret: str, message_id: str, body: bytes) -> dict[str, str]:
+def signed(secret: str, message_id: str, body: bytes) -> dict[str, str]:
     """Standard Webhooks, written apart from the product's own so that the two check each other."""
     timestamp = str(int(time.time()))
     key = base64.b64decode(secret.removeprefix("whsec_"))
