@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from local.demo_provider.comfyui import ComfyUI
-from local.demo_provider.drawing import draw
+from local.demo_provider.drawing import draw, upscale
 from local.demo_provider.replicate import Replicate
 from local.demo_provider.switches import Switches
 
@@ -35,12 +35,14 @@ def build_app(job_seconds: float, webhook_secret: str) -> Starlette:
     async def counts(request: Request) -> Response:
         return JSONResponse({service: dict(switch.counts) for service, switch in switches.items()})
 
+    replicate = Replicate(switches["replicate"], webhook_secret, draw, upscale)
     return Starlette(
         routes=[
             Route("/health", health),
             Route("/control", control, methods=["POST"]),
             Route("/control/counts", counts),
             Mount("/comfyui", routes=ComfyUI(switches["comfyui"], draw).routes()),
-            Mount("/replicate", routes=Replicate(switches["replicate"], webhook_secret).routes()),
-        ]
+            Mount("/replicate", routes=replicate.routes()),
+        ],
+        lifespan=replicate.lifespan,
     )

@@ -7,8 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,11 +21,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from local.demo_provider.drawing import draw, upscale
+from local.demo_provider.comfyui import Paint
 from local.demo_provider.switches import HANG_SECONDS, Switches
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
 SIDE = 512
+LONGEST_WAIT = 60
+# Of a picture and a factor. Raises OSError where it is not a picture.
+Enlarge = Callable[[bytes, float], bytes]
 
 
 @dataclass
@@ -41,8 +47,10 @@ class Prediction:
 class Replicate:
     """The service, with its predictions and files in memory."""
 
-    def __init__(self, switches: Switches, webhook_secret: str) -> None:
+    def __init__(self, switches: Switches, webhook_secret: str, paint: Paint, enlarge: Enlarge) -> None:
         self._switches = switches
+        self._paint = paint
+        self._enlarge = enlarge
         self._secret = webhook_secret
         self._predictions: dict[str, Prediction] = {}
         self._files: dict[str, bytes] = {}
@@ -59,6 +67,16 @@ class Replicate:
             Route("/v1/webhooks/default/secret", self.secret),
             Route("/files/{name}", self.file),
         ]
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Nothing goes on when the server has stopped."""
+        yield
+        runs = (prediction.task for prediction in self._predictions.values())
+        tasks = [*self._deliveries, *(task for task in runs if task is not None)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def create(self, request: Request) -> Response:
         if (refused := _unauthenticated(request)) is not None:
@@ -84,12 +102,14 @@ class Replicate:
             return Response('{"id": "' + prediction.document["id"], media_type="application/json")
         if fault == "hang":
             await asyncio.sleep(HANG_SECONDS)
+        if prediction.task is not None and (seconds := _wait_seconds(request)):
+            await asyncio.wait({prediction.task}, timeout=seconds)
         return JSONResponse(prediction.document, 201)
 
     def _start(self, request: Request, body: dict[str, Any], webhook: str, fault: str, seconds: float) -> Prediction:
         base = f"{request.url.scheme}://{request.url.netloc}/replicate"
         prediction_id = secrets.token_hex(13)
-        model = "/".join(request.path_params.values())
+        model = "/".join(request.path_params.values()) or "demo/model"
         document = {
             "id": prediction_id,
             "model": model,
@@ -122,6 +142,9 @@ class Replicate:
         prediction = self._predictions.get(request.path_params["id"])
         if prediction is None:
             return _problem(404, "Not found", "The requested resource could not be found.")
+        if prediction.fault == "hiccup":
+            prediction.fault = ""
+            return _problem(500, "Internal server error", "An unknown error has occurred.")
         return JSONResponse(prediction.document)
 
     async def cancel(self, request: Request) -> Response:
@@ -149,21 +172,32 @@ class Replicate:
         await asyncio.sleep(prediction.seconds * 0.2)
         prediction.started = time.monotonic()
         document.update(status="processing", started_at=_now())
-        for percent in (0, 25, 50, 75):
-            document["logs"] += f"{percent:3}%|{'#' * (percent // 10):10}|\n"
+        for step in range(4):
+            document["logs"] += f"{step * 25:3}%|{'#' * (step * 5 // 2):10}| {step}/4 [00:00<00:01]\n"
             self._announce(prediction, "logs")
             await asyncio.sleep(prediction.seconds * 0.2 if prediction.fault != "stall" else 86400)
         if prediction.fault == "fail":
             self._finish(prediction, "failed", error="CUDA out of memory")
             return
         try:
-            data = await _picture(document["input"])
+            data = await self._picture(document["input"])
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             self._finish(prediction, "failed", error=f"The input image cannot be read: {type(error).__name__}")
             return
         name = f"{document['id']}.png"
         self._files[name] = data
         self._finish(prediction, "succeeded", output=[f"{base}/files/{name}"])
+
+    async def _picture(self, inputs: dict[str, Any]) -> bytes:
+        if not inputs.get("image"):
+            wide, _, high = str(inputs.get("aspect_ratio") or "1:1").partition(":")
+            height = max(64, min(SIDE * int(high) // int(wide), 2 * SIDE))
+            seed = int(inputs.get("seed") or 0)
+            return await asyncio.to_thread(self._paint, str(inputs["prompt"]), seed, SIDE, height)
+        async with httpx.AsyncClient(timeout=10, trust_env=False, follow_redirects=True) as client:
+            answer = await client.get(str(inputs["image"]))
+        answer.raise_for_status()
+        return await asyncio.to_thread(self._enlarge, answer.content, float(inputs.get("scale_factor") or 2))
 
     def _finish(self, prediction: Prediction, status: str, **results: Any) -> None:
         seconds = round(time.monotonic() - prediction.started, 6)
@@ -187,7 +221,7 @@ class Replicate:
                 self._switches.counts["webhooks"] += 1
                 try:
                     answer = await client.post(
-                        prediction.webhook, content=body, headers=_signed(secret, message_id, body)
+                        prediction.webhook, content=body, headers=signed(secret, message_id, body)
                     )
                     if answer.status_code < 500 and answer.status_code != 429:
                         return
@@ -197,18 +231,13 @@ class Replicate:
                     await asyncio.sleep(delay)
 
 
-async def _picture(inputs: dict[str, Any]) -> bytes:
-    if not inputs.get("image"):
-        wide, _, high = str(inputs.get("aspect_ratio") or "1:1").partition(":")
-        height = max(64, min(SIDE * int(high) // int(wide), 2 * SIDE))
-        return await asyncio.to_thread(draw, str(inputs["prompt"]), int(inputs.get("seed") or 0), SIDE, height)
-    async with httpx.AsyncClient(timeout=10, trust_env=False, follow_redirects=True) as client:
-        answer = await client.get(str(inputs["image"]))
-    answer.raise_for_status()
-    return await asyncio.to_thread(upscale, answer.content, float(inputs.get("scale_factor") or 2))
+def _wait_seconds(request: Request) -> int:
+    """`Prefer: wait` or `wait=n`: how long the answer may take so that it has the output."""
+    wanted = re.search(r"\bwait(?:=(\d+))?", request.headers.get("prefer", ""))
+    return 0 if wanted is None else min(int(wanted[1] or LONGEST_WAIT), LONGEST_WAIT)
 
 
-def _signed(secret: str, message_id: str, body: bytes) -> dict[str, str]:
+def signed(secret: str, message_id: str, body: bytes) -> dict[str, str]:
     """Standard Webhooks, written apart from the product's own so that the two check each other."""
     timestamp = str(int(time.time()))
     key = base64.b64decode(secret.removeprefix("whsec_"))

@@ -89,6 +89,10 @@ class FakeAdapters:
             raise ProviderNotConfigured(f"There is no adapter for the service {service!r}.")
         return self._adapters[service]
 
+    def rename(self, service: str, other: str) -> None:
+        """The adapter of one service is another's from now on."""
+        self._adapters[other] = self._adapters.pop(service)
+
     def forget(self) -> None:
         """Nobody configures any service any more."""
         self._adapters.clear()

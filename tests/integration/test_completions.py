@@ -77,13 +77,6 @@ def test_two_identical_callbacks_change_nothing_the_second_time(cloud: Cloud) ->
         assert sum(update["status"] == "completed" for update in updates) == 1
 
 
-def test_a_provider_that_calls_twice_starts_the_next_step_once(cloud: Cloud) -> None:
-    cloud.provider.post("/control", json={"reset": True})
-    ended = cloud.run(cloud.spell(called("x [fault:duplicate]"), called("y", node="second")))
-    assert ended["status"] == "completed" and len(ended["generations"]) == 2
-    assert cloud.provider.get("/control/counts").json()["replicate"]["submits"] == 2
-
-
 def test_forged_expired_and_unsigned_callbacks_are_refused_and_change_nothing(cloud: Cloud) -> None:
     cast = waiting_job(cloud, "refused")
     before = cloud.api.get(f"/v1/generations/{cast['castId']}.0.1").json()
@@ -109,18 +102,6 @@ def test_forged_expired_and_unsigned_callbacks_are_refused_and_change_nothing(cl
     assert large.status_code == 413
     assert cloud.api.get(f"/v1/generations/{cast['castId']}.0.1").json() == before
     cloud.put_on_bus(generationId=before["generationId"], status="failed")
-
-
-def test_a_webhook_that_never_comes_is_made_up_for_by_a_poll(cloud: Cloud) -> None:
-    quick = cloud.api.get("/v1/tools/replicate-flux-schnell").json()
-    tool_id = f"quick-{datetime.now(UTC).timestamp():.0f}"
-    quick |= {"toolId": tool_id, "displayName": tool_id, "deadlineSeconds": 2}
-    cloud.tool(quick)
-    cloud.provider.post("/control", json={"reset": True})
-    ended = cloud.run(cloud.spell(called("lost webhook [fault:drop]", tool=tool_id)))
-    assert ended["status"] == "completed", ended
-    counts = cloud.provider.get("/control/counts").json()["replicate"]
-    assert (counts["submits"], counts["polls"]) == (1, 1)
 
 
 def test_a_job_that_never_ends_is_cancelled_at_its_deadline(cloud: Cloud) -> None:

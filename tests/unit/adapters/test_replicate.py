@@ -105,6 +105,20 @@ def test_the_callback_is_sent_where_it_can_be_called(
     assert ("webhook" in provider.body()) is is_sent
 
 
+@pytest.mark.parametrize(
+    ("mode", "secret", "is_sent"), [("webhook", SECRET, True), ("async", SECRET, False), ("webhook", "", False)]
+)
+def test_a_callback_that_nobody_waits_for_or_could_check_is_not_asked_for(
+    provider: Any, ask: Ask, bare_tool: Callable[..., Tool], mode: str, secret: str, is_sent: bool
+) -> None:
+    provider.answers(httpx.Response(201, json=CREATED))
+    job = make(provider, secret=secret).start_job(
+        ask(bare_tool("replicate", deliveryMode=mode, metadata={"model": "a/b"}), prompt="x")
+    )
+    assert job.calls_back is is_sent
+    assert ("webhook" in provider.body()) is ("webhook_events_filter" in provider.body()) is is_sent
+
+
 AMBIGUOUS = {
     "timeout": httpx.ReadTimeout("x"),
     "reset after send": httpx.ReadError("reset"),

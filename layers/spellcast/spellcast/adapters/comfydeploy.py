@@ -90,7 +90,8 @@ class ComfyDeployAdapter(JobsOnly):
         if gpu := metadata.get("gpu"):
             body["gpu"] = str(gpu)
         # Nobody on the internet reaches a callback on this machine; the job is then found by polling.
-        calls_back = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        can_call = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        calls_back = can_call and request.tool.delivery_mode == "webhook"
         if calls_back:
             body |= {"webhook": request.callback_url, "webhook_intermediate_status": True}
         run_id = self._provider.submit("/run/deployment/queue", body, explain=_explain).get("run_id")

@@ -58,8 +58,9 @@ class ReplicateAdapter(JobsOnly):
         """Creates a prediction of the tool's model, version or deployment."""
         path, body = _target(request.tool)
         body["input"] = {key: value for key, value in request.inputs.items() if value is not None}
-        # Replicate refuses a callback that is not https; the job is then found by polling.
-        calls_back = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        # Replicate refuses a callback that is not https, and without the secret we would; the job is then polled.
+        can_call = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
+        calls_back = can_call and bool(self._webhook_secret) and request.tool.delivery_mode == "webhook"
         if calls_back:
             body["webhook"] = request.callback_url
             body["webhook_events_filter"] = _WEBHOOK_EVENTS

@@ -1,5 +1,5 @@
-"""ComfyUI, the Comfy API and ComfyDeploy when something goes wrong: one POST, an end that names provider and cause,
-and no secret in the log. The use cases are the product's own, over each adapter.
+"""What test_fault_matrix.py does not have of ComfyUI, the Comfy API and ComfyDeploy: refusals, the callbacks that
+ComfyDeploy does not sign, and its fake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from spellcast.api.completions import answer_callback
 from spellcast.domain import callback_tokens
 from spellcast.domain.casts import Cast
 from spellcast.domain.generations import Generation
-from spellcast.domain.identifiers import job_uuid
 from spellcast.domain.polling import MISSES_BEFORE_LOST, Polling
 from spellcast.domain.retrying import MOST_TRIES
 from spellcast.observability import logger
@@ -47,65 +46,34 @@ def no_client() -> httpx.Client:
 
 @dataclass(frozen=True)
 class Service:
-    """A service, how it accepts a job, and how it answers for one that is done or unknown."""
+    """A service, and a tool of it."""
 
     name: str
     adapter: Callable[[Callable[[], httpx.Client]], Adapter]
     mode: str
     metadata: dict[str, Any]
-    accepted: Callable[[str], dict[str, Any]]
-    done: Callable[[str, str], httpx.Response]
-    unknown: Callable[[str], httpx.Response]
 
 
-def comfyui_done(path: str, generation_id: str) -> httpx.Response:
-    job_id = job_uuid(generation_id)
-    outputs = {"9": {"images": [PICTURE]}}
-    entry = {"outputs": outputs, "status": {"status_str": "success", "completed": True, "messages": []}}
-    return httpx.Response(200, json={job_id: entry} if path.startswith("/history/") else {})
-
-
-def comfyapi_done(path: str, generation_id: str) -> httpx.Response:
-    job = {"id": RUN, "status": "succeeded", "outputs": [PICTURE], "metadata": f"spellcast-{job_uuid(generation_id)}"}
-    return httpx.Response(200, json=job if path.endswith(RUN) else {"jobs": [job]})
-
-
-SERVICES = [
-    Service(
-        "ComfyUI",
-        lambda client: ComfyUIAdapter(ProviderConfig("http://comfy.example:8188", KEY), client, no_client),
-        "async",
-        {"workflow": WORKFLOW, "workflowInputs": {"prompt": ["6", "text"]}},
-        lambda generation_id: {"prompt_id": job_uuid(generation_id), "number": 1, "node_errors": {}},
-        comfyui_done,
-        lambda path: httpx.Response(200, json={}),
-    ),
-    Service(
-        "The Comfy API",
-        lambda client: ComfyApiAdapter(ProviderConfig("https://comfy.example", KEY), client, no_client),
-        "async",
-        {"workflow": WORKFLOW, "workflowInputs": {"prompt": ["6", "text"]}},
-        lambda generation_id: {"id": RUN, "status": "queued"},
-        comfyapi_done,
-        lambda path: httpx.Response(404) if path.endswith(RUN) else httpx.Response(200, json={"jobs": []}),
-    ),
-    Service(
-        "ComfyDeploy",
-        lambda client: ComfyDeployAdapter(ProviderConfig("", KEY), client),
-        "webhook",
-        {"deploymentId": DEPLOYMENT},
-        lambda generation_id: {"run_id": RUN},
-        lambda path, generation_id: httpx.Response(
-            200, json={"id": RUN, "status": "success", "outputs": [{"data": {"images": [PICTURE]}}]}
-        ),
-        lambda path: httpx.Response(404, json={"detail": "Run not found"}),
-    ),
-]
-POLLED = [service for service in SERVICES if service.mode == "async"]
-
-
-def services(*chosen: Service) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("service", chosen, ids=[service.name for service in chosen])
+COMFYUI = Service(
+    "ComfyUI",
+    lambda client: ComfyUIAdapter(ProviderConfig("http://comfy.example:8188", KEY), client, no_client),
+    "async",
+    {"workflow": WORKFLOW, "workflowInputs": {"prompt": ["6", "text"]}},
+)
+COMFY_API = Service(
+    "The Comfy API",
+    lambda client: ComfyApiAdapter(ProviderConfig("https://comfy.example", KEY), client, no_client),
+    "async",
+    {"workflow": WORKFLOW, "workflowInputs": {"prompt": ["6", "text"]}},
+)
+COMFYDEPLOY = Service(
+    "ComfyDeploy",
+    lambda client: ComfyDeployAdapter(ProviderConfig("", KEY), client),
+    "webhook",
+    {"deploymentId": DEPLOYMENT},
+)
+ENDED = httpx.Response(200, json={"id": RUN, "status": "success", "outputs": [{"data": {"images": [PICTURE]}}]})
+every_service = pytest.mark.parametrize("service", [COMFYUI, COMFY_API, COMFYDEPLOY], ids=lambda service: service.name)
 
 
 @pytest.fixture(autouse=True)
@@ -178,10 +146,6 @@ def scene_of(service: Service, provider: Any) -> Scene:
     return Scene(service, service.adapter(lambda: client))
 
 
-def posts(provider: Any) -> int:
-    return sum(request.method == "POST" and "cancel" not in request.url.path for request in provider.requests)
-
-
 AMBIGUOUS: dict[str, Any] = {
     "timeout": httpx.ReadTimeout("x"),
     "reset after the request was sent": httpx.ReadError("reset"),
@@ -189,81 +153,9 @@ AMBIGUOUS: dict[str, Any] = {
     "truncated json": httpx.Response(200, content=b'{"run_id": "8f1c'),
     "200 with garbage": httpx.Response(200, content=b"\x89PNG\x00"),
 }
-lost_answers = pytest.mark.parametrize("answer", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
 
 
-def tell(provider: Any, scene: Scene, *first: Any, done: bool) -> None:
-    """The submit is answered with `first`, every question after it with what is known of the job."""
-
-    def known(request: httpx.Request) -> httpx.Response:
-        if request.method == "POST":
-            return httpx.Response(200, json={})
-        path = request.url.path
-        return scene.service.done(path, scene.generation_id) if done else scene.service.unknown(path)
-
-    provider.answers(*first, known)
-
-
-@services(*POLLED)
-@lost_answers
-def test_a_lost_acceptance_is_made_up_for_by_looking_the_job_up(provider: Any, service: Service, answer: Any) -> None:
-    scene = scene_of(service, provider)
-    tell(provider, scene, answer, done=True)
-    scene.execute()
-    assert scene.world.machine.polling == [scene.generation_id]
-    assert scene.poll()
-    assert scene.ended() == ("running", "")
-    assert posts(provider) == 1
-
-
-@services(*POLLED)
-@lost_answers
-def test_a_job_that_the_provider_does_not_know_is_lost_and_not_asked_for_again(
-    provider: Any, service: Service, answer: Any
-) -> None:
-    scene = scene_of(service, provider)
-    tell(provider, scene, answer, done=False)
-    scene.execute()
-    assert scene.poll(MISSES_BEFORE_LOST)
-    code, message = scene.ended()
-    assert code == "JOB_LOST" and service.name in message
-    assert posts(provider) == 1
-
-
-@lost_answers
-def test_a_lost_acceptance_is_made_up_for_by_the_callback(provider: Any, answer: Any) -> None:
-    scene = scene_of(SERVICES[2], provider)
-    tell(provider, scene, answer, done=True)
-    scene.execute()
-    assert (scene.generation.status, scene.generation.run_id) == ("pending", None)
-    assert scene.call_back() == 200
-    assert scene.ended() == ("running", "")
-    assert posts(provider) == 1
-
-
-@lost_answers
-def test_a_lost_acceptance_that_nobody_speaks_of_ends_as_unknown(provider: Any, answer: Any) -> None:
-    scene = scene_of(SERVICES[2], provider)
-    tell(provider, scene, answer, done=False)
-    scene.execute()
-    scene.pass_the_deadline()
-    assert scene.ended()[0] == "OUTCOME_UNKNOWN"
-    assert posts(provider) == 1
-
-
-@services(*SERVICES)
-def test_a_job_that_was_accepted_and_is_then_unknown_is_lost(provider: Any, service: Service) -> None:
-    scene = scene_of(service, provider)
-    tell(provider, scene, httpx.Response(200, json=service.accepted(scene.generation_id)), done=False)
-    scene.execute()
-    assert scene.generation.run_id is not None
-    assert scene.poll(MISSES_BEFORE_LOST)
-    code, message = scene.ended()
-    assert code == "JOB_LOST" and service.name in message
-    assert posts(provider) == 1
-
-
-@services(*SERVICES)
+@every_service
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -273,14 +165,14 @@ def test_a_job_that_was_accepted_and_is_then_unknown_is_lost(provider: Any, serv
 )
 def test_what_is_refused_ends_the_step_at_once(provider: Any, service: Service, answer: Any, code: str) -> None:
     scene = scene_of(service, provider)
-    tell(provider, scene, answer, done=False)
+    provider.answers(answer)
     scene.execute()
     found, message = scene.ended()
     assert found == code and service.name in message and KEY not in message
     assert len(provider.requests) == 1
 
 
-@services(*SERVICES)
+@every_service
 @pytest.mark.parametrize("answer", [httpx.Response(429), httpx.ConnectError("refused")])
 def test_where_nothing_was_begun_it_is_asked_again_and_then_given_up(
     provider: Any, service: Service, answer: Any
@@ -298,32 +190,10 @@ def test_where_nothing_was_begun_it_is_asked_again_and_then_given_up(
 
 @pytest.fixture
 def accepted(provider: Any) -> Scene:
-    scene = scene_of(SERVICES[2], provider)
-    tell(provider, scene, httpx.Response(200, json={"run_id": RUN}), done=True)
+    scene = scene_of(COMFYDEPLOY, provider)
+    provider.answers(httpx.Response(200, json={"run_id": RUN}), ENDED)
     scene.execute()
     return scene
-
-
-def test_a_replayed_callback_changes_nothing(provider: Any, accepted: Scene) -> None:
-    assert [accepted.call_back(), accepted.call_back()] == [200, 200]
-    stored, writes = accepted.generation, len(accepted.world.store.writes)
-    assert accepted.call_back() == 200
-    assert (accepted.generation, len(accepted.world.store.writes)) == (stored, writes)
-    assert posts(provider) == 1
-
-
-def test_a_callback_before_the_submits_answer_is_kept(provider: Any) -> None:
-    scene = scene_of(SERVICES[2], provider)
-
-    def called_before(request: httpx.Request) -> httpx.Response:
-        assert scene.call_back() == 200
-        return httpx.Response(200, json={"run_id": RUN})
-
-    provider.answers(called_before, lambda request: SERVICES[2].done(request.url.path, ""))
-    scene.execute()
-    assert scene.world.machine.answers == {"token": scene.generation_id}
-    assert scene.ended() == ("running", "")
-    assert posts(provider) == 1
 
 
 @pytest.mark.parametrize(
@@ -363,10 +233,12 @@ def test_an_end_that_cannot_be_checked_is_sent_again_or_polled(provider: Any, ac
     provider.answers(answer)
     assert accepted.call_back() == 429
     assert accepted.generation.result is None
-    tell(provider, accepted, done=True)
+    provider.answers(
+        httpx.Response(200, json={"id": RUN, "status": "success", "outputs": [{"data": {"images": [PICTURE]}}]})
+    )
     accepted.pass_the_deadline()
     assert accepted.ended() == ("running", "")
-    assert posts(provider) == 0
+    assert [request.method for request in provider.requests] == ["GET"]
 
 
 # --- Over the fake, through a socket ---
@@ -385,7 +257,7 @@ def test_the_fakes_lost_answers_become_no_second_run(
     fake.switches.set(fault)
     with serving(fake.app()) as url, provider_client() as client:
         config = ProviderConfig(f"{url}/api", KEY)
-        scene = Scene(SERVICES[2], ComfyDeployAdapter(config, lambda: client))
+        scene = Scene(COMFYDEPLOY, ComfyDeployAdapter(config, lambda: client))
         scene.execute()
         scene.pass_the_deadline()
     assert scene.ended()[0] == "OUTCOME_UNKNOWN"
@@ -407,7 +279,7 @@ def test_the_fakes_lost_answers_become_no_second_run(
 def test_the_fakes_refusals(fake: ComfyDeploy, fault: str, code: str, message: str) -> None:
     fake.switches.set(fault)
     with serving(fake.app()) as url, provider_client() as client:
-        scene = Scene(SERVICES[2], ComfyDeployAdapter(ProviderConfig(f"{url}/api", KEY), lambda: client))
+        scene = Scene(COMFYDEPLOY, ComfyDeployAdapter(ProviderConfig(f"{url}/api", KEY), lambda: client))
         scene.execute()
         if code == "JOB_LOST":
             assert scene.poll(MISSES_BEFORE_LOST)
