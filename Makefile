@@ -5,12 +5,13 @@ LOCAL := .local/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down run test check coverage mutants bench api-key python
+.PHONY: help setup up down clean run test check coverage mutants bench api-key python
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
 	@echo "make up      start the embedded cloud and deploy to it; again after an edit: deploy what changed"
-	@echo "make down    stop it (its spells and casts are kept)"
+	@echo "make down    stop it (its spells and casts are kept, and casts that run go on at the next make up)"
+	@echo "make clean   stop it and forget what it kept"
 	@echo "make test    every suite"
 	@echo "make check   linters, types, import rules, template and state machines"
 	@echo "make coverage every line of the domain is run by its unit tests"
@@ -53,6 +54,9 @@ up: .local/venv
 
 down: .local/venv
 	@$(LOCAL)/python -m local down
+
+clean: .local/venv
+	@$(LOCAL)/python -m local clean
 
 run: .local/venv
 	@$(LOCAL)/python -m local run

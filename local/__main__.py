@@ -1,4 +1,4 @@
-"""`python -m local up|down|run`: the embedded cloud on this machine."""
+"""`python -m local up|down|run|clean`: the embedded cloud on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036, it is what says so
         print(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.13 …")
         return 1
-    commands = {"up": up, "down": down, "run": run}
+    commands = {"up": up, "down": down, "run": run, "clean": clean}
     if len(arguments) != 1 or arguments[0] not in commands:
         print(f"usage: python -m local {'|'.join(commands)}")
         return 2
@@ -38,7 +38,7 @@ def up() -> int:
     print(f"The cloud runs at {outputs['httpUrl']}, its page is {outputs['httpUrl']}/docs.")
     print(f"Addresses and keys: {directory / 'outputs.json'}   Log: {directory / str(port) / 'cloud.log'}")
     print(f"Try: curl -H 'X-API-Key: {outputs['apiKey']}' {outputs['httpUrl']}/v1/tools")
-    print("Stop it: make down")
+    print("Stop it: make down (spells and casts are kept; casts that run go on at the next make up)")
     return 0
 
 
@@ -48,6 +48,16 @@ def down() -> int:
     port, directory = stack.chosen(os.environ)
     stopped = stack.stop(port, directory)
     print(f"The cloud on port {port} has stopped." if stopped else f"No cloud runs on port {port}.")
+    return 0
+
+
+def clean() -> int:
+    from local import stack
+
+    port, directory = stack.chosen(os.environ)
+    stack.stop(port, directory)
+    stack.forget(port, directory)
+    print(f"Nothing is left of the cloud on port {port}.")
     return 0
 
 

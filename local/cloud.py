@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from local.journal import Journal
+
 HTTP_API = "5be11ca5"  # the ids that template.yaml gives its APIs by the tag ms-custom-id
 WEBSOCKET_API = "5be11ca6"
 REGION = "us-east-1"
@@ -55,7 +57,7 @@ def configure(port: int, directory: Path) -> None:
     )
 
 
-def gateway(cloud: Application, counts: Any) -> Application:
+def gateway(cloud: Application, counts: Any, journal: Journal) -> Application:
     """Lead the plain paths to the deployed APIs and answer for the counters; the rest is MiniStack's."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +73,7 @@ def gateway(cloud: Application, counts: Any) -> Application:
                 mends.renew_workers()
                 return await answer(send, {})
             if path == "/_spellcast/save" and scope["method"] == "POST":
-                save_everything()
+                save_everything(journal)
                 return await answer(send, {})
             if path == "/" and any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):
                 return await lead_to(send, "/docs")  # a browser; an SDK that lists buckets asks for no page
@@ -96,11 +98,13 @@ async def answer(send: Send, content: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(content).encode()})
 
 
-def save_everything() -> None:
-    """After a deployment, so that what a kill can take is rows and executions alone; and before a stop."""
+def save_everything(journal: Journal) -> None:
+    """After a deployment, so that what a kill can take is executions and messages alone; and before a stop."""
     from ministack import app
 
+    journal.begin()
     app.save_all(app._build_persistence_save_dict())
+    journal.forget()
 
 
 def forget() -> None:
@@ -118,10 +122,13 @@ def forget() -> None:
             execution["events"] = []  # its name stays taken, its end stays known
 
 
-async def autosave(counts: Any, stop: asyncio.Event) -> None:
-    """Keep rows and executions on disk, so that a kill loses seconds; the rest is saved on a clean stop."""
+async def autosave(counts: Any, journal: Journal, stop: asyncio.Event) -> None:
+    """Keep executions and messages on disk, so that a kill loses seconds of them, and the journal of rows short.
+
+    The rest is saved on a clean stop.
+    """
     from ministack.core.persistence import save_state
-    from ministack.services import dynamodb, stepfunctions
+    from ministack.services import dynamodb, sqs, stepfunctions
 
     saved = 0
     while not stop.is_set():
@@ -131,11 +138,14 @@ async def autosave(counts: Any, stop: asyncio.Event) -> None:
         if counts.writes != saved:
             saved = counts.writes
             rows = dynamodb.get_state()  # on the loop, where the writes happen: a consistent copy
+            journal.begin()
             await asyncio.to_thread(save_state, "dynamodb", rows)
-            await asyncio.to_thread(save_state, "stepfunctions", stepfunctions.get_state())
+            journal.forget()
+            for service in (stepfunctions, sqs):
+                await asyncio.to_thread(save_state, service.__name__.rpartition(".")[2], service.get_state())
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, directory: Path) -> None:
     from hypercorn.asyncio import serve as hypercorn
     from hypercorn.config import Config
     from ministack import app
@@ -145,6 +155,8 @@ async def serve(port: int) -> None:
 
     counts = counting.Counts()
     mends.apply(*counting.state_hooks(counts))
+    journal = Journal(directory / "state" / "journal")
+    journal.install()
     counting.install(counts)
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
@@ -154,15 +166,15 @@ async def serve(port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    saving = asyncio.create_task(autosave(counts, stop))
+    saving = asyncio.create_task(autosave(counts, journal, stop))
 
     async def stopping() -> None:
         await stop.wait()
-        save_everything()
+        save_everything(journal)
         mends.close_workers()  # a function that still runs would wait for a gateway that answers no more
 
     try:
-        await hypercorn(gateway(app.app, counts), config, shutdown_trigger=stopping)
+        await hypercorn(gateway(app.app, counts, journal), config, shutdown_trigger=stopping)
     finally:
         stop.set()
         await saving
@@ -173,8 +185,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--directory", type=Path, required=True, help="state and scratch files of this cloud")
     arguments = parser.parse_args()
-    configure(arguments.port, arguments.directory.resolve())
-    asyncio.run(serve(arguments.port))
+    directory = arguments.directory.resolve()
+    configure(arguments.port, directory)
+    asyncio.run(serve(arguments.port, directory))
 
 
 if __name__ == "__main__":

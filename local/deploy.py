@@ -121,6 +121,8 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         "region": REGION,
     }
     _post(f"{endpoint}/_spellcast/save")
+    if "SweepFunction" in document["Resources"]:
+        take_up_casts(formation, endpoint)
     (folder / "outputs.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
 
@@ -308,6 +310,19 @@ def enable_expiry(formation: Any, endpoint: str, document: Mapping[str, Any]) ->
 
 
 # What a stage needs beside its stack
+
+
+def take_up_casts(formation: Any, endpoint: str) -> None:
+    """Let the casts go on that the end of the cloud cut off; on one that went on running there are none.
+
+    Nobody waits for it: should it be lost, the sweep of the next minute does the same.
+    """
+    found = formation.describe_stack_resource(StackName=STACK, LogicalResourceId="SweepFunction")
+    client("lambda", endpoint).invoke(
+        FunctionName=found["StackResourceDetail"]["PhysicalResourceId"],
+        InvocationType="Event",
+        Payload=json.dumps({"detail-type": "Scheduled Event", "detail": {"olderThanSeconds": 0}}),
+    )
 
 
 def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str]) -> bool:

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".local" / "venv" / "bin" / "python"
 START_SECONDS = 30
 STOP_SECONDS = 15
+FREEING_SECONDS = 1  # a process that was killed a moment ago still has its port
 
 
 class Refused(RuntimeError):
@@ -108,6 +109,11 @@ def stop(port: int, directory: Path) -> bool:
     return ran
 
 
+def forget(port: int, directory: Path) -> None:
+    """Remove all that the stopped cloud of this port has kept: its rows, objects and keys."""
+    shutil.rmtree(directory / str(port), ignore_errors=True)
+
+
 def _spawn(folder: Path, name: str, arguments: list[str], given: Mapping[str, str]) -> None:
     kept = {key: value for key, value in given.items() if key in ("PATH", "SPELLCAST_MENDS")}
     kept |= {key: value for key, value in given.items() if key.startswith(("SPELLCAST_WORKERS", "SPELLCAST_DEMO"))}
@@ -126,10 +132,17 @@ def _spawn(folder: Path, name: str, arguments: list[str], given: Mapping[str, st
 
 
 def _require_free(port: int) -> None:
+    end = time.monotonic() + FREEING_SECONDS
+    while _is_taken(port):
+        if time.monotonic() > end:
+            raise Refused(f"Port {port} is in use by another program; choose others with SPELLCAST_PORT.")
+        time.sleep(0.03)
+
+
+def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise Refused(f"Port {port} is in use by another program; choose others with SPELLCAST_PORT.")
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _await_health(folder: Path, name: str, url: str) -> None:

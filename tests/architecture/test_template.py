@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from functions.sweep.app import RESERVE_MS
 from spellcast.aws.breaker import PARTITION
 
 ROOT = Path(__file__).parents[2]
@@ -27,9 +28,18 @@ LOG_DELIVERY = {  # the only actions on every resource: AWS offers no narrower o
     "logs:DescribeLogGroups",
 }
 HOLDERS = {  # who alone may do what has effects outside the table
-    "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction"},
-    "states:SendTaskSuccess": {"CastApiFunction", "ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
-    "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction"},
+    "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction", "SweepFunction"},
+    "states:ListExecutions": {"SweepFunction"},
+    "states:DescribeExecution": {"SweepFunction"},
+    "states:StopExecution": {"SweepFunction"},
+    "states:SendTaskSuccess": {
+        "CastApiFunction",
+        "ExecuteStepFunction",
+        "PollJobFunction",
+        "CompleteJobFunction",
+        "SweepFunction",
+    },
+    "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "SweepFunction"},
     "events:PutEvents": {"NotifyFunction"},
     "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
@@ -39,16 +49,23 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "s3:AbortMultipartUpload": {"ExecuteStepFunction", "ProcessOutputFunction"},  # who copies outputs
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
+PROVIDER_CALLERS = {
+    "ExecuteStepFunction",
+    "PollJobFunction",
+    "CompleteJobFunction",
+    "ProcessOutputFunction",
+    "SweepFunction",
+}
 SECRET_READERS: dict[str, set[str]] = {
     "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
     "InternalKeySecret": {"CastApiFunction"},
-    "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "ComfyApiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "ComfyDeploySecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "HuggingFaceSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
+    "ComfyUiSecret": PROVIDER_CALLERS,
+    "ComfyApiSecret": PROVIDER_CALLERS,
+    "ComfyDeploySecret": PROVIDER_CALLERS,
+    "ReplicateSecret": PROVIDER_CALLERS,
+    "OpenAiSecret": PROVIDER_CALLERS,
+    "FalSecret": PROVIDER_CALLERS,
+    "HuggingFaceSecret": PROVIDER_CALLERS,
     "OriginalSecret": {"CastApiFunction"},
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets
@@ -145,7 +162,7 @@ def test_every_parameter_has_a_description_and_a_default(template: Properties) -
 def test_every_function_and_machine_has_a_role_of_its_own(prod: Resources) -> None:
     roles = [referred(spec["Role"]) for spec in functions(prod).values()]
     roles += [referred(spec["RoleArn"]) for spec in machines(prod).values()]
-    assert len(roles) == 12
+    assert len(roles) == 13
     assert sorted(set(roles)) == sorted(roles)
     assert set(roles) == set(of_type(prod, "AWS::IAM::Role"))
 
@@ -277,7 +294,7 @@ def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources
 
 def test_every_log_group_is_kept_for_a_limited_time(resources: Callable[..., Resources]) -> None:
     groups = of_type(resources("dev", LogRetentionDays="3", WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
-    assert len(groups) == 14
+    assert len(groups) == 15
     assert {str(spec.get("RetentionInDays")) for spec in groups.values()} == {"3"}
 
 
@@ -381,7 +398,7 @@ def sources_allowed_to_send(resources: Resources, queue: str) -> set[str]:
 
 def test_every_rule_keeps_what_its_target_did_not_take(prod: Resources) -> None:
     rules = of_type(prod, "AWS::Events::Rule")
-    assert len(rules) == 3
+    assert len(rules) == 4
     for name, spec in rules.items():
         for target in spec["Targets"]:
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
@@ -404,9 +421,11 @@ def test_every_function_that_a_rule_invokes_keeps_what_it_failed_on(prod: Resour
     targets = {referred(target["Arn"]) for spec in rules for target in spec["Targets"]}
     invoked = of_type(prod, "AWS::Lambda::EventInvokeConfig").values()
     configured = {referred(spec["FunctionName"]): spec for spec in invoked}
-    assert set(configured) == targets & set(functions(prod)) == {"CompleteJobFunction", "FinalizeCostFunction"}
+    assert set(configured) == targets & set(functions(prod))
+    # A sweep is followed by the next, which finds what it left.
+    retries = {"CompleteJobFunction": 2, "FinalizeCostFunction": 2, "SweepFunction": 0}
+    assert {name: spec["MaximumRetryAttempts"] for name, spec in configured.items()} == retries
     for name, spec in configured.items():
-        assert spec["MaximumRetryAttempts"] == 2
         assert_may_send(prod, name, spec["DestinationConfig"]["OnFailure"]["Destination"])
 
 
@@ -416,6 +435,11 @@ def assert_may_send(resources: Resources, function: str, queue_arn: Any) -> None
         "sqs:SendMessage" in as_list(statement["Action"]) and queue_arn in as_list(statement["Resource"])
         for statement in grants(resources)[function]
     ), f"{function} may not send to its dead letter queue"
+
+
+def test_a_sweep_comes_every_minute_and_begins_nothing_that_it_could_not_end(prod: Resources) -> None:
+    assert prod["SweepRule"]["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert prod["SweepFunction"]["Properties"]["Timeout"] * 1_000 > RESERVE_MS
 
 
 def test_the_streams_consumer_gives_up_in_the_end_and_loses_nothing(prod: Resources) -> None:

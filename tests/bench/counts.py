@@ -37,6 +37,7 @@ class Counted:
     generation_writes: int
     generation_units: float
     cast_writes: int
+    cast_units: float
     write_units: float
     read_units: float
     events: int
@@ -82,7 +83,8 @@ def count(cloud: Cloud, name: str, steps: list[Document], segments: int) -> Coun
         invocations=int(sum(sum(callers.values()) for callers in calls.values())),
         generation_writes=writes["GENERATION"]["requests"],
         generation_units=writes["GENERATION"]["units"],
-        cast_writes=writes["CAST"]["units"],
+        cast_writes=sum(writes[entity]["requests"] for entity in ("CAST", "SPELL") if entity in writes),
+        cast_units=writes["CAST"]["units"],
         write_units=sum(entity["units"] for entity in writes.values()),
         read_units=counts["readUnits"],
         events=counts["putEvents"],

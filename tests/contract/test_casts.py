@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.casts import Cast, CastStatus, OpenCast
 from spellcast.domain.errors import InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.ports.store import CastStore, Page
 from tests.contract import records
 from tests.contract.records import NOW, drawn, make_cast, make_generation, new_id
 from tests.contract.stores import Stores
+
+LATER = timedelta(seconds=1)
 
 
 def read_all(store: CastStore, limit: int, account_id: str = "alice", status: CastStatus | None = None) -> list[Cast]:
@@ -274,3 +276,50 @@ class TestLists:
         stores.casts.create_cast(make_cast())
         with pytest.raises(InvalidInput):
             stores.casts.list_casts("alice", status=None, limit=5, cursor="")
+
+
+class TestOpenCasts:
+    """What a sweep is given: every open cast of everybody that was started before a moment."""
+
+    @drawn
+    @given(cast=records.casts)
+    def test_an_open_cast_is_listed_as_its_record_says_and_no_other_is(self, stores: Stores, cast: Cast) -> None:
+        cast = replace(cast, cast_id=new_id())
+        stores.casts.create_cast(cast)
+        listed = [found for found in self._open(stores, cast.started_at + LATER) if found.cast_id == cast.cast_id]
+        assert listed == ([OpenCast.of(cast)] if cast.is_open else [])
+
+    def test_a_cast_is_listed_until_it_has_ended(self, stores: Stores) -> None:
+        cast = make_cast()
+        stores.casts.create_cast(cast)
+        assert self._open(stores) == [OpenCast.of(cast)]
+        stores.casts.save_cast(replace(cast, status="completed", completed_at=NOW, revision=2), cast)
+        assert self._open(stores) == []
+
+    def test_one_that_owes_a_webhook_is_listed_until_its_delivery_is_recorded(self, stores: Stores) -> None:
+        cast = make_cast(webhook_url="https://caster.example/", status="failed", failed_at=NOW)
+        stores.casts.create_cast(cast)
+        assert self._open(stores) == [OpenCast.of(cast)]
+        stores.casts.save_cast(cast.delivery_ended(attempts=3, error="HTTP 500", now=NOW), cast)
+        assert self._open(stores) == []
+
+    def test_a_further_execution_is_listed(self, stores: Stores) -> None:
+        cast = make_cast()
+        stores.casts.create_cast(cast)
+        stores.casts.save_cast(cast.restarted(now=NOW), cast)
+        assert [found.execution_name for found in self._open(stores)] == [f"{cast.cast_id}-2"]
+
+    def test_casts_that_were_started_since_are_not(self, stores: Stores) -> None:
+        for seconds in range(3):
+            stores.casts.create_cast(make_cast(cast_id=f"c{seconds}", started_at=NOW + timedelta(seconds=seconds)))
+        found = self._open(stores, NOW + timedelta(seconds=2))
+        assert sorted(cast.cast_id for cast in found) == ["c0", "c1"]
+
+    def test_all_accounts_and_all_shards_are_read(self, stores: Stores) -> None:
+        casts = {f"c{number}": f"account-{number}" for number in range(100)}
+        for cast_id, account_id in casts.items():
+            stores.casts.create_cast(make_cast(cast_id=cast_id, account_id=account_id))
+        assert {found.cast_id for found in self._open(stores)} == set(casts)
+
+    def _open(self, stores: Stores, before: datetime = NOW + LATER) -> list[OpenCast]:
+        return list(stores.casts.list_open_casts(before))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from spellcast.aws.documents import MAX_ROW_BYTES
-from spellcast.aws.table import INDEX, Row, Table
+from spellcast.aws.table import INDEX, OPEN_INDEX, Row, Table
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.errors import WriteConflict
 from spellcast.domain.results import ToolResult
@@ -78,10 +79,22 @@ class TestKeys:
         }
 
     def test_the_templates_index_is_the_one_that_is_read(self) -> None:
-        (index,) = properties("Table")["GlobalSecondaryIndexes"]
-        assert index["IndexName"] == INDEX
+        index, open_casts = properties("Table")["GlobalSecondaryIndexes"]
+        assert (index["IndexName"], open_casts["IndexName"]) == (INDEX, OPEN_INDEX)
         # The list is filtered by status on the index itself.
         assert "status" in index["Projection"]["NonKeyAttributes"]
+
+    def test_what_is_billed_while_a_cast_runs_writes_nothing_to_the_index_of_open_casts(self, cloud: Cloud) -> None:
+        """Only a change of what it projects is a write."""
+        cast = make_cast()
+        cloud.casts.create_cast(cast)
+        _, open_casts = properties("Table")["GlobalSecondaryIndexes"]
+        projected = ["gsi2pk", "gsi2sk", *open_casts["Projection"]["NonKeyAttributes"]]
+        [before] = stored_rows(cloud.dynamodb)
+        cloud.casts.save_cast(cast.billed(cost_usd=Decimal(1), points=3, now=NOW + timedelta(seconds=5)), cast)
+        [after] = stored_rows(cloud.dynamodb)
+        assert [after.get(name) for name in projected] == [before.get(name) for name in projected]
+        assert before["gsi2pk"]["S"].startswith("OPEN#")
 
     def test_what_expires_has_the_templates_time_to_live_in_seconds(self, cloud: Cloud) -> None:
         attribute = properties("Table")["TimeToLiveSpecification"]["AttributeName"]

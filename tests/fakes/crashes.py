@@ -16,16 +16,13 @@ from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure, Job, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.ports.adapter import Request
+from tests.fakes.crash import Crash
 from tests.fakes.media import PNG
 from tests.fakes.world import World
 
 When = Literal["before", "after"]
 PICTURE_URL = "https://files.example/picture"
 PICTURE = base64.b64encode(PNG).decode()
-
-
-class Crash(BaseException):
-    """The process is gone: no `except Exception` sees it."""
 
 
 class Chokepoint:
@@ -127,7 +124,7 @@ class Provider:
 class StepFunctions:
     """Walks a cast through its machines as their definitions say: what is retried, what is caught, what times out.
 
-    A webhook job's callback is delivered twice, and again until it is taken.
+    A webhook job's callback is delivered twice, and again until it is taken. `tokens` is how task tokens begin.
     """
 
     # `MaxAttempts` of the definitions is 4 to 6; nothing here is killed more often than that.
@@ -135,16 +132,18 @@ class StepFunctions:
     _MOST_POLLS = 100
     _WAIT_SECONDS = 15.0
 
-    def __init__(self, world: World, provider: Provider) -> None:
+    def __init__(self, world: World, provider: Provider, tokens: str = "token") -> None:
         self._world = world
         self._provider = provider
+        self._prefix = tokens
         self._tokens = 0
         self._polled: set[str] = set()
         self._called: set[str] = set()
 
-    def run(self, cast_id: str) -> Cast:
-        """The cast at its end."""
-        remaining = self._world.machine.casts[cast_id]
+    def run(self, cast_id: str, execution: str | None = None) -> Cast:
+        """The cast at its end. `execution` is the name of another than its first."""
+        self._execution = execution or cast_id
+        remaining = self._world.machine.casts[self._execution]
         while remaining:
             interruption = self._execute_the_step(cast_id, remaining[0])
             if interruption is not None:
@@ -165,7 +164,7 @@ class StepFunctions:
         raise AssertionError("killed more often than anyone repeats")
 
     def _settle(self, cast_id: str, interruption: Failure | None) -> Cast:
-        cast = self.again(lambda: self._world.finalize_cost(cast_id, interruption, cast_id))
+        cast = self.again(lambda: self._world.finalize_cost(cast_id, interruption, self._execution))
         assert isinstance(cast, Cast)
         return cast
 
@@ -190,8 +189,8 @@ class StepFunctions:
 
     def _enter(self, cast_id: str, segment: Segment) -> str:
         self._tokens += 1
-        token = f"token-{self._tokens}"
-        self._world.execute_step(cast_id, segment, token, cast_id)
+        token = f"{self._prefix}-{self._tokens}"
+        self._world.execute_step(cast_id, segment, token, self._execution)
         return token
 
     def _let_the_world_go_on(self) -> None:

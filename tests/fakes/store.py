@@ -6,12 +6,12 @@ import base64
 import binascii
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.casts import Cast, CastStatus, OpenCast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
@@ -80,6 +80,9 @@ class FakeStore:
             if cast.account_id == account_id and status in (None, cast.status)
         }
         return _page(own, limit, cursor)
+
+    def list_open_casts(self, before: datetime) -> Iterator[OpenCast]:
+        return iter([OpenCast.of(cast) for cast in self._casts.values() if cast.is_open and cast.started_at < before])
 
     def save_cast(self, cast: Cast, previous: Cast) -> None:
         self._let_others_write()
@@ -164,6 +167,10 @@ class FakeStore:
 
     def get_version(self, spell_id: str, version: int) -> SpellVersion | None:
         return self._versions.get((spell_id, version))
+
+    def forget_version(self, spell_id: str, version: int) -> None:
+        """The version's row is gone, as no caller can make it go."""
+        del self._versions[spell_id, version]
 
     def create_permission(self, permission: Permission) -> None:
         key = (permission.spell_id, permission.account_id)

@@ -22,6 +22,7 @@ from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.give_up_job import GiveUpJob
 from spellcast.application.grant_permission import GrantPermission
+from spellcast.application.interrupt_cast import InterruptCast
 from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.media_links import MediaLinks
@@ -29,10 +30,12 @@ from spellcast.application.poll_job import PollJob
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
+from spellcast.application.restart_cast import RestartCast
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
 from spellcast.application.submit import Submit
+from spellcast.application.sweep import Sweep
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
@@ -48,6 +51,7 @@ from tests.fakes.breaker import FakeBreaker
 from tests.fakes.clock import FakeClock
 from tests.fakes.machine import FakeMachine
 from tests.fakes.media import FakeMediaSource, FakeMediaStore
+from tests.fakes.queue import FakeQueue
 from tests.fakes.store import FakeStore
 
 ACCOUNT = "alice"
@@ -170,6 +174,21 @@ class World:
         self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, give_up_job, self.clock)
         self.receive_callback = ReceiveCallback(
             store, store, adapters, announcer, self.complete_job, secrets, self.clock, {"fake"}
+        )
+        self.interrupt_cast = InterruptCast(
+            store, store, adapters, self.complete_job, give_up_job, finalize_cost, machine
+        )
+        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
+        self.queue = FakeQueue(self.clock)
+        self.sweep = Sweep(
+            casts=store,
+            machine=machine,
+            queue=through(self.queue),
+            finalize_cost=finalize_cost,
+            interrupt_cast=self.interrupt_cast,
+            restart_cast=self.restart_cast,
+            clock=self.clock,
+            shuffle=lambda due: None,
         )
 
     def _sleep(self, seconds: float) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+NO_EXECUTION = (400, {"__type": "ExecutionDoesNotExist", "message": "there is none"})
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -38,12 +40,14 @@ class Neighbours:
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
+    executions: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def reset(self) -> None:
         self.asked.clear()
         self.answers.clear()
         self.started.clear()
         self.answered.clear()
+        self.executions.clear()
 
     def told(self, action: str) -> list[Any]:
         """What Step Functions, the bus and the queue were told by this action."""
@@ -77,6 +81,14 @@ class Neighbours:
                 return 200, {}
             case "ChangeMessageVisibility":
                 return 200, {}
+            case "SendMessage":
+                return 200, {"MessageId": "m"}
+            case "ListExecutions":
+                return 200, {"executions": []}
+            case "DescribeExecution":
+                return self.executions.get(asked.json["executionArn"].rpartition(":")[2], NO_EXECUTION)
+            case "StopExecution":
+                return 200, {"stopDate": 0}
         return (200, {}) if asked.path.startswith("/live/") else (404, {"detail": "not found"})
 
 

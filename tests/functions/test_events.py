@@ -39,7 +39,7 @@ def routes(protocol: str) -> set[str]:
 
 def test_functions_events_and_tests_correspond() -> None:
     tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"events"}
-    assert len(FUNCTIONS) == 10
+    assert len(FUNCTIONS) == 11
     assert tests == set(FUNCTIONS)
     assert {name.partition(".")[0] for name in EVENTS} == set(FUNCTIONS)
     assert all(path.suffix == ".json" for path in (ROOT / "events").iterdir())
@@ -77,6 +77,14 @@ def test_bus_events_match_the_templates_rules(name: str, rule: str) -> None:
         pattern["detail"]["stateMachineArn"] = [event["detail"]["stateMachineArn"]]
     assert matches(pattern, event)
     assert not matches(pattern, {**event, "detail-type": "Another"})
+
+
+@pytest.mark.parametrize("name", of("sweep"))
+def test_a_sweep_is_asked_for_by_the_schedule_or_in_its_words(name: str) -> None:
+    event = load_event(name)
+    assert (event["source"], event["detail-type"]) == ("aws.events", "Scheduled Event")
+    assert properties("SweepRule")["ScheduleExpression"]
+    assert name == "sweep.restarted" or event["detail"] == {}
 
 
 @pytest.mark.parametrize("name", of("send_webhook"))

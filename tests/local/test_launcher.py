@@ -163,18 +163,30 @@ def test_rows_and_keys_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
         assert [row["sk"] for row in cloud.rows("KEPT")] == ["stop"]
         assert cloud.invoke()["pid"]
 
-        cloud.put(pk="KEPT", sk="kill", entity="CAST", body="x")
-        saved = tmp_path / str(cloud.port) / "state" / "dynamodb.json"
-        assert until(lambda: "kill" in saved.read_text(), 8)
+        cloud.put(pk="KEPT", sk="changed", entity="CAST", body="x")
+        cloud.put(pk="KEPT", sk="changed", entity="CAST", body="y")
+        cloud.put(pk="KEPT", sk="deleted", entity="CAST", body="x")
+        cloud.client("dynamodb").delete_item(
+            TableName=cloud.outputs["tableName"], Key={"pk": {"S": "KEPT"}, "sk": {"S": "deleted"}}
+        )
+        late = {f"late {number}" for number in range(30)}
+        for body in sorted(late):
+            cloud.put(pk="LATE", sk=body, entity="CAST", body=body)
         pid = stack.running(cloud.port, cloud.directory)
         assert pid
         os.kill(pid, signal.SIGKILL)
-        assert until(lambda: not _group(pid)), "a worker outlived its cloud"
+        # One that was at work tries for some seconds to reach the cloud.
+        assert until(lambda: not _group(pid), 20), "a worker outlived its cloud"
         assert cloud.start() == before
-        assert [row["sk"] for row in cloud.rows("KEPT")] == ["kill", "stop"]
+        assert [(row["sk"], row["body"]) for row in cloud.rows("KEPT")] == [("changed", "y"), ("stop", "x")]
+        assert until(lambda: late <= {row.get("body") for row in cloud.rows("SEEN")}), "the stream lost a change"
+        files = tmp_path / str(cloud.port) / "state" / "journal"
+        assert len(list(files.iterdir())) == 1, "what was saved is not kept in the journal, too"
     finally:
         cloud.stop()
     assert not (tmp_path / "outputs.json").exists()
+    stack.forget(cloud.port, cloud.directory)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stop_does_not_wait_for_functions_that_wait_for_the_cloud(tmp_path: Path) -> None:

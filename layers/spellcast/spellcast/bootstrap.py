@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from spellcast.application.route_cast import RouteCast
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.slots import Slots
+    from spellcast.application.sweep import Sweep
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.aws.media_store import S3MediaStore
     from spellcast.aws.queue import SqsQueue
@@ -519,6 +520,38 @@ def send_webhook() -> SendWebhook:
         links=have.links,
         clock=have.clock,
         backoff_seconds=have.settings.webhook_backoff_seconds,
+    )
+
+
+@cache
+def sweep() -> Sweep:
+    """Mends what was lost sight of."""
+    import random
+
+    from spellcast.application.interrupt_cast import InterruptCast
+    from spellcast.application.restart_cast import RestartCast
+    from spellcast.application.sweep import Sweep
+
+    have = parts()
+    return Sweep(
+        casts=have.casts,
+        machine=have.machine,
+        queue=have.webhook_queue,
+        finalize_cost=have.finalize_cost,
+        interrupt_cast=InterruptCast(
+            have.casts,
+            have.tools,
+            have.adapters,
+            have.complete_job,
+            have.give_up_job,
+            have.finalize_cost,
+            have.machine,
+        ),
+        restart_cast=RestartCast(
+            have.casts, have.spells, have.find_tools, have.machine, have.finalize_cost, have.clock
+        ),
+        clock=have.clock,
+        shuffle=random.shuffle,
     )
 
 

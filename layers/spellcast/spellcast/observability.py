@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -18,3 +19,13 @@ def begin(**keys: Any) -> Logger:
 def logger() -> Logger:
     """The process's logger, made when it is first used."""
     return Logger(service="spellcast")
+
+
+def measure(counts: Mapping[str, int]) -> None:
+    """One line of metrics in the log, from which CloudWatch makes them (namespace Spellcast)."""
+    from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+    metrics = Metrics(namespace="Spellcast", service="spellcast")
+    for name, count in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+    metrics.flush_metrics()

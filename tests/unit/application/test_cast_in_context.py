@@ -8,7 +8,8 @@ import pytest
 
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import IdempotencyKeyReused, InvalidInput, SpellNotFound
-from tests.fakes.crashes import Chokepoint, Crash, When
+from tests.fakes.crash import Crash
+from tests.fakes.crashes import Chokepoint, When
 from tests.fakes.world import ACCOUNT, World
 
 SPELL = {"name": "A cat", "steps": [{"toolIdentifier": "free"}]}

@@ -281,7 +281,7 @@ def test_a_submitted_job_waits_under_the_new_token(world: World, tool: str) -> N
 def test_a_polling_that_was_not_started_is_started_by_the_next_invocation(world: World) -> None:
     cast = world.cast("polled")
     world.execute(cast, token="t1")
-    world.machine.polling.clear()
+    world.machine.forget_polling()
     world.execute(cast, token="t2")
     assert world.machine.polling == [f"{cast.cast_id}.0.1"]
 

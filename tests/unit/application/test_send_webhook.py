@@ -27,7 +27,8 @@ from spellcast.domain.errors import (
 )
 from spellcast.ports.queue import Message
 from tests.fakes.clock import START, FakeClock
-from tests.fakes.crashes import Chokepoint, Crash, When
+from tests.fakes.crash import Crash
+from tests.fakes.crashes import Chokepoint, When
 from tests.fakes.media import FakeMediaStore
 from tests.fakes.queue import VISIBILITY, FakeQueue
 from tests.fakes.records import a_cast, in_seconds

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import Segment
+from spellcast.ports.machine import Execution
 from tests.fakes.records import a_cast
 from tests.unit.aws.stubs import client_of, stubbed
 
@@ -28,7 +29,7 @@ ANSWERS: list[tuple[str, Callable[[StepFunctionsMachine], None]]] = [
 ]
 STARTS: list[Callable[[StepFunctionsMachine], None]] = [
     lambda machine: machine.start_cast(CAST, [Segment(0, 0, 1, 75)]),
-    lambda machine: machine.start_polling("c1.0.1"),
+    lambda machine: machine.start_polling("c1.0.1", 1),
 ]
 
 
@@ -60,8 +61,67 @@ def test_polling_is_started_under_the_generations_id_without_dots(machine: StepF
     content = {"generationId": "c1.0.1", "polls": 0, "misses": 0, "waitSeconds": 2, "finished": False}
     text = json.dumps(content, separators=(",", ":"))
     stub.add_response("start_execution", STARTED, {"stateMachineArn": POLL_MACHINE, "name": "c1-0-1", "input": text})
-    machine.start_polling("c1.0.1")
+    machine.start_polling("c1.0.1", 1)
     stub.assert_no_pending_responses()
+
+
+def test_polling_in_a_later_execution_has_a_name_of_its_own(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    expected = {"stateMachineArn": POLL_MACHINE, "name": "c1-0-1-3", "input": ANY}
+    stub.add_response("start_execution", STARTED, expected)
+    machine.start_polling("c1.0.1", 3)
+    stub.assert_no_pending_responses()
+
+
+EXECUTION = CAST_MACHINE.replace(":stateMachine:", ":execution:") + ":c1"
+DESCRIBED = [
+    ({"status": "RUNNING"}, Execution(True)),
+    ({"status": "SUCCEEDED"}, Execution(False)),
+    ({"status": "ABORTED"}, Execution(False, "ABORTED")),
+    ({"status": "TIMED_OUT"}, Execution(False, "TIMED_OUT")),
+    ({"status": "FAILED", "error": "CastFailed", "cause": "why"}, Execution(False, "CastFailed", "why")),
+    (
+        {"status": "FAILED", "error": "States.ServiceRestart"},
+        Execution(False, "States.ServiceRestart", was_cut_off=True),
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "execution"), DESCRIBED, ids=lambda value: str(value))
+def test_an_execution_is_described(
+    machine: StepFunctionsMachine, stub: Stubber, told: dict[str, str], execution: Execution
+) -> None:
+    answer = {"executionArn": EXECUTION, "stateMachineArn": CAST_MACHINE, "startDate": 0, **told}
+    stub.add_response("describe_execution", answer, {"executionArn": EXECUTION})
+    assert machine.find_execution("c1") == execution
+
+
+def test_an_execution_that_never_began_is_none(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    stub.add_client_error("describe_execution", "ExecutionDoesNotExist")
+    assert machine.find_execution("c1") is None
+
+
+def test_all_pages_of_what_runs_are_listed(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    asked = {"stateMachineArn": CAST_MACHINE, "statusFilter": "RUNNING", "maxResults": 1_000}
+    listed = {"executionArn": "x", "stateMachineArn": CAST_MACHINE, "status": "RUNNING", "startDate": 0}
+    stub.add_response("list_executions", {"executions": [{**listed, "name": "c1"}], "nextToken": "t"}, asked)
+    stub.add_response("list_executions", {"executions": [{**listed, "name": "c2-2"}]}, {**asked, "nextToken": "t"})
+    assert machine.list_running() == {"c1", "c2-2"}
+
+
+@pytest.mark.parametrize("code", [None, "ExecutionDoesNotExist", "ValidationException"])
+def test_stopping_what_does_not_run_is_harmless(machine: StepFunctionsMachine, stub: Stubber, code: str | None) -> None:
+    if code is None:
+        stub.add_response("stop_execution", {"stopDate": 0}, {"executionArn": EXECUTION})
+    else:
+        stub.add_client_error("stop_execution", code)
+    machine.stop_cast(CAST)
+    stub.assert_no_pending_responses()
+
+
+def test_a_stop_that_failed_is_raised(machine: StepFunctionsMachine, stub: Stubber) -> None:
+    stub.add_client_error("stop_execution", "ThrottlingException")
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        machine.stop_cast(CAST)
 
 
 @pytest.mark.parametrize("start", STARTS)

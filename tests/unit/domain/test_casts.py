@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spellcast.domain.casts import Cast, CastFailure, Delivery
+from spellcast.domain.casts import Cast, CastFailure, Delivery, OpenCast
 from spellcast.domain.errors import IllegalTransition
 from tests.fakes.records import a_cast, in_seconds
 
@@ -133,3 +133,42 @@ def test_a_late_bill_is_later_than_the_end_by_any_clock(now: datetime, updated_a
     billed = settled(a_cast()).billed(cost_usd=Decimal(1), points=1, now=now)
     assert billed.updated_at == updated_at
     assert not billed.has_just_ended
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_open"),
+    [
+        ({}, True),
+        ({"webhook_url": None}, True),
+        ({"status": "completed"}, True),
+        ({"status": "failed"}, True),
+        ({"status": "cancelled"}, False),
+        ({"status": "completed", "webhook_url": None}, False),
+        ({"status": "completed", "delivery": Delivery("sent", 1, in_seconds(9))}, False),
+        ({"status": "failed", "delivery": Delivery("failed", 3, in_seconds(9), "HTTP 500")}, False),
+    ],
+)
+def test_a_cast_is_open_until_it_has_ended_and_its_webhook_is_done_with(changes: dict[str, Any], is_open: bool) -> None:
+    assert a_cast(**changes).is_open is is_open
+
+
+def test_a_restarted_cast_is_run_by_a_further_execution() -> None:
+    restarted = a_cast(execution=2, revision=4).restarted(now=in_seconds(9))
+    assert restarted == a_cast(execution=3, revision=5, updated_at=in_seconds(9))
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_a_terminal_cast_is_not_restarted(status: str) -> None:
+    with pytest.raises(IllegalTransition, match=f"^c1 is {status}$"):
+        a_cast(status=status).restarted(now=in_seconds(9))
+
+
+@pytest.mark.parametrize(("execution", "name"), [(1, "c1"), (2, "c1-2")])
+def test_a_cast_is_run_by_its_current_execution(execution: int, name: str) -> None:
+    cast = a_cast(execution=execution)
+    assert cast.execution_name == OpenCast.of(cast).execution_name == name
+
+
+def test_the_list_of_open_casts_knows_when_one_ended() -> None:
+    found = [OpenCast.of(a_cast(**changes)).ended_at for changes in ({}, {"failed_at": in_seconds(7)})]
+    assert found == [None, in_seconds(7)]

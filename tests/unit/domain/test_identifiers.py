@@ -60,14 +60,28 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     identifiers.parse_generation_id(text)
 
 
-@given(CAST_IDS, st.integers(0, 9999), st.integers(0, 9999))
-def test_an_execution_name_is_one_that_step_functions_takes(cast_id: str, step_index: int, attempt: int) -> None:
-    name = identifiers.execution_name(identifiers.generation_id(cast_id, step_index, attempt))
+@given(CAST_IDS, st.integers(0, 9999), st.integers(0, 9999), st.integers(1, 9999))
+def test_a_pollings_name_is_one_that_step_functions_takes(
+    cast_id: str, step_index: int, attempt: int, execution: int
+) -> None:
+    name = identifiers.polling_name(identifiers.generation_id(cast_id, step_index, attempt), execution)
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name)
 
 
-def test_an_execution_is_named_after_its_generation() -> None:
-    assert identifiers.execution_name("c1.0.12") == "c1-0-12"
+def test_polling_is_named_after_its_generation_and_a_later_execution_of_the_cast() -> None:
+    assert [identifiers.polling_name("c1.0.12", execution) for execution in (1, 2)] == ["c1-0-12", "c1-0-12-2"]
+
+
+@given(CAST_IDS, st.integers(1, 16))
+def test_a_casts_shard_is_one_of_them_and_always_the_same(cast_id: str, shards: int) -> None:
+    shard = identifiers.shard_of(cast_id, shards)
+    assert shard == identifiers.shard_of(cast_id, shards)
+    assert shard in range(shards)
+
+
+def test_casts_are_spread_over_the_shards() -> None:
+    found = [identifiers.shard_of(f"cast-{number}", 8) for number in range(8_000)]
+    assert all(900 < found.count(shard) < 1_100 for shard in range(8))
 
 
 def test_drawn_ids_differ() -> None:

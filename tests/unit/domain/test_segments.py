@@ -13,12 +13,13 @@ from spellcast.domain.segments import (
     SEGMENT_MARGIN_SECONDS,
     Segment,
     cast_seconds,
+    plan_rest,
     plan_segments,
     waiting_ends,
 )
 from spellcast.domain.tools import Tool, parse_tool
 from tests.fakes.clock import START
-from tests.fakes.records import in_seconds, tool_document
+from tests.fakes.records import a_generation, in_seconds, tool_document
 
 
 def tool(mode: str, seconds: int | None = None) -> Tool:
@@ -118,3 +119,30 @@ def test_a_step_may_wait_for_four_minutes_and_for_what_those_before_it_did_not_n
     before: float, seconds: float
 ) -> None:
     assert waiting_ends(START, before) == in_seconds(seconds)
+
+
+@pytest.mark.parametrize(
+    ("generations", "segments"),
+    [
+        pytest.param([], [(0, 1, 1), (2, 2, 1)], id="nothing has begun"),
+        pytest.param([(0, 1, "completed")], [(1, 1, 1), (2, 2, 1)], id="the first step is done"),
+        pytest.param([(0, 1, "completed"), (1, 1, "processing")], [(1, 1, 1), (2, 2, 1)], id="its job is taken up"),
+        pytest.param([(0, 1, "completed"), (1, 1, "failed")], [(1, 1, 1), (2, 2, 1)], id="what failed is not retried"),
+        pytest.param(
+            [(0, 1, "completed"), (1, 1, "failed"), (1, 2, "pending")],
+            [(1, 1, 2), (2, 2, 2)],
+            id="a further attempt is taken up",
+        ),
+        pytest.param(
+            [(0, 1, "completed"), (1, 1, "failed"), (1, 2, "completed")],
+            [(2, 2, 2)],
+            id="later steps are under it",
+        ),
+        pytest.param([(position, 1, "completed") for position in range(3)], [], id="nothing is left"),
+    ],
+)
+def test_the_rest_of_a_cast_begins_with_its_first_step_that_is_not_completed(
+    generations: list[tuple[int, int, str]], segments: list[tuple[int, int, int]]
+) -> None:
+    records = [a_generation(step_index=index, attempt=attempt, status=status) for index, attempt, status in generations]
+    assert [segment[:3] for segment in plan_rest([NOW, HOOK, NOW], records)] == segments

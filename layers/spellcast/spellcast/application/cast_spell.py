@@ -18,7 +18,6 @@ from spellcast.domain.errors import CastInterrupted, Fault, IdempotencyKeyReused
 from spellcast.domain.parameters import caster_inputs
 from spellcast.domain.results import Failure
 from spellcast.domain.segments import cast_seconds, plan_segments
-from spellcast.domain.tools import unknown_tool
 from spellcast.observability import logger
 from spellcast.ports.clock import Clock
 from spellcast.ports.machine import Machine
@@ -138,11 +137,7 @@ class CastSpell:
         """Mends a start that was lost; harmless where there was one."""
         version = self.find_spells.spells.get_version(known.spell_id, known.version)
         if version is not None:
-            used = [step.tool_identifier for step in version.steps]
-            tools = self.find_tools.known(account_id, used)
-            # Where a tool was deleted since, its step says so when its turn comes.
-            planned = plan_segments([tools.get(identifier) or unknown_tool(identifier) for identifier in used])
-            self.machine.start_cast(known, planned)
+            self.machine.start_cast(known, plan_segments(self.find_tools.of_running(account_id, version)))
 
     def _count_usage(self, spell_id: str) -> None:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spellcast.domain.errors import Fault, InvalidInput, ToolNotFound
 from spellcast.domain.spells import SpellVersion
-from spellcast.domain.tools import Tool
+from spellcast.domain.tools import Tool, unknown_tool
 from spellcast.ports.store import ToolStore
 
 
@@ -45,3 +45,9 @@ class FindTools:
         if faults:
             raise InvalidInput(faults)
         return [tools[identifier] for identifier in identifiers]
+
+    def of_running(self, account_id: str, version: SpellVersion) -> Sequence[Tool]:
+        """The tools of a cast that runs: where one was deleted since, its step says so when its turn comes."""
+        identifiers = [step.tool_identifier for step in version.steps]
+        tools = self.known(account_id, identifiers)
+        return [tools.get(identifier) or unknown_tool(identifier) for identifier in identifiers]

@@ -48,10 +48,10 @@ class StartJob:
         run.check_open(self.casts)
         try:
             job = self.submit.start_job(adapter, request, reserved, lambda: run.check_open(self.casts))
-            self._submitted(reserved, job)
+            self._submitted(run, reserved, job)
         except OutcomeUnknown as error:
             if error.run_id is not None:
-                self._submitted(reserved, Job(error.run_id, calls_back=False))
+                self._submitted(run, reserved, Job(error.run_id, calls_back=False))
             elif tool.delivery_mode != "webhook":
                 self.complete_job(reserved.generation_id, results.failed(error))
             else:
@@ -79,12 +79,13 @@ class StartJob:
         elif waiting.is_overdue(self.clock.now()):
             self.give_up_job(waiting, run_id)
         elif waiting.run_id is None and run_id is not None:
-            self._submitted(waiting, Job(run_id, calls_back=False))
+            self._submitted(run, waiting, Job(run_id, calls_back=False))
         elif run_id is not None:
-            # The earlier invocation may have ended before it saw to this; starting twice is harmless.
-            self.machine.start_polling(waiting.generation_id)
+            # The earlier invocation may have ended before it saw to this; starting twice is harmless. A callback may
+            # have come while nobody was there to take it, so that a job which calls back is asked after, too.
+            self.machine.start_polling(waiting.generation_id, run.cast.execution)
 
-    def _submitted(self, generation: Generation, job: Job) -> None:
+    def _submitted(self, run: SegmentRun, generation: Generation, job: Job) -> None:
         """Attaches an accepted job to its record, whatever became of the record in the meantime."""
         while not generation.is_terminal and generation.run_id is None:
             submitted = generation.submitted(job.run_id)
@@ -101,7 +102,7 @@ class StartJob:
         elif generation.result is not None and generation.task_token:
             self.machine.answer(generation.task_token, generation.generation_id)
         elif not generation.is_terminal and not job.calls_back:
-            self.machine.start_polling(generation.generation_id)
+            self.machine.start_polling(generation.generation_id, run.cast.execution)
 
     def _note_lost_answer(self, reserved: Generation) -> None:
         """In place of the write that would have named the job."""

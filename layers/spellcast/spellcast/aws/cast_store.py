@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,14 +11,16 @@ from typing import Any
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.table import Row, Table
 from spellcast.domain import times
-from spellcast.domain.casts import Cast, CastFailure, CastStatus, Delivery
+from spellcast.domain.casts import Cast, CastFailure, CastStatus, Delivery, OpenCast
 from spellcast.domain.generations import Generation
-from spellcast.domain.identifiers import parse_generation_id
+from spellcast.domain.identifiers import parse_generation_id, shard_of
 from spellcast.domain.results import Failure, ToolResult, Usage
 from spellcast.ports.store import Page
 
 CAST = "CAST"
 GENERATION = "GENERATION"
+# Partitions of the index of open casts: one takes 1,000 writes a second.
+OPEN_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,17 @@ class DynamoCastStore:
             partition, status=status, limit=limit, cursor=cursor, key="CAST#{id}/CAST"
         )
         return Page([self.to_cast(row) for row in rows], following)
+
+    def list_open_casts(self, before: datetime) -> Iterator[OpenCast]:
+        """From the index alone, shard by shard."""
+        for shard in range(OPEN_SHARDS):
+            for row in self.table.query_open(f"OPEN#{shard}", times.to_text(before)):
+                yield OpenCast(
+                    row["pk"].removeprefix("CAST#"),
+                    row["execution"],
+                    times.from_text(row["deadlineAt"]),
+                    _time(row.get("completedAt") or row.get("failedAt")),
+                )
 
     def save_cast(self, cast: Cast, previous: Cast) -> None:
         """Raises WriteConflict where the row is not `previous` any more."""
@@ -151,11 +165,14 @@ class DynamoCastStore:
 
     def _cast_row(self, cast: Cast) -> Row:
         delivery = cast.delivery
+        listed = f"{times.to_text(cast.started_at)}#{cast.cast_id}"
         return {
             "pk": _pk(cast.cast_id),
             "sk": CAST,
             "gsi1pk": f"ACCOUNT#{cast.account_id}#CASTS",
-            "gsi1sk": f"{times.to_text(cast.started_at)}#{cast.cast_id}",
+            "gsi1sk": listed,
+            "gsi2pk": f"OPEN#{shard_of(cast.cast_id, OPEN_SHARDS)}" if cast.is_open else None,
+            "gsi2sk": listed if cast.is_open else None,
             "entity": CAST,
             "castId": cast.cast_id,
             "accountId": cast.account_id,

@@ -1,10 +1,12 @@
-"""SQS: when a message that was received comes again."""
+"""SQS: messages, and when one that was received comes again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spellcast.domain import documents
+from spellcast.domain.documents import Document
 from spellcast.ports.queue import Message
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ class SqsQueue:
 
     client: SQSClient
     url: str
+
+    def put(self, body: Document) -> None:
+        """One more message, to be received at once."""
+        self.client.send_message(QueueUrl=self.url, MessageBody=documents.to_text(body))
 
     def postpone(self, message: Message, seconds: int) -> None:
         """By the time for which nobody else sees the message."""

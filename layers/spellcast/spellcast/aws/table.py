@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 INDEX = "byAccount"
+OPEN_INDEX = "byOpen"
 _BATCH = 100
 _BATCH_WRITTEN = 25  # DynamoDB's most
 _SORT_KEY = re.compile(r"[0-9TZ:.-]{20,30}#(?P<id>[A-Za-z0-9_-]{1,64})")
@@ -132,6 +133,17 @@ class Table:
             KeyConditionExpression=condition,
             ExpressionAttributeValues=to_item(values),
             ConsistentRead=True,
+        )
+        for page in pages:
+            yield from map(from_item, page["Items"])
+
+    def query_open(self, partition: str, before: str) -> Iterator[Row]:
+        """What the index of open rows holds of those before a sort key, oldest first; may lag a moment behind."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            IndexName=OPEN_INDEX,
+            KeyConditionExpression="gsi2pk = :partition AND gsi2sk < :before",
+            ExpressionAttributeValues=to_item({":partition": partition, ":before": before}),
         )
         for page in pages:
             yield from map(from_item, page["Items"])

@@ -100,6 +100,11 @@ class Cast:
         return self.webhook_url is not None and self.status in ("completed", "failed")
 
     @property
+    def is_open(self) -> bool:
+        """Whether anything is still to come of it: its end, or the first record of the webhook that it owes."""
+        return not self.is_terminal or (self.tells_its_end and self.delivery is None)
+
+    @property
     def owes_webhook(self) -> bool:
         """Whether its caster has not been told yet; one who was given up may still be told."""
         return self.tells_its_end and (self.delivery is None or self.delivery.status != "sent")
@@ -131,6 +136,15 @@ class Cast:
             revision=self.revision + 1,
         )
 
+    def restarted(self, *, now: datetime) -> Cast:
+        """The same cast under a further execution; the one before is not heard any more.
+
+        Raises IllegalTransition where the cast has ended.
+        """
+        if self.is_terminal:
+            raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        return replace(self, execution=self.execution + 1, updated_at=now, revision=self.revision + 1)
+
     def billed(self, *, cost_usd: Decimal, points: int, now: datetime) -> Cast:
         """The same status at another total, after a late bill (contract I3, I5)."""
         return replace(
@@ -151,3 +165,23 @@ class Cast:
     def _later(self, now: datetime) -> datetime:
         """Always after the end, so that nobody takes a further revision for the one that closed the cast."""
         return max(now, self.updated_at + timedelta(milliseconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCast:
+    """What the list of open casts says of one; it may lag behind the record."""
+
+    cast_id: str
+    execution: int
+    deadline_at: datetime
+    ended_at: datetime | None = None
+
+    @classmethod
+    def of(cls, cast: Cast) -> OpenCast:
+        """As the list has it."""
+        return cls(cast.cast_id, cast.execution, cast.deadline_at, cast.ended_at)
+
+    @property
+    def execution_name(self) -> str:
+        """What the state machine calls its execution."""
+        return cast_execution_name(self.cast_id, self.execution)

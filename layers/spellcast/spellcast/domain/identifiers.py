@@ -38,6 +38,11 @@ def is_object_id(text: str) -> bool:
     return _OBJECT_ID.fullmatch(text) is not None
 
 
+def shard_of(cast_id: str, shards: int) -> int:
+    """0 to `shards` - 1, always the same for a cast and evenly spread over them."""
+    return int(fingerprint(cast_id)[:8], 16) % shards
+
+
 def share_of(account_id: str) -> int:
     """0 to 99, always the same for an account and evenly spread over them."""
     return int(fingerprint(account_id), 16) % 100
@@ -71,9 +76,10 @@ def job_uuid(generation: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, generation))
 
 
-def execution_name(generation: str) -> str:
-    """A generation id as an execution name, which may not hold a dot in every tool that shows it."""
-    return generation.replace(".", "-")
+def polling_name(generation: str, execution: int) -> str:
+    """How the job's polling is called, of each execution of its cast another; a dot is not allowed everywhere."""
+    name = generation.replace(".", "-")
+    return name if execution == 1 else f"{name}-{execution}"
 
 
 def cast_execution_name(cast_id: str, execution: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from spellcast.domain.documents import Document
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -16,6 +18,9 @@ class Message:
 
 class Queue(Protocol):
     """A message that is neither done nor postponed comes again by itself, when its reader must be dead."""
+
+    def put(self, body: Document) -> None:
+        """One more message."""
 
     def postpone(self, message: Message, seconds: int) -> None:
         """The message comes again after so many seconds, or is a dead letter then if it came often enough."""

@@ -5,12 +5,12 @@ Every `save` is one write, on the condition that nobody wrote in between.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from spellcast.domain.casts import Cast, CastStatus
+from spellcast.domain.casts import Cast, CastStatus, OpenCast
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
@@ -62,6 +62,9 @@ class CastStore(Protocol):
 
     def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
         """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+
+    def list_open_casts(self, before: datetime) -> Iterator[OpenCast]:
+        """All accounts' open casts that were started before a moment, in no order; read as they are asked for."""
 
     def save_cast(self, cast: Cast, previous: Cast) -> None:
         """Raises WriteConflict where the row is not `previous` any more."""

@@ -1,0 +1,72 @@
+"""Every change of a row since the tables were last saved, on disk before it is answered: a kill loses none.
+
+Only the end of this process is guarded against, not that of the machine: nothing waits for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Numbered files; those before the newest are needed until the save that followed them is done."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._file = -1
+        self.begin()
+
+    def begin(self) -> None:
+        """Changes from here on are in a new file. To be called in the moment in which the tables are copied."""
+        numbers = [int(file.stem) for file in self._files()]
+        path = self._folder / f"{max(numbers, default=0) + 1:08d}.jsonl"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with self._lock:
+            before, self._file = self._file, file
+        if before >= 0:
+            os.close(before)
+
+    def forget(self) -> None:
+        """Drop every file but the newest: what they hold has been saved."""
+        for file in self._files()[:-1]:
+            file.unlink()
+
+    def install(self) -> None:
+        """Write down what is written, and write it again where tables are loaded that were saved before it."""
+        from ministack.services import dynamodb
+
+        emit, load = dynamodb._emit_stream_event, dynamodb.load_persisted_state
+
+        def written(name: str, event: str, old: Any, new: Any, *rest: Any, **named: Any) -> Any:
+            line = json.dumps([name, event, old, new], separators=(",", ":")).encode() + b"\n"
+            with self._lock:
+                os.write(self._file, line)
+            return emit(name, event, old, new, *rest, **named)
+
+        def loaded(data: Any) -> None:
+            load(data)
+            for name, event, old, new in self._changes():
+                table = dynamodb._tables.get(name)
+                if table is None:
+                    continue
+                place = [dynamodb._extract_key_val((new or old)[table[key]]) for key in ("pk_name", "sk_name")]
+                if new is None:
+                    dynamodb._remove_item(table, *place)
+                else:
+                    dynamodb._set_item(table, *place, new)
+                emit(name, event, old, new)  # the table's stream may not have been read so far
+
+        dynamodb._emit_stream_event = written
+        dynamodb.load_persisted_state = loaded
+
+    def _changes(self) -> list[Any]:
+        return [json.loads(line) for file in self._files() for line in file.read_bytes().splitlines()]
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.jsonl"))
