@@ -16,7 +16,8 @@ help:
 	@echo "make coverage every line of the domain is run by its unit tests"
 	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
 	@echo "make bench   what a cast costs and takes"
-	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice"
+	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
+	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
 	@echo "make setup   the environment of tests and checks (.venv)"
 	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
 
@@ -83,7 +84,7 @@ mutants: .local/mutants/venv
 
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }
-	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/issue_api_key.py --stack "$(STACK)" --account "$(ACCOUNT)"
+	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/api_keys.py --stack "$(STACK)" --account "$(ACCOUNT)" $(or $(DO),issue)
 
 bench: .venv .local/venv
 	@$(BIN)/python -m tests.bench

@@ -19,6 +19,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -361,8 +362,11 @@ def create_api_key(endpoint: str, table: str, file: Path) -> str:
         file.write_text(f"sk_local_{secrets.token_urlsafe(24)}")
     key = file.read_text()
     digest = hashlib.sha256(key.encode()).hexdigest()
-    item = {"pk": f"KEY#{digest}", "sk": "KEY", "entity": "KEY", "accountId": "local"}
-    client("dynamodb", endpoint).put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
+    made = datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    item = {"pk": f"KEY#{digest}", "sk": "KEY", "entity": "KEY", "accountId": "local", "createdAt": made}
+    item |= {"gsi1pk": "ACCOUNT#local#KEYS", "gsi1sk": f"{made}#{digest}"}
+    row = {name: {"S": value} for name, value in item.items()} | {"version": {"N": "1"}}
+    client("dynamodb", endpoint).put_item(TableName=table, Item=row)
     return key
 
 

@@ -14,6 +14,7 @@ import pytest
 from spellcast import bootstrap
 from spellcast.domain.identifiers import fingerprint
 from spellcast.observability import logger
+from spellcast.ports.store import ApiKey
 from tests.contract.deployment import BUCKET, REGION, TABLE, deployed, session
 from tests.functions import permissions
 from tests.functions.neighbours import Neighbours, neighbourhood
@@ -27,6 +28,7 @@ from tests.functions.scene import (
     SIGNING_KEY,
     WEBHOOK_QUEUE,
     Scene,
+    now,
     secrets_manager,
 )
 
@@ -73,7 +75,7 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         restart = _restarter(log)
         restart()
         scene = Scene(dynamodb, s3, loopback, log, restart)
-        scene.access.put_api_key(fingerprint(API_KEY), ACCOUNT)
+        scene.access.create_api_key(ApiKey(fingerprint(API_KEY), ACCOUNT, now()))
         _create_secrets(loopback.url)
         yield scene
         restart()

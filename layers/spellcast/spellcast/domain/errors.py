@@ -105,6 +105,12 @@ class ToolNotFound(NotFound):
     code = "TOOL_NOT_FOUND"
 
 
+class ApiKeyNotFound(NotFound):
+    """No such API key of this account."""
+
+    code = "API_KEY_NOT_FOUND"
+
+
 class IdempotencyKeyReused(SpellcastError):
     """The same Idempotency-Key came with another body."""
 
