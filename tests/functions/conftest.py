@@ -70,7 +70,11 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     # The service models are read once; the clients are the function's own.
     shared = session()
     monkeypatch.setattr(boto3.session, "Session", lambda: shared)
-    log = io.StringIO()
+    log, everything = io.StringIO(), io.StringIO()
+    listener = logging.StreamHandler(everything)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [*root.handlers, listener])
+    monkeypatch.setattr(root, "level", logging.DEBUG)
     with deployed() as (dynamodb, s3):
         restart = _restarter(log)
         restart()
@@ -82,7 +86,8 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert forbidden == []
     printed = capsys.readouterr()
     for secret in SECRETS:
-        assert secret not in log.getvalue() + printed.out + printed.err, "a secret or a prompt reached the log"
+        logged = log.getvalue() + everything.getvalue() + printed.out + printed.err
+        assert secret not in logged, "a secret or a prompt reached the log"
 
 
 def _watch_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:

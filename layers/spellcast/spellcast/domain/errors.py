@@ -39,6 +39,12 @@ class InvalidInput(SpellcastError):
         self.faults = tuple(faults)
 
 
+class InvalidCompletion(InvalidInput):
+    """A `Job Completed` event is wrong; its text names the faults and quotes nothing, so that it may be logged."""
+
+    code = "INVALID_COMPLETION"
+
+
 class PayloadTooLarge(SpellcastError):
     """The body is over the limit."""
 
