@@ -19,7 +19,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
         return None
     begin()
     body = event.get("body") or ""
-    content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="replace")
     return answer_callback(
         bootstrap.receive_callback(), event["pathParameters"]["token"], event.get("headers") or {}, content
     )
