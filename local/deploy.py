@@ -99,8 +99,9 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
     deployed = _stack(formation)
     if deployed is None or not stamp.exists() or stamp.read_text() != digest:
         stamp.unlink(missing_ok=True)
-        upload(endpoint, archives)
-        change(formation, body, parameters, update=deployed is not None)
+        key = f"{digest}.json"
+        upload(endpoint, {**archives, key: body.encode()})
+        change(formation, f"{endpoint}/{BUCKET}/{key}", parameters, update=deployed is not None)
         enable_expiry(formation, endpoint, document)
         deployed = _stack(formation)
         stamp.write_text(digest)
@@ -264,13 +265,14 @@ def _stack(formation: Any) -> dict[str, Any] | None:
     return None
 
 
-def change(formation: Any, body: str, parameters: Mapping[str, str], *, update: bool) -> None:
+def change(formation: Any, url: str, parameters: Mapping[str, str], *, update: bool) -> None:
+    """By the template's address, as `sam deploy` does: in a request it may have 51,200 bytes only."""
     name = f"change-{time.time_ns()}"
     formation.create_change_set(
         StackName=STACK,
         ChangeSetName=name,
         ChangeSetType="UPDATE" if update else "CREATE",
-        TemplateBody=body,
+        TemplateURL=url,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )

@@ -493,6 +493,19 @@ def test_every_mapping_is_one_of_those_above(prod: Resources) -> None:
     assert set(of_type(prod, "AWS::Lambda::EventSourceMapping")) == {"NotifyStream", "SendWebhookQueue"}
 
 
+def test_no_secret_is_in_an_environment_or_an_output(template: Properties, prod: Resources) -> None:
+    """Names and addresses only: secrets are read from Secrets Manager when they are used, and kept for minutes."""
+    secrets = set(of_type(prod, "AWS::SecretsManager::Secret"))
+    places = [spec.get("Environment", {}) for spec in functions(prod).values()] + [template["Outputs"]]
+    for place in places:
+        text = str(place)
+        assert not [name for name in secrets if re.search(rf"\b{name}\b", text)]
+        assert "resolve:secretsmanager" not in text
+    for name, spec in template["Parameters"].items():
+        assert not re.search(r"(?i)secret|password|token|apikey", name), name
+        assert not spec.get("NoEcho"), f"{name}: what must not be shown belongs into Secrets Manager"
+
+
 def test_every_queue_is_encrypted(prod: Resources) -> None:
     for name, spec in of_type(prod, "AWS::SQS::Queue").items():
         assert spec["SqsManagedSseEnabled"] is True, name
