@@ -19,6 +19,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,8 +99,9 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
     deployed = _stack(formation)
     if deployed is None or not stamp.exists() or stamp.read_text() != digest:
         stamp.unlink(missing_ok=True)
-        upload(endpoint, archives)
-        change(formation, body, parameters, update=deployed is not None)
+        key = f"{digest}.json"
+        upload(endpoint, {**archives, key: body.encode()})
+        change(formation, f"{endpoint}/{BUCKET}/{key}", parameters, update=deployed is not None)
         enable_expiry(formation, endpoint, document)
         deployed = _stack(formation)
         stamp.write_text(digest)
@@ -265,13 +267,14 @@ def _stack(formation: Any) -> dict[str, Any] | None:
     return None
 
 
-def change(formation: Any, body: str, parameters: Mapping[str, str], *, update: bool) -> None:
+def change(formation: Any, url: str, parameters: Mapping[str, str], *, update: bool) -> None:
+    """By the template's address, as `sam deploy` does: in a request it may have 51,200 bytes only."""
     name = f"change-{time.time_ns()}"
     formation.create_change_set(
         StackName=STACK,
         ChangeSetName=name,
         ChangeSetType="UPDATE" if update else "CREATE",
-        TemplateBody=body,
+        TemplateURL=url,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )
@@ -376,8 +379,11 @@ def create_api_key(endpoint: str, table: str, file: Path) -> str:
         file.write_text(f"sk_local_{secrets.token_urlsafe(24)}")
     key = file.read_text()
     digest = hashlib.sha256(key.encode()).hexdigest()
-    item = {"pk": f"KEY#{digest}", "sk": "KEY", "entity": "KEY", "accountId": "local"}
-    client("dynamodb", endpoint).put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
+    made = datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    item = {"pk": f"KEY#{digest}", "sk": "KEY", "entity": "KEY", "accountId": "local", "createdAt": made}
+    item |= {"gsi1pk": "ACCOUNT#local#KEYS", "gsi1sk": f"{made}#{digest}"}
+    row = {name: {"S": value} for name, value in item.items()} | {"version": {"N": "1"}}
+    client("dynamodb", endpoint).put_item(TableName=table, Item=row)
     return key
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.domain.errors import Unauthorized
+from spellcast.observability import observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The policy that API Gateway asks for; a WebSocket API takes no simple response."""
     ticket = (event.get("queryStringParameters") or {}).get("ticket", "")

@@ -8,9 +8,10 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.api.completions import answer_callback
 from spellcast.domain.completions import parse_completion
-from spellcast.observability import begin, logger
+from spellcast.observability import begin, logger, observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     """An HTTP request is answered; an event that cannot be applied raises, and ends in the dead-letter queue."""
     if "detail-type" in event:
@@ -18,7 +19,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
         return None
     begin()
     body = event.get("body") or ""
-    content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+    content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="replace")
     return answer_callback(
         bootstrap.receive_callback(), event["pathParameters"]["token"], event.get("headers") or {}, content
     )

@@ -8,9 +8,10 @@ from spellcast import bootstrap
 from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import documents
 from spellcast.domain.results import Failure
-from spellcast.observability import begin, logger
+from spellcast.observability import begin, logger, observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`{castId, execution, error?}`, or a `Step Functions Execution Status Change`."""
     if "detail-type" in event:

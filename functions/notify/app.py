@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from spellcast import bootstrap
-from spellcast.observability import begin, logger
+from spellcast.observability import begin, logger, observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Records in order; those from the first failure on are delivered again."""
     for record in event["Records"]:

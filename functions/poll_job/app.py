@@ -6,9 +6,10 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.domain.polling import Polling
-from spellcast.observability import begin, logger
+from spellcast.observability import begin, logger, observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`{generationId, polls, misses, waitSeconds}`, answered with the same and whether it is finished."""
     polling = Polling.parse(event)

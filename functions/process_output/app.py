@@ -6,9 +6,10 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.domain.segments import Segment
-from spellcast.observability import begin, logger
+from spellcast.observability import begin, logger, observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`{castId, segments}`, answered with the segments that are left. Raises where the step failed."""
     cast_id = event["castId"]

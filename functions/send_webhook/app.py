@@ -7,10 +7,11 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.domain import documents
 from spellcast.domain.errors import SpellcastError
-from spellcast.observability import begin, logger
+from spellcast.observability import begin, logger, observed
 from spellcast.ports.queue import Message
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A message of the queue is one terminal `Cast Updated` event; how often it was received numbers the attempt."""
     failures = []

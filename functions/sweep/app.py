@@ -7,12 +7,13 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.application.sweep import SETTLING
-from spellcast.observability import begin, logger, measure
+from spellcast.observability import begin, logger, measure, observed
 
 # In which no mend is begun: one that asks a provider twice takes less.
 RESERVE_MS = 45_000
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """A scheduled event; `detail.olderThanSeconds` is what the embedded cloud asks for when it starts."""
     begin()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from spellcast import bootstrap
+from spellcast.observability import observed
 
 
+@observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`$connect`, `$disconnect` and `$default`; `authorize` has said whose connection it is."""
     request = event["requestContext"]

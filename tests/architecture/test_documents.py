@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -22,3 +23,14 @@ def test_every_path_in_the_parity_table_exists() -> None:
     named = re.findall(r"`([a-z_]+(?:/[\w.]+)*(?:\.py|\.json|/))`", (ROOT / "docs" / "parity.md").read_text("utf-8"))
     assert len(named) > 60
     assert [path for path in named if not any((place / path).exists() for place in PLACES)] == []
+
+
+def test_every_check_that_is_skipped_has_its_reason_twice() -> None:
+    """Beside the skip, and for who reads what is protected."""
+    lines = (ROOT / "audit" / "checkov.yaml").read_text("utf-8").splitlines()
+    skips = [(before.strip(), line.strip()) for before, line in itertools.pairwise(lines) if "- CKV" in line]
+    table = (ROOT / "docs" / "security.md").read_text("utf-8")
+    assert len(skips) == 11
+    for before, skip in skips:
+        assert before.startswith(("#", "- CKV")), skip
+        assert re.search(rf"(?<!\d){skip.rpartition('_')[2]}(?!\d)", table), skip

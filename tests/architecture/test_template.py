@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,21 @@ import pytest
 
 from functions.sweep.app import RESERVE_MS
 from spellcast.aws.breaker import PARTITION
+from tests.policies import (
+    BASIC_EXECUTION,
+    Properties,
+    Resources,
+    allowed,
+    as_list,
+    functions,
+    grants,
+    machines,
+    of_type,
+    referred,
+)
 
 ROOT = Path(__file__).parents[2]
 HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
-Resources = dict[str, dict[str, Any]]
-Properties = dict[str, Any]
-
-BASIC_EXECUTION = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 LOG_DELIVERY = {  # the only actions on every resource: AWS offers no narrower one for them
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
@@ -83,60 +91,6 @@ LOGGABLE = {  # what an access log may say; neither path nor query string, which
 }
 GATEWAY_LIMIT = 29  # seconds that API Gateway waits for a function
 HANDLER_LINES = 50
-
-
-def of_type(resources: Resources, kind: str) -> dict[str, Properties]:
-    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
-
-
-def functions(resources: Resources) -> dict[str, Properties]:
-    return of_type(resources, "AWS::Lambda::Function")
-
-
-def machines(resources: Resources) -> dict[str, Properties]:
-    return of_type(resources, "AWS::StepFunctions::StateMachine")
-
-
-def referred(value: Any) -> str:
-    """The logical name behind a Ref or a GetAtt."""
-    match value:
-        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
-            return name
-    raise AssertionError(f"refers to no resource: {value}")
-
-
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def documents(node: Any) -> Iterator[Properties]:
-    """Every policy document below a node, trust policies apart."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "PolicyDocument":
-                yield value
-            else:
-                yield from documents(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from documents(item)
-
-
-def allowed(node: Any) -> Iterator[Properties]:
-    for document in documents(node):
-        yield from (statement for statement in document["Statement"] if statement["Effect"] == "Allow")
-
-
-def grants(resources: Resources) -> dict[str, list[Properties]]:
-    """The statements that each function and machine gets by its role, shared policies included."""
-    roles = {name: referred(spec["Role"]) for name, spec in functions(resources).items()}
-    roles |= {name: referred(spec["RoleArn"]) for name, spec in machines(resources).items()}
-    found = {}
-    for name, role in roles.items():
-        shared = resources[role]["Properties"].get("ManagedPolicyArns", [])
-        policies = [resources[referred(arn)] for arn in shared if arn != BASIC_EXECUTION]
-        found[name] = list(allowed([resources[role], *policies]))
-    return found
 
 
 def holders(resources: Resources, action: str) -> set[str]:
@@ -214,9 +168,31 @@ def test_who_may_read_which_secret(prod: Resources) -> None:
     assert readers == SECRET_READERS
 
 
+def partitions(resources: Resources, function: str, action: str) -> set[str] | None:
+    """The partitions of the table that a function may do this to; None: all of them."""
+    found: set[str] = set()
+    for statement in grants(resources)[function]:
+        if action in as_list(statement["Action"]) and statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}:
+            if "Condition" not in statement:
+                return None
+            [rule] = statement["Condition"].values()
+            found |= set(rule["dynamodb:LeadingKeys"])
+    return found
+
+
 def test_authorize_may_only_spend_tickets(prod: Resources) -> None:
     [statement] = grants(prod)["AuthorizeFunction"]
     assert as_list(statement["Action"]) == ["dynamodb:DeleteItem"]
+    assert partitions(prod, "AuthorizeFunction", "dynamodb:DeleteItem") == {"TICKET#*"}
+
+
+@pytest.mark.parametrize("action", ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"])
+def test_keys_and_grants_are_out_of_reach_of_what_talks_with_the_world(prod: Resources, action: str) -> None:
+    for function in functions(prod).keys() - {"CastApiFunction", "AuthorizeFunction"}:
+        reached = partitions(prod, function, f"dynamodb:{action}")
+        assert reached is not None, function
+        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*"}
+        assert reached <= (own | {"SPELL#*"} if action in ("GetItem", "Query") else own), function
 
 
 def test_rows_are_replaced_but_for_a_spells_head_and_a_circuit(prod: Resources) -> None:
@@ -298,6 +274,13 @@ def test_every_log_group_is_kept_for_a_limited_time(resources: Callable[..., Res
     assert {str(spec.get("RetentionInDays")) for spec in groups.values()} == {"3"}
 
 
+def test_logs_are_encrypted_with_the_operators_key_where_there_is_one(resources: Callable[..., Resources]) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/k"
+    groups = of_type(resources("prod", LogKeyArn=key, WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
+    assert [spec["KmsKeyId"] for spec in groups.values()] == [key] * 15
+    assert not [spec for spec in of_type(resources("prod"), "AWS::Logs::LogGroup").values() if "KmsKeyId" in spec]
+
+
 def test_every_function_has_a_log_group_of_its_own(prod: Resources) -> None:
     for name, spec in functions(prod).items():
         group = referred(spec["LoggingConfig"]["LogGroup"])
@@ -359,6 +342,11 @@ def route_targets(resources: Resources) -> dict[tuple[str, str], str]:
 def test_only_completions_bypass_cast_api(prod: Resources) -> None:
     assert route_targets(prod) == {
         ("HTTP", "$default"): "CastApiFunction",
+        ("HTTP", "POST /v1/casts"): "CastApiFunction",
+        ("HTTP", "POST /v1/realtime/ticket"): "CastApiFunction",
+        ("HTTP", "ANY /internal/{proxy+}"): "CastApiFunction",
+        ("HTTP", "GET /docs"): "CastApiFunction",
+        ("HTTP", "GET /openapi.json"): "CastApiFunction",
         ("HTTP", "POST /v1/completions/{token}"): "CompleteJobFunction",
         ("WEBSOCKET", "$connect"): "WebSocketFunction",
         ("WEBSOCKET", "$disconnect"): "WebSocketFunction",
@@ -381,6 +369,54 @@ def test_both_apis_are_throttled_and_deployed(prod: Resources) -> None:
         assert spec["AutoDeploy"] is True, name
         assert spec["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0, name
         assert spec["DefaultRouteSettings"]["ThrottlingBurstLimit"] > 0, name
+
+
+def test_route_groups_have_limits_of_their_own(prod: Resources) -> None:
+    """A stage's settings may name routes that exist only, also while it is being deployed."""
+    settings = {"HttpStage": "HTTP", "WebSocketStage": "WEBSOCKET"}
+    for stage, protocol in settings.items():
+        limits = prod[stage]["Properties"]["RouteSettings"]
+        keys = {key for kind, key in route_targets(prod) if kind == protocol}
+        assert set(limits) == keys - {"$default", "$disconnect"}
+        assert all(0 < limit["ThrottlingRateLimit"] <= limit["ThrottlingBurstLimit"] for limit in limits.values())
+        first = {prod[name]["Properties"]["RouteKey"] for name in as_list(prod[stage]["DependsOn"])}
+        assert first == set(limits)
+
+
+# Alarms
+
+
+QUEUES_OF_WORK = {"WebhookQueue"}
+ALARMED = {
+    "CastsFailedAlarm": ("AWS/States", "ExecutionsFailed", {"Ref": "CastMachine"}),
+    "CastsTimedOutAlarm": ("AWS/States", "ExecutionsTimedOut", {"Ref": "CastMachine"}),
+    "PollingFailedAlarm": ("AWS/States", "ExecutionsFailed", {"Ref": "PollMachine"}),
+}
+
+
+def test_every_dead_letter_queue_and_machine_has_an_alarm(prod: Resources) -> None:
+    alarms = of_type(prod, "AWS::CloudWatch::Alarm")
+    of_queues = {name: spec for name, spec in alarms.items() if spec["Namespace"] == "AWS/SQS"}
+    watched = {referred(spec["Dimensions"][0]["Value"]) for spec in of_queues.values()}
+    assert watched == set(of_type(prod, "AWS::SQS::Queue")) - QUEUES_OF_WORK
+    for name in of_queues:
+        assert alarms[name]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        assert (alarms[name]["Threshold"], alarms[name]["Statistic"]) == (1, "Maximum")
+    others = {name: spec for name, spec in alarms.items() if name not in of_queues}
+    assert {
+        name: (spec["Namespace"], spec["MetricName"], spec["Dimensions"][0]["Value"]) for name, spec in others.items()
+    } == ALARMED
+    for name, spec in alarms.items():
+        assert spec["ComparisonOperator"] == "GreaterThanOrEqualToThreshold", name
+        assert spec["TreatMissingData"] == "notBreaching", name
+        assert spec["AlarmDescription"], name
+        assert "AlarmActions" not in spec, name
+
+
+def test_alarms_tell_the_topic_that_an_operator_names(resources: Callable[..., Resources]) -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:alarms"
+    alarms = of_type(resources("prod", AlarmTopicArn=topic), "AWS::CloudWatch::Alarm")
+    assert [spec["AlarmActions"] for spec in alarms.values()] == [[topic]] * 6
 
 
 # Events, queues and their dead letters
@@ -481,6 +517,19 @@ def test_every_mapping_is_one_of_those_above(prod: Resources) -> None:
     assert set(of_type(prod, "AWS::Lambda::EventSourceMapping")) == {"NotifyStream", "SendWebhookQueue"}
 
 
+def test_no_secret_is_in_an_environment_or_an_output(template: Properties, prod: Resources) -> None:
+    """Names and addresses only: secrets are read from Secrets Manager when they are used, and kept for minutes."""
+    secrets = set(of_type(prod, "AWS::SecretsManager::Secret"))
+    places = [spec.get("Environment", {}) for spec in functions(prod).values()] + [template["Outputs"]]
+    for place in places:
+        text = str(place)
+        assert not [name for name in secrets if re.search(rf"\b{name}\b", text)]
+        assert "resolve:secretsmanager" not in text
+    for name, spec in template["Parameters"].items():
+        assert not re.search(r"(?i)secret|password|token|apikey", name), name
+        assert not spec.get("NoEcho"), f"{name}: what must not be shown belongs into Secrets Manager"
+
+
 def test_every_queue_is_encrypted(prod: Resources) -> None:
     for name, spec in of_type(prod, "AWS::SQS::Queue").items():
         assert spec["SqsManagedSseEnabled"] is True, name
@@ -494,7 +543,7 @@ def test_the_table_streams_expires_and_encrypts(prod: Resources) -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
 
 
 @pytest.mark.parametrize(("stage", "protected"), [("prod", True), ("dev", False), ("local", False)])
@@ -514,9 +563,20 @@ def test_the_bucket_is_closed_encrypted_and_swept(prod: Resources) -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    [rule] = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["Status"] == "Enabled"
-    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
+    aborted, replaced = bucket["LifecycleConfiguration"]["Rules"]
+    assert aborted["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
+    assert replaced["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert {aborted["Status"], replaced["Status"]} == {"Enabled"}
+
+
+def test_what_is_live_is_deleted_only_where_an_operator_says_when(resources: Callable[..., Resources]) -> None:
+    def expiring(**parameters: str) -> list[Properties]:
+        rules = resources("prod", **parameters)["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        return [rule for rule in rules if {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)]
+
+    assert expiring() == []
+    [rule] = expiring(MediaDays="90")
+    assert (rule["Prefix"], rule["ExpirationInDays"], rule["Status"]) == ("media/", "90", "Enabled")
 
 
 def test_the_bucket_is_reached_over_tls_only(prod: Resources) -> None:

@@ -21,7 +21,7 @@ from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.times import to_text
 from spellcast.domain.tools import Tool
 from spellcast.domain.user_events import UserEvent
-from spellcast.ports.store import Connection, Page, Ticket
+from spellcast.ports.store import ApiKey, Connection, Page, Ticket
 
 _MOST_CONFLICTS = 1_000
 
@@ -37,7 +37,7 @@ class FakeStore:
         self.writes: list[Cast | Generation] = []
         self.meanwhile: deque[Callable[[], object]] = deque()
         self._conflicts = 0
-        self.keys: dict[str, str] = {}
+        self.keys: dict[str, ApiKey] = {}
         self._catalog = {tool.tool_id: tool for tool in tools}
         self._casts: dict[str, Cast] = {}
         self._generations: dict[str, Generation] = {}
@@ -256,11 +256,36 @@ class FakeStore:
 
     # --- access ---
 
-    def find_account(self, key_fingerprint: str) -> str | None:
-        return self.keys.get(key_fingerprint)
+    def get_api_key(self, fingerprint: str) -> ApiKey | None:
+        return self.keys.get(fingerprint)
 
-    def put_api_key(self, key_fingerprint: str, account_id: str) -> None:
-        self.keys[key_fingerprint] = account_id
+    def create_api_key(self, key: ApiKey) -> None:
+        if key.fingerprint in self.keys:
+            raise self._conflict(key.fingerprint)
+        self.keys[key.fingerprint] = key
+
+    def replace_api_key(self, key: ApiKey, ended: ApiKey) -> None:
+        self._let_others_write()
+        known = self.keys.get(ended.fingerprint)
+        if known is None or known.version != ended.version - 1:
+            raise self._conflict(ended.fingerprint)
+        self.create_api_key(key)
+        self.keys[ended.fingerprint] = ended
+
+    def delete_api_key(self, account_id: str, fingerprint: str) -> bool:
+        known = self.keys.get(fingerprint)
+        if known is None or known.account_id != account_id:
+            return False
+        del self.keys[fingerprint]
+        return True
+
+    def list_api_keys(self, account_id: str, *, limit: int, cursor: str | None) -> Page[ApiKey]:
+        own = {
+            f"{to_text(key.created_at)}#{key.fingerprint}": key
+            for key in self.keys.values()
+            if key.account_id == account_id
+        }
+        return _page(own, limit, cursor)
 
     def put_ticket(self, ticket: Ticket) -> None:
         self._tickets[ticket.secret] = ticket

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from spellcast import bootstrap
 from spellcast.domain.identifiers import fingerprint
 from spellcast.observability import logger
+from spellcast.ports.store import ApiKey
 from tests.contract.deployment import BUCKET, REGION, TABLE, deployed, session
+from tests.functions import permissions
 from tests.functions.neighbours import Neighbours, neighbourhood
 from tests.functions.scene import (
     ACCOUNT,
@@ -25,6 +28,7 @@ from tests.functions.scene import (
     SIGNING_KEY,
     WEBHOOK_QUEUE,
     Scene,
+    now,
     secrets_manager,
 )
 
@@ -62,21 +66,50 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    forbidden = _watch_calls(monkeypatch)
     # The service models are read once; the clients are the function's own.
     shared = session()
     monkeypatch.setattr(boto3.session, "Session", lambda: shared)
-    log = io.StringIO()
+    log, everything = io.StringIO(), io.StringIO()
+    listener = logging.StreamHandler(everything)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [*root.handlers, listener])
+    monkeypatch.setattr(root, "level", logging.DEBUG)
     with deployed() as (dynamodb, s3):
         restart = _restarter(log)
         restart()
         scene = Scene(dynamodb, s3, loopback, log, restart)
-        scene.access.put_api_key(fingerprint(API_KEY), ACCOUNT)
+        scene.access.create_api_key(ApiKey(fingerprint(API_KEY), ACCOUNT, now()))
         _create_secrets(loopback.url)
         yield scene
         restart()
+    assert forbidden == []
     printed = capsys.readouterr()
     for secret in SECRETS:
-        assert secret not in log.getvalue() + printed.out + printed.err, "a secret or a prompt reached the log"
+        logged = log.getvalue() + everything.getvalue() + printed.out + printed.err
+        assert secret not in logged, "a secret or a prompt reached the log"
+
+
+def _watch_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Fills with the calls of handlers that their roles do not allow."""
+    forbidden: list[str] = []
+    connect = bootstrap.Parts._client
+
+    def watched(self: bootstrap.Parts, service: str, **options: Any) -> Any:
+        client = connect(self, service, **options)
+        kind = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register(
+            "before-parameter-build.*.*",
+            lambda params, model, **_: note(kind, model.name, params),
+        )
+        return client
+
+    def note(kind: str, operation: str, params: dict[str, Any]) -> None:
+        if function := permissions.caller():
+            forbidden.extend(permissions.refusals(function, kind, operation, params))
+
+    monkeypatch.setattr(bootstrap.Parts, "_client", watched)
+    return forbidden
 
 
 def _restarter(log: io.StringIO) -> Callable[[], None]:

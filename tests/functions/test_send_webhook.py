@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from functions.send_webhook import app
 from spellcast.domain.casts import CastFailure
@@ -139,8 +138,9 @@ def test_a_queue_that_cannot_be_told_brings_the_message_again_by_itself(scene: S
     add_ended_cast(scene)
     scene.neighbours.answers[PATH] = (500, {"refused": PROMPT})
     scene.neighbours.answers["/"] = (400, {"__type": "com.amazonaws.sqs#ReceiptHandleIsInvalid"})
-    with pytest.raises(ClientError) as raised:
+    with pytest.raises(Exception, match="its text is withheld") as raised:
         receive()
+    assert type(raised.value).__name__ == "ReceiptHandleIsInvalid"
     assert PROMPT not in "".join(traceback.format_exception(raised.value))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -93,6 +94,11 @@ def test_casts_are_listed_latest_first_in_parts(cloud: Cloud) -> None:
     assert listed == cast_ids[::-1]
 
 
+def unsigned(document: object) -> str:
+    """Without the signatures of links, which name the second in which they were made."""
+    return re.sub(r"\?X-Amz-[^\"]*", "", json.dumps(document, sort_keys=True))
+
+
 def test_a_client_that_connects_late_misses_nothing(cloud: Cloud) -> None:
     ended = cloud.run(cloud.spell(words(), called()))
     with cloud.listening() as listener:
@@ -106,7 +112,7 @@ def test_a_client_that_connects_late_misses_nothing(cloud: Cloud) -> None:
             while sum(map(len, answers.values())) < 5:
                 message = json.loads(socket.recv(30))
                 answers.setdefault(message["type"], []).append(message["payload"])
-        assert answers["castSnapshot"] == [ended]
+        assert unsigned(answers["castSnapshot"]) == unsigned([ended])
         assert len(answers["pong"]) == len(answers["connection_ack"]) == 1
         assert sorted(str(error["code"]) for error in answers["error"]) == ["CAST_NOT_FOUND", "INVALID_INPUT"]
         assert not listener.of(ended, "castSnapshot"), "a snapshot goes to whoever asked for it"

@@ -9,6 +9,7 @@ import httpx
 
 from spellcast.application.issue_api_key import IssueApiKey
 from spellcast.aws.access_store import DynamoAccessStore
+from spellcast.aws.clock import SystemClock
 from spellcast.aws.table import Table
 from spellcast.domain.polling import WAITS
 from spellcast.domain.tools import JOB_DEADLINE_SECONDS
@@ -194,7 +195,7 @@ def test_row_12_callbacks_are_signed_and_records_are_their_accounts(cloud: Cloud
     assert (forged.status_code, forged.json()["error"]["code"]) == (401, "INVALID_TOKEN")
     ended = cloud.run(cloud.spell(words()))
     access = DynamoAccessStore(Table(cloud.aws("dynamodb"), cloud.outputs["tableName"]))
-    headers = {"X-API-Key": IssueApiKey(access)("somebody else")}
+    headers = {"X-API-Key": IssueApiKey(access, SystemClock())("somebody else")}
     for path in (f"/v1/casts/{ended['castId']}", f"/v1/generations/{ended['castId']}.0.1"):
         answer = httpx.get(f"{cloud.outputs['httpUrl']}{path}", headers=headers)
         assert answer.status_code == 404

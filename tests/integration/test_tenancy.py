@@ -7,6 +7,7 @@ import pytest
 
 from spellcast.application.issue_api_key import IssueApiKey
 from spellcast.aws.access_store import DynamoAccessStore
+from spellcast.aws.clock import SystemClock
 from spellcast.aws.table import Table
 from tests.cloud import Cloud, words
 
@@ -16,7 +17,9 @@ def stranger(cloud: Cloud) -> httpx.Client:
     """The same API with the key of another account."""
     access = DynamoAccessStore(Table(cloud.aws("dynamodb"), cloud.outputs["tableName"]))
     return httpx.Client(
-        base_url=cloud.outputs["httpUrl"], headers={"X-API-Key": IssueApiKey(access)("a stranger")}, timeout=30
+        base_url=cloud.outputs["httpUrl"],
+        headers={"X-API-Key": IssueApiKey(access, SystemClock())("a stranger")},
+        timeout=30,
     )
 
 
@@ -41,7 +44,7 @@ def test_what_is_private_does_not_exist_for_others(cloud: Cloud, stranger: httpx
 def test_a_public_spell_is_cast_by_others_and_their_casts_are_theirs(cloud: Cloud) -> None:
     access = DynamoAccessStore(Table(cloud.aws("dynamodb"), cloud.outputs["tableName"]))
     spell = cloud.spell(words(), visibility="public")
-    headers = {"X-API-Key": IssueApiKey(access)("a guest")}
+    headers = {"X-API-Key": IssueApiKey(access, SystemClock())("a guest")}
     with cloud.listening() as listener:
         answer = httpx.post(
             f"{cloud.outputs['httpUrl']}/v1/casts", json={"spell": spell["slug"]}, headers=headers, timeout=30
@@ -58,7 +61,7 @@ def test_a_listed_spell_is_for_those_to_whom_it_was_granted_and_its_casts_are_co
     access = DynamoAccessStore(Table(cloud.aws("dynamodb"), cloud.outputs["tableName"]))
     spell = cloud.spell(words(), visibility="listed")
     path = f"/v1/spells/{spell['spellId']}"
-    headers = {"X-API-Key": IssueApiKey(access)("grantee-1")}
+    headers = {"X-API-Key": IssueApiKey(access, SystemClock())("grantee-1")}
     with httpx.Client(base_url=cloud.outputs["httpUrl"], headers=headers, timeout=30) as grantee:
         body = {"spell": spell["slug"]}
         assert grantee.post("/v1/casts", json=body).status_code == 404

@@ -332,12 +332,15 @@ def cast_api() -> CastApi:
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
     from spellcast.application.delete_tool import DeleteTool
+    from spellcast.application.find_api_keys import FindApiKeys
     from spellcast.application.find_settings import FindSettings
     from spellcast.application.grant_permission import GrantPermission
     from spellcast.application.import_tool import ImportTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
+    from spellcast.application.revoke_api_key import RevokeApiKey
     from spellcast.application.revoke_permission import RevokePermission
+    from spellcast.application.rotate_api_key import RotateApiKey
     from spellcast.application.save_settings import SaveSettings
     from spellcast.application.update_spell import UpdateSpell
 
@@ -364,9 +367,12 @@ def cast_api() -> CastApi:
         find_settings=FindSettings(have.account_settings),
         save_settings=SaveSettings(have.account_settings, have.tools),
         issue_ticket=IssueTicket(have.access, have.clock),
+        find_api_keys=FindApiKeys(have.access),
+        rotate_api_key=RotateApiKey(have.access, have.clock),
+        revoke_api_key=RevokeApiKey(have.access),
         websocket_url=settings.websocket_url,
     )
-    authenticate = Authenticate(have.access, JwtVerifier(settings.jwt_issuer, settings.jwt_audience))
+    authenticate = Authenticate(have.access, JwtVerifier(settings.jwt_issuer, settings.jwt_audience), have.clock)
     return build_cast_api(authenticate, use, internal_api)
 
 

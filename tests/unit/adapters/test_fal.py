@@ -649,6 +649,16 @@ def test_a_signed_callback_is_read(adapter: Adapter, provider: Any, flux: Reques
     assert "authorization" not in asked.headers
 
 
+@pytest.mark.parametrize(("gateway_id", "told"), [(ID, ID), ("first-id", "first-id"), (None, ID), ("", ID)])
+def test_a_callback_says_of_which_job_it_is(
+    adapter: Adapter, provider: Any, flux: Request, gateway_id: str | None, told: str
+) -> None:
+    """Where fal repeats a request by itself, by the id under which it was taken."""
+    provider.answers(keys(KEY))
+    body = callback(status="OK", payload={"images": [{"url": P}]}, gateway_request_id=gateway_id)
+    assert adapter.parse_webhook(signed(body), body, flux.tool, NOW).run_id == told
+
+
 @pytest.mark.parametrize("seconds", [-301, -300, 0, 300, 301, -86400])
 def test_only_a_fresh_callback_is_taken(adapter: Adapter, provider: Any, flux: Request, seconds: int) -> None:
     provider.answers(keys(KEY))

@@ -551,6 +551,7 @@ def test_an_event_is_a_reason_to_ask(adapter: Adapter, provider: Any, job: Reque
     provider.answers(httpx.Response(200, json=response()))
     body = event(f"response.{kind}")
     result = adapter.parse_webhook(signed(body), body, job.tool, NOW)
+    assert result.run_id == json.loads(body)["data"]["id"]
     assert result.payload == ({"type": "text", "data": {"text": "Hi."}},)
     assert provider.lines == ["GET /v1/responses/resp_1"]
 

@@ -333,6 +333,7 @@ def callback(prediction: Any, sent_at: datetime = NOW, secret: str = SECRET) -> 
 def test_a_signed_callback_is_read(adapter: Adapter, flux: Request) -> None:
     headers, body = callback({"id": "p1", "status": "succeeded", "output": [P]})
     result = adapter.parse_webhook(headers, body, flux.tool, NOW)
+    assert result.run_id == json.loads(body)["id"]
     assert result.payload[0]["data"]["images"][0]["url"] == P
     headers, body = callback({"id": "p1", "status": "processing"})
     assert adapter.parse_webhook(headers, body, flux.tool, NOW).status == "processing"

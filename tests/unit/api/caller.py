@@ -20,17 +20,21 @@ from spellcast.application.authenticate import Authenticate
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_tool import DeleteTool
+from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_records import FindRecords
 from spellcast.application.find_settings import FindSettings
 from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
+from spellcast.application.revoke_api_key import RevokeApiKey
+from spellcast.application.rotate_api_key import RotateApiKey
 from spellcast.application.route_cast import RouteCast
 from spellcast.application.run_tool import RunTool
 from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_cast import UpdateCast
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
+from spellcast.ports.store import ApiKey
 from spellcast.ports.tokens import TokenVerifier
 from tests.fakes.original import FakeFlags, FakeOriginal
 from tests.fakes.world import ACCOUNT, FakeSecrets, World
@@ -77,7 +81,8 @@ class Caller:
         self.original, self.flags = FakeOriginal(configured=False), FakeFlags()
         # What happens while a request waits.
         self.meanwhile: Callable[[], object] = lambda: None
-        world.store.keys = {fingerprint(KEY): ACCOUNT, fingerprint(OTHERS_KEY): "bob"}
+        for key, account in ((KEY, ACCOUNT), (OTHERS_KEY, "bob")):
+            world.store.keys[fingerprint(key)] = ApiKey(fingerprint(key), account, world.clock.now())
         # The world calls any address; the API refuses what the deployed one refuses.
         cast_spell = replace(world.cast_spell, refusal_of=lambda url: check_url(url, False))
         use = UseCases(
@@ -98,10 +103,13 @@ class Caller:
             find_settings=FindSettings(world.store),
             save_settings=SaveSettings(world.store, world.store),
             issue_ticket=IssueTicket(world.store, world.clock),
+            find_api_keys=FindApiKeys(world.store),
+            rotate_api_key=RotateApiKey(world.store, world.clock),
+            revoke_api_key=RevokeApiKey(world.store),
             websocket_url="wss://socket.example/live",
         )
         self.api: CastApi = build_cast_api(
-            Authenticate(world.store, tokens or JwtVerifier("", "")), use, lambda: self._internal
+            Authenticate(world.store, tokens or JwtVerifier("", ""), world.clock), use, lambda: self._internal
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from spellcast.api.completions import MAX_CALLBACK_BYTES, answer_callback
 from spellcast.domain import callback_tokens
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import ProviderAnswerInvalid, ProviderNotConfigured, ProviderUnavailable
-from spellcast.domain.results import ToolResult
+from spellcast.domain.results import Job, ToolResult
 from tests.fakes.world import SIGNING_KEY, World
 
 GOOD = {"x-signature": "good"}
@@ -150,8 +150,46 @@ def test_what_cannot_be_checked_at_the_moment_is_to_be_sent_again(
     assert answer(world, token)[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("known", "told", "status"),
+    [
+        ("fal-ai/flux/r1", "r1", 200),
+        ("fal-ai/flux/r1", "flux/r1", 200),
+        ("fal-ai/flux/r1", "1", 401),
+        ("fal-ai/flux/r1", "r2", 401),
+        ("r1", "fal-ai/flux/r1", 401),
+    ],
+)
+def test_the_known_id_may_say_more_than_the_callback(
+    world: World, monkeypatch: pytest.MonkeyPatch, known: str, told: str, status: int
+) -> None:
+    world.adapter.on_start = lambda request: Job(known, calls_back=True)
+    cast = world.cast("called")
+    world.execute(cast)
+    result = ToolResult("succeeded", ({"type": "text", "data": {"text": "t"}},), run_id=told)
+    monkeypatch.setattr(world.adapter, "parse_webhook", lambda *_: result)
+    url = world.adapter.started[0].callback_url
+    assert answer(world, url.rpartition("/")[2])[0] == status
+
+
+@pytest.mark.parametrize("levels", [100, 101, 5_000])
+def test_an_output_is_as_deep_as_can_be_read_again_anywhere(
+    world: World, cast: Cast, token: str, monkeypatch: pytest.MonkeyPatch, levels: int
+) -> None:
+    deep: Any = "x"
+    for _ in range(levels - 1):
+        deep = [deep]
+    result = ToolResult("succeeded", ({"type": "text", "data": {"deep": deep}},))
+    monkeypatch.setattr(world.adapter, "parse_webhook", lambda *_: result)
+    reply = answer(world, token)
+    if levels > 100:
+        refused(world, cast, reply, 400, "PROVIDER_ANSWER_INVALID")
+    else:
+        assert reply[0] == 200
+
+
 @pytest.mark.parametrize(("run_id", "status"), [("job-1", 200), (None, 200), ("job-2", 401)])
-def test_an_unsigned_callback_speaks_of_the_generations_job(
+def test_a_callback_speaks_of_the_generations_job(
     world: World, cast: Cast, token: str, monkeypatch: pytest.MonkeyPatch, run_id: str | None, status: int
 ) -> None:
     told = ToolResult("succeeded", ({"type": "text", "data": {"text": "t"}},), run_id=run_id)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hmac
 import json
 import time
+from http.client import IncompleteRead
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from spellcast.api.bearer import JwtVerifier
@@ -200,7 +202,20 @@ class TestBearer:
             {"aud": None},
             {"sub": None},
             {"sub": 7},
+            {"sub": ""},
+            {"sub": "a" * 256},
+            {"sub": ["alice"]},
             {"exp": "soon"},
+            {"exp": float("inf")},
+            {"exp": -1},
+            {"nbf": "never"},
+            {"iat": 4_000_000_000},
+            {"iat": []},
+            {"aud": []},
+            {"aud": {"aud": AUDIENCE}},
+            {"aud": [[AUDIENCE]]},
+            {"aud": AUDIENCE + " "},
+            {"iss": ISSUER.rstrip("/")},
         ],
         ids=str,
     )
@@ -230,6 +245,45 @@ class TestBearer:
         other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         assert self.status(trusting, token(other, "RS256")) == 401
 
+    @pytest.mark.parametrize(
+        "head",
+        [
+            {"alg": None},
+            {"alg": 7},
+            {"alg": ["ES256"]},
+            {"alg": {}},
+            {"alg": "none"},
+            {"alg": "NONE"},
+            {"alg": "es256"},
+            {"alg": "HS512"},
+            {"kid": 1},
+            {"kid": ["k1"]},
+            {"kid": {}},
+            {"kid": None},
+            {"kid": "../../k1"},
+            {"crit": ["exp"], "exp": 1},
+            {"b64": False, "crit": ["b64"]},
+            {"jku": "https://elsewhere.example/keys", "kid": "k2"},
+            {"jwk": published()["keys"][0], "kid": "k2"},
+            {"x5u": "https://elsewhere.example/cert", "kid": "k2"},
+        ],
+        ids=str,
+    )
+    def test_a_head_that_leads_elsewhere_is_refused(self, trusting: Caller, head: dict[str, Any]) -> None:
+        """Signed with the issuer's own key, so that the head alone is at fault."""
+        assert self.status(trusting, self.signed({"alg": "ES256", "typ": "JWT", "kid": "k1", **head})) == 401
+
+    def test_the_same_with_a_good_head_is_let_in(self, trusting: Caller) -> None:
+        assert self.status(trusting, self.signed({"alg": "ES256", "typ": "JWT", "kid": "k1"})) == 200
+
+    @pytest.mark.parametrize("part", [0, 1])
+    @pytest.mark.parametrize("levels", [100, 2_000, 100_000])
+    def test_deep_json_is_refused(self, trusting: Caller, part: int, levels: int) -> None:
+        parts = token().split(".")
+        deep = b'{"alg":"ES256","kid":"k1","x":' + b"[" * levels + b"]" * levels + b"}"
+        parts[part] = jwt.utils.base64url_encode(deep).decode()
+        assert self.status(trusting, ".".join(parts)) == 401
+
     @pytest.mark.parametrize("text", ["x", "a.b.c", "....", "e30.e30.e30", "ünï", "null"])
     def test_garbage_is_refused(self, trusting: Caller, text: str) -> None:
         assert self.status(trusting, text) == 401
@@ -242,7 +296,26 @@ class TestBearer:
         keys.document = jwt.PyJWKClientConnectionError("no answer")
         assert self.status(trusting, token()) == 401
 
-    @pytest.mark.parametrize("document", [json.JSONDecodeError("x", "x", 0), ConnectionResetError("x")])
+    @pytest.mark.parametrize(
+        "document",
+        [
+            json.JSONDecodeError("x", "x", 0),
+            ConnectionResetError("x"),
+            TimeoutError("x"),
+            IncompleteRead(b"x"),
+            RecursionError("x"),
+            None,
+            [],
+            {},
+            {"keys": None},
+            {"keys": [None]},
+            {"keys": [{"kid": "k1"}]},
+            {"keys": [{"kid": "k1", "kty": "oct", "k": "a2V5", "alg": "HS256"}]},
+            {"keys": [{**published()["keys"][0], "alg": "RS256"}]},
+            {"keys": [{**published()["keys"][0], "x": "%"}]},
+        ],
+        ids=repr,
+    )
     def test_an_issuer_that_answers_nonsense_lets_nobody_in(
         self, trusting: Caller, keys: KeySet, document: Any
     ) -> None:
@@ -254,6 +327,12 @@ class TestBearer:
 
     def test_a_key_that_is_wrong_is_not_mended_by_a_token(self, trusting: Caller) -> None:
         assert trusting("GET", "/v1/casts", headers=bearer(token()), key="wrong").status == 401
+
+    def signed(self, head: dict[str, Any]) -> str:
+        claims = token().split(".")[1]
+        text = f"{jwt.utils.base64url_encode(json.dumps(head).encode()).decode()}.{claims}"
+        signature = jwt.algorithms.ECAlgorithm(SHA256).sign(text.encode(), PRIVATE)
+        return f"{text}.{jwt.utils.base64url_encode(signature).decode()}"
 
     def status(self, caller: Caller, text: str) -> int:
         reply = caller("GET", "/v1/casts", headers=bearer(text), key=None)

@@ -37,6 +37,9 @@ CONTRACT = {
     ("GET", "/v1/health"),
     ("GET", "/v1/accounts/me/settings"),
     ("PUT", "/v1/accounts/me/settings"),
+    ("GET", "/v1/accounts/me/keys"),
+    ("POST", "/v1/accounts/me/keys/{}/rotate"),
+    ("DELETE", "/v1/accounts/me/keys/{}"),
 }
 NOT_YET = {
     ("POST", "/v1/casts/{}/cancel"),

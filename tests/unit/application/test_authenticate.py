@@ -5,6 +5,8 @@ import pytest
 from spellcast.application.authenticate import Authenticate
 from spellcast.domain.errors import Unauthorized
 from spellcast.domain.identifiers import fingerprint
+from spellcast.ports.store import ApiKey
+from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 
 
@@ -19,8 +21,9 @@ class FakeTokens:
 
 def authenticate(api_key: str | None = None, authorization: str | None = None) -> str:
     store = FakeStore()
-    store.keys[fingerprint("alice's key")] = "alice"
-    return Authenticate(store, FakeTokens())(api_key, authorization)
+    clock = FakeClock()
+    store.create_api_key(ApiKey(fingerprint("alice's key"), "alice", clock.now()))
+    return Authenticate(store, FakeTokens(), clock)(api_key, authorization)
 
 
 def test_a_key_is_its_accounts() -> None:

@@ -146,7 +146,11 @@ class FalAdapter(JobsOnly):
         request_id = told.get("request_id")
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
             raise ProviderAnswerInvalid("fal's callback names no job")
-        run_id = f"{_target(tool)[0]}/{request_id}"
+        # A request that fal repeats by itself has a further id; the first is the one that was answered.
+        first_id = told.get("gateway_request_id") or request_id
+        return replace(self._told(told, f"{_target(tool)[0]}/{request_id}", tool), run_id=str(first_id))
+
+    def _told(self, told: Document, run_id: str, tool: Tool) -> ToolResult:
         payload = told.get("payload")
         if told["status"] == "ERROR":
             document = payload if isinstance(payload, dict) else {}

@@ -7,6 +7,7 @@ the response itself: its `metadata` carry the callback's token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -120,7 +121,7 @@ class OpenAIAdapter:
         run_id = self._named_response(headers, body, now)
         if run_id is None:
             raise ProviderAnswerInvalid("OpenAI's event is of no response")
-        return self.poll_job(run_id, tool)
+        return replace(self.poll_job(run_id, tool), run_id=run_id)
 
     def callback_token(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
         """As the response's metadata have it. Others in the project, and OpenAI's test events, have none."""

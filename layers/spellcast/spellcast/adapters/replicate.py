@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -86,7 +87,8 @@ class ReplicateAdapter(JobsOnly):
             raise ProviderAnswerInvalid("Replicate's callback is not JSON") from error
         if not isinstance(prediction, dict):
             raise ProviderAnswerInvalid("Replicate's callback is not a prediction")
-        return _read(prediction, tool)
+        run_id = prediction.get("id")
+        return replace(_read(prediction, tool), run_id=run_id if isinstance(run_id, str) else None)
 
     def file_headers(self, url: str) -> Mapping[str, str] | None:
         """Files of its own origin are asked for as everything else is there."""

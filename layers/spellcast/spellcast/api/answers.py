@@ -222,6 +222,28 @@ class SettingsAnswer(Answer):
     tools: dict[str, dict[str, Any]]
 
 
+class ApiKeyAnswer(Answer):
+    """What is known of an API key."""
+
+    key_id: str
+    created_at: str
+    expires_at: str | None = None
+
+
+class ApiKeysAnswer(Answer):
+    """A part of the account's API keys."""
+
+    keys: list[ApiKeyAnswer]
+    cursor: str | None = None
+
+
+class IssuedKeyAnswer(ApiKeyAnswer):
+    """A new API key, shown this once, and the one that it replaces."""
+
+    key: str
+    replaced: ApiKeyAnswer
+
+
 class TicketAnswer(Answer):
     """A ticket, and the address that takes it."""
 

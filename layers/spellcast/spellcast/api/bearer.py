@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from jwt import PyJWKClient
 
 
+# OpenID Connect's limit; an account is part of keys of the table, which have at most 2,048 bytes.
+MAX_SUBJECT_CHARACTERS = 255
+
+
 @dataclass(slots=True)
 class JwtVerifier:
     """Implements `ports.tokens.TokenVerifier`. The issuer's keys are fetched from `/.well-known/jwks.json` and kept."""
@@ -28,7 +32,7 @@ class JwtVerifier:
 
         if self._keys is None:
             self._keys = jwt.PyJWKClient(f"{self.issuer.rstrip('/')}/.well-known/jwks.json", timeout=5)
-        # Whatever the issuer answers, nobody is let in by it.
+        # Whatever a caller sends and the issuer answers, nobody is let in by it, and it is no defect of ours.
         try:
             claims = jwt.decode(
                 token,
@@ -38,6 +42,9 @@ class JwtVerifier:
                 audience=self.audience or None,
                 options={"require": ["exp", "sub"], "verify_aud": bool(self.audience)},
             )
-        except (jwt.PyJWTError, OSError, ValueError) as error:
+            subject: str = claims["sub"]
+        except Exception as error:
             raise Unauthorized("The token is not valid here.") from error
-        return str(claims["sub"])
+        if not 0 < len(subject) <= MAX_SUBJECT_CHARACTERS:
+            raise Unauthorized("The token's subject cannot be an account here.")
+        return subject

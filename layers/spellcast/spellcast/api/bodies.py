@@ -323,6 +323,12 @@ class ImportBody(Body):
     costing_model: CostingBody | None = None
 
 
+class RotationBody(Body):
+    """For how long the old key stays good beside the new one."""
+
+    valid_for_seconds: Annotated[int, Field(strict=True, ge=0, le=604_800)] = 86_400
+
+
 class SettingsBody(Body):
     """The account's own defaults, by tool id and input: used where a cast and its spell say nothing."""
 

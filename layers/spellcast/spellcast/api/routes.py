@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -12,13 +13,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, ImportBody, QuoteBody, SettingsBody, SpellBody, ToolBody
+from spellcast.api.bodies import CastBody, ImportBody, QuoteBody, RotationBody, SettingsBody, SpellBody, ToolBody
 from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.delete_tool import DeleteTool
+from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
@@ -28,7 +30,9 @@ from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
+from spellcast.application.revoke_api_key import RevokeApiKey
 from spellcast.application.revoke_permission import RevokePermission
+from spellcast.application.rotate_api_key import RotateApiKey
 from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
@@ -36,6 +40,7 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
 from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.ports.store import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ class UseCases:
     find_settings: FindSettings
     save_settings: SaveSettings
     issue_ticket: IssueTicket
+    find_api_keys: FindApiKeys
+    rotate_api_key: RotateApiKey
+    revoke_api_key: RevokeApiKey
     websocket_url: str
 
 
@@ -70,6 +78,7 @@ Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 Name = Annotated[str, Path(max_length=200)]
 SpellName = Annotated[str, Path(description="Id, slug or name.", max_length=200)]
 # Ids of ours, and the subjects of tokens (`auth0|5f7c…`, addresses).
+KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 AccountId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+=-]*$", max_length=255)]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
@@ -80,6 +89,7 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
     _add_casts(app, use)
     _add_tools(app, use)
     _add_settings(app, use)
+    _add_keys(app, use)
 
     @app.post(
         "/v1/realtime/ticket", summary="A ticket for the WebSocket", responses=_answers(201, answers.TicketAnswer)
@@ -261,6 +271,35 @@ def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
     )
     def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
         return _json(200, use.save_settings(_account(app), body.document()))
+
+
+def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
+    @app.get("/v1/accounts/me/keys", summary="The account's API keys", responses=_answers(200, answers.ApiKeysAnswer))
+    def list_api_keys(limit: Limit = 25, cursor: Cursor = None) -> Response[str]:
+        page = use.find_api_keys.list(_account(app), limit=limit, cursor=cursor)
+        return _json(200, _page("keys", [_shown_key(key) for key in page.items], page.cursor))
+
+    @app.post(
+        "/v1/accounts/me/keys/<key_id>/rotate",
+        summary="Replace an API key; the old one stays good for a while",
+        responses=_answers(201, answers.IssuedKeyAnswer, 404, 413),
+    )
+    def rotate_api_key(key_id: KeyId, body: Annotated[RotationBody | None, Body()] = None) -> Response[str]:
+        overlap = timedelta(seconds=(body or RotationBody()).valid_for_seconds)
+        issued, ended = use.rotate_api_key(_account(app), key_id, overlap)
+        shown = {**_shown_key(issued.kept), "key": issued.secret, "replaced": _shown_key(ended)}
+        return _json(201, shown)
+
+    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted() | _refused(400))
+    def revoke_api_key(key_id: KeyId) -> Response[str]:
+        use.revoke_api_key(_account(app), key_id)
+        return Response(204, body="")
+
+
+def _shown_key(key: ApiKey) -> Document:
+    """A key as its account sees it."""
+    shown = {"keyId": key.fingerprint, "createdAt": times.to_text(key.created_at)}
+    return shown if key.expires_at is None else {**shown, "expiresAt": times.to_text(key.expires_at)}
 
 
 def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from spellcast.domain.errors import AdapterFault, InvalidSignature, StepFailed
+from spellcast.domain.completions import MAX_DEPTH
+from spellcast.domain.documents import is_deeper_than
+from spellcast.domain.errors import AdapterFault, InvalidSignature, ProviderAnswerInvalid, StepFailed
 from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool
 from spellcast.observability import logger
@@ -20,7 +22,7 @@ def execute(adapter: Adapter, request: Request) -> ToolResult:
     result = _guarded(request.tool.service, lambda: adapter.execute(request))
     if not result.is_final:
         raise AdapterFault(f"The adapter of {request.tool.service} gave no result at once.")
-    return result
+    return _bounded(result)
 
 
 def start_job(adapter: Adapter, request: Request) -> Job:
@@ -30,12 +32,12 @@ def start_job(adapter: Adapter, request: Request) -> Job:
 
 def poll_job(adapter: Adapter, run_id: str, tool: Tool) -> ToolResult:
     """Asks after a job. Raises StepFailed."""
-    return _guarded(tool.service, lambda: adapter.poll_job(run_id, tool))
+    return _bounded(_guarded(tool.service, lambda: adapter.poll_job(run_id, tool)))
 
 
 def parse_webhook(adapter: Adapter, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
     """Reads a callback. Raises InvalidSignature and StepFailed."""
-    return _guarded(tool.service, lambda: adapter.parse_webhook(headers, body, tool, now))
+    return _bounded(_guarded(tool.service, lambda: adapter.parse_webhook(headers, body, tool, now)))
 
 
 def callback_token(
@@ -51,6 +53,13 @@ def cancel_job(adapters: Adapters, service: str, run_id: str) -> None:
         adapters.get(service).cancel_job(run_id)
     except Exception as error:
         logger().warning("A job could not be cancelled", runId=run_id, error=type(error).__name__)
+
+
+def _bounded(result: ToolResult) -> ToolResult:
+    """What is deeper can be read here, and perhaps not where it is read again."""
+    if is_deeper_than([item.get("data") for item in result.payload], MAX_DEPTH + 1):
+        raise ProviderAnswerInvalid(f"The provider's output is nested deeper than {MAX_DEPTH} levels.")
+    return result
 
 
 def _guarded(service: str, ask: Callable[[], Answer]) -> Answer:

@@ -59,10 +59,15 @@ class ReceiveCallback:
             raise StepToolNotFound(f"There is no tool {generation.tool_id!r} any more.")
         adapter = self.adapters.get(generation.service_name)
         result = ask_provider.parse_webhook(adapter, headers, body, tool, now)
-        if result.run_id is not None and generation.run_id not in (None, result.run_id):
+        if not _may_be(generation.run_id, result.run_id):
             raise InvalidSignature("The callback speaks of another job than this generation's.")
         if result.is_final:
             self.complete_job(generation_id, result)
         elif not generation.is_terminal:
             pass_on_progress(self.announcer, generation, result, now)
         return generation_id
+
+
+def _may_be(known: str | None, told: str | None) -> bool:
+    """Whether both are one job; the id that is known may say more, as fal's do, which begin with the app."""
+    return known is None or told is None or known == told or known.endswith(f"/{told}")

@@ -123,6 +123,19 @@ class Table:
         item = answer.get("Attributes")
         return from_item(item) if item else None
 
+    def delete_of(self, pk: str, sk: str, account_id: str) -> bool:
+        """Deletes the row if it is this account's, and says whether it was."""
+        try:
+            self.client.delete_item(
+                TableName=self.name,
+                Key=to_item({"pk": pk, "sk": sk}),
+                ConditionExpression="accountId = :account",
+                ExpressionAttributeValues=to_item({":account": account_id}),
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
     def query(self, pk: str, prefix: str = "") -> Iterator[Row]:
         """The partition's rows in the order of their sort keys, as of now."""
         condition, values = "pk = :pk", {":pk": pk}

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from spellcast.domain import money, results
 from spellcast.domain.documents import Document, is_deeper_than, to_text
-from spellcast.domain.errors import Fault, InvalidInput, JobFailed
+from spellcast.domain.errors import Fault, InvalidCompletion, JobFailed
 from spellcast.domain.identifiers import parse_generation_id
 from spellcast.domain.payloads import normalise
 from spellcast.domain.results import ToolResult, Usage
@@ -19,7 +19,7 @@ MAX_DEPTH = 100
 def parse_completion(detail: Document) -> tuple[str, ToolResult]:
     """The generation's id and its result, from the event's detail: `data` may have any form that a provider gives it.
 
-    Raises InvalidInput with every fault.
+    Raises InvalidCompletion with every fault.
     """
     faults: list[Fault] = []
     generation_id, status = detail.get("generationId"), detail.get("status")
@@ -40,7 +40,7 @@ def parse_completion(detail: Document) -> tuple[str, ToolResult]:
     usage, usage_faults = _parse_usage(detail.get("usage"))
     faults += usage_faults
     if faults:
-        raise InvalidInput(faults)
+        raise InvalidCompletion(faults)
     if status == "succeeded":
         return str(generation_id), ToolResult("succeeded", normalise(data, kind), cost_usd=cost_usd, usage=usage)
     return str(generation_id), results.failed(JobFailed(_reason(detail.get("error"))), cost_usd=cost_usd)

@@ -39,6 +39,12 @@ class InvalidInput(SpellcastError):
         self.faults = tuple(faults)
 
 
+class InvalidCompletion(InvalidInput):
+    """A `Job Completed` event is wrong; its text names the faults and quotes nothing, so that it may be logged."""
+
+    code = "INVALID_COMPLETION"
+
+
 class PayloadTooLarge(SpellcastError):
     """The body is over the limit."""
 
@@ -103,6 +109,12 @@ class ToolNotFound(NotFound):
     """No such tool in the catalog or among the account's own."""
 
     code = "TOOL_NOT_FOUND"
+
+
+class ApiKeyNotFound(NotFound):
+    """No such API key of this account."""
+
+    code = "API_KEY_NOT_FOUND"
 
 
 class IdempotencyKeyReused(SpellcastError):

@@ -45,8 +45,8 @@ class ToolResult:
     """`payload` is `[{type, data}]`; `cost_usd` only where the provider says what it billed.
 
     `duration_ms` is the provider's own figure of its run time, `usage` its count of tokens, where it gives them;
-    `progress` goes from 0 to 1, and `is_queued` says of a job that it has not begun. `run_id` is the job that an
-    unsigned callback speaks of: it has to be the generation's.
+    `progress` goes from 0 to 1, and `is_queued` says of a job that it has not begun. `run_id` is the job that a
+    callback speaks of: it has to be the generation's.
     """
 
     status: Literal["succeeded", "failed", "processing"]

@@ -40,7 +40,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
     found = False
     for candidate in signatures.split():
         version, _, signature = candidate.partition(",")
-        found |= version == "v1" and hmac.compare_digest(expected, signature.encode())
+        found |= version == "v1" and hmac.compare_digest(expected, signature.encode(errors="replace"))
     if not found:
         raise InvalidSignature("The callback's signature is wrong")
 

@@ -49,6 +49,21 @@ class Ticket:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is kept of an API key: its fingerprint, which is also its id, and until when it is good."""
+
+    fingerprint: str
+    account_id: str
+    created_at: datetime
+    expires_at: datetime | None = None  # in whole seconds
+    version: int = 1
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether it still speaks for its account."""
+        return self.expires_at is None or now < self.expires_at
+
+
 class CastStore(Protocol):
     """Casts and their generations."""
 
@@ -177,10 +192,18 @@ class SettingsStore(Protocol):
 class AccessStore(Protocol):
     """API keys, WebSocket tickets and connections."""
 
-    def find_account(self, key_fingerprint: str) -> str | None:
-        """The account of an API key."""
+    def get_api_key(self, fingerprint: str) -> ApiKey | None: ...
 
-    def put_api_key(self, key_fingerprint: str, account_id: str) -> None: ...
+    def create_api_key(self, key: ApiKey) -> None: ...
+
+    def replace_api_key(self, key: ApiKey, ended: ApiKey) -> None:
+        """Both in one write. Raises WriteConflict where the old one is not at the version before, or is gone."""
+
+    def delete_api_key(self, account_id: str, fingerprint: str) -> bool:
+        """Whether the account had it: one write, on that condition."""
+
+    def list_api_keys(self, account_id: str, *, limit: int, cursor: str | None) -> Page[ApiKey]:
+        """Latest first. Raises InvalidInput for a cursor that is none."""
 
     def put_ticket(self, ticket: Ticket) -> None: ...
 
