@@ -44,6 +44,7 @@ class Scene:
             "/v1/generations/": f"{cast.cast_id}.0.1",
             "/v1/tools/": "mine",
             "/permissions/": "carol",
+            "/keys/": self.call("GET", "/v1/accounts/me/keys").json["keys"][0]["keyId"],
         }
         self.call("PUT", self._path("/v1/spells/{}/permissions/{}"))
 
