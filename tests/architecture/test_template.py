@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES
 from spellcast.aws.breaker import PARTITION
 
 ROOT = Path(__file__).parents[2]
@@ -39,17 +40,12 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "s3:AbortMultipartUpload": {"ExecuteStepFunction", "ProcessOutputFunction"},  # who copies outputs
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
+PROVIDER_CALLERS = {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"}
 SECRET_READERS: dict[str, set[str]] = {
-    "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
-    "InternalKeySecret": {"CastApiFunction"},
-    "ComfyUiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "ComfyApiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "ComfyDeploySecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "ReplicateSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "OpenAiSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "FalSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "HuggingFaceSecret": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "ProcessOutputFunction"},
-    "OriginalSecret": {"CastApiFunction"},
+    "callback-signing": {"ExecuteStepFunction", "CompleteJobFunction"},
+    "internal-key": {"CastApiFunction"},
+    "original": {"CastApiFunction"},
+    **dict.fromkeys(DELIVERY_MODES.keys() - BUILT_IN, PROVIDER_CALLERS),
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets
     "requestId",
@@ -188,12 +184,15 @@ def test_who_may_act_outside_the_table(prod: Resources, action: str) -> None:
 
 
 def test_who_may_read_which_secret(prod: Resources) -> None:
-    readers: dict[str, set[str]] = {name: set() for name in of_type(prod, "AWS::SecretsManager::Secret")}
+    secrets = of_type(prod, "AWS::SecretsManager::Secret")
+    readers: dict[str, set[str]] = {
+        secret["Name"].removeprefix("spellcast/prod/"): set() for secret in secrets.values()
+    }
     for name, statements in grants(prod).items():
         for statement in statements:
             if "secretsmanager:GetSecretValue" in as_list(statement["Action"]):
                 for secret in as_list(statement["Resource"]):
-                    readers[referred(secret)].add(name)
+                    readers[secrets[referred(secret)]["Name"].removeprefix("spellcast/prod/")].add(name)
     assert readers == SECRET_READERS
 
 
