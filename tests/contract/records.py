@@ -195,6 +195,7 @@ _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "billed_late": st.booleans(),
     "collection": documents,
     "slots": st.lists(texts, max_size=2).map(tuple),
+    "fallback_from": documents,
 }
 _SPELL: dict[str, st.SearchStrategy[Any]] = {
     "spell_id": ids,

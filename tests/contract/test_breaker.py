@@ -88,7 +88,7 @@ def test_it_is_left_alone_after_five_failures_by_every_container(
     provider.error = None
     with pytest.raises(ProviderUnavailable, match=r"^fal was unavailable 5 times in a row") as raised:
         breaker().guard("fal", provider)
-    assert (provider.asked, raised.value.nothing_started) == (FAILURES_TO_OPEN, False)
+    assert (provider.asked, raised.value.nothing_started) == (FAILURES_TO_OPEN, True)
     assert breaker().guard("replicate", provider) == "answered"
     [row] = stored_rows(cloud.dynamodb)
     assert (row["pk"], row["sk"], row["state"]) == ({"S": "BREAKER"}, {"S": "fal"}, {"S": "OPEN"})

@@ -20,8 +20,10 @@ class FakeAdapter:
         self.executed: list[Request] = []
         self.started: list[Request] = []
         self.polled: list[str] = []
+        self.polled_with: list[Tool] = []
         self.cancelled: list[str] = []
         self.derives_run_ids = False
+        self.signature = "good"
         self.repeatable = True
         self.on_execute: Callable[[Request], ToolResult] = lambda request: results.succeeded(
             "text", {"text": f"<{request.inputs.get('prompt', request.inputs.get('text', ''))}>"}
@@ -47,10 +49,11 @@ class FakeAdapter:
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         self.polled.append(run_id)
+        self.polled_with.append(tool)
         return self.on_poll(run_id)
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
-        if headers.get("x-signature") != "good":
+        if headers.get("x-signature") != self.signature:
             raise InvalidSignature("The callback's signature is wrong")
         told = documents.from_text(body)
         if told["status"] == "succeeded":
@@ -83,6 +86,7 @@ class FakeAdapters:
     def __init__(self, adapters: Mapping[str, Adapter]) -> None:
         self._adapters = dict(adapters)
         self.configured = Limits()
+        self.configured_for: dict[str, Limits] = {}
 
     def get(self, service: str) -> Adapter:
         if service not in self._adapters:
@@ -93,9 +97,10 @@ class FakeAdapters:
         """The adapter of one service is another's from now on."""
         self._adapters[other] = self._adapters.pop(service)
 
-    def forget(self) -> None:
-        """Nobody configures any service any more."""
-        self._adapters.clear()
+    def forget(self, *services: str) -> None:
+        """Nobody configures these services, or any, any more."""
+        for service in services or tuple(self._adapters):
+            del self._adapters[service]
 
     def limits(self, service: str) -> Limits:
-        return self.configured
+        return self.configured_for.get(service, self.configured)

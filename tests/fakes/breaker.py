@@ -20,7 +20,7 @@ class FakeBreaker:
 
     def guard(self, service: str, ask: Callable[[], Answer]) -> Answer:
         if service in self.open:
-            raise ProviderUnavailable(f"{service} is left alone for a moment")
+            raise ProviderUnavailable(f"{service} is left alone for a moment", nothing_started=True)
         try:
             return ask()
         except ProviderUnavailable:

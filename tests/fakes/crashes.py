@@ -16,6 +16,7 @@ from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure, Job, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.ports.adapter import Request
+from tests.fakes.adapters import FakeAdapter
 from tests.fakes.crash import Crash
 from tests.fakes.media import PNG
 from tests.fakes.world import World
@@ -81,17 +82,20 @@ class _Numbered:
 class Provider:
     """The provider on the other side: its jobs live on, whoever is killed on ours.
 
-    Where it `draws`, its jobs leave pictures on its server, and immediate steps answer them as base64.
+    Where it `draws`, its jobs leave pictures on its server, and immediate steps answer them as base64. It is the one
+    behind `adapter`, the world's first where none is named.
     """
 
-    def __init__(self, world: World, polls_needed: int = 2, *, draws: bool = False) -> None:
+    def __init__(
+        self, world: World, polls_needed: int = 2, *, draws: bool = False, adapter: FakeAdapter | None = None
+    ) -> None:
         self.jobs: dict[str, Request] = {}
         self.asked: list[str] = []
         self._polls: dict[str, int] = {}
         self._polls_needed = polls_needed
         self._draws = draws
         world.media_source.contents[PICTURE_URL] = PNG
-        self._adapter = world.adapter
+        self._adapter = adapter or world.adapter
         self._adapter.on_start = self._start
         self._adapter.on_poll = self._poll
         execute = self._adapter.on_execute

@@ -89,6 +89,8 @@ class FakeSecrets:
 class World:
     """One account, one provider (`adapter`), and the tools free, paid, polled and called.
 
+    Tools of the service `other` have a second provider.
+
     `through` is given every port before the use cases are, so that a test can stand in between.
     """
 
@@ -104,12 +106,12 @@ class World:
         self.clock = FakeClock()
         self.machine = FakeMachine()
         self.announcer = FakeAnnouncer()
-        self.adapter = FakeAdapter()
+        self.adapter, self.other = FakeAdapter(), FakeAdapter()
         self.media = FakeMediaStore()
         self.media_source = FakeMediaSource()
         store, machine, announcer = through(self.store), through(self.machine), through(self.announcer)
         secrets = through(FakeSecrets())
-        self.adapters = adapters = FakeAdapters({"fake": through(self.adapter)})
+        self.adapters = adapters = FakeAdapters({"fake": through(self.adapter), "other": through(self.other)})
         self.breaker = FakeBreaker()
         self.slept: list[float] = []
         self.on_sleep: Callable[[], object] = lambda: None

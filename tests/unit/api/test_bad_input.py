@@ -246,6 +246,13 @@ class TestSpells:
             (spell(step(0), step(1, parameterMappings=wire("n0", " "))), "steps[1].parameterMappings.prompt.outputKey"),
             (spell(step(0, parameterMappings=[])), "steps[0].parameterMappings"),
             (spell(step(0, id=1)), "steps[0].id"),
+            (spell(step(0, fallbackTool="unknown")), "steps[0].fallbackTool"),
+            (spell(step(0, fallbackTool=7)), "steps[0].fallbackTool"),
+            (spell(step(0, fallbackTool="")), "steps[0].fallbackTool"),
+            (spell(step(0, fallbackTool=["paid"])), "steps[0].fallbackTool"),
+            (spell(step(0, fallbackTool="x" * 201)), "steps[0].fallbackTool"),
+            (spell(step(0, fallbackTool="Free")), "steps[0].fallbackTool"),
+            (spell(step(0), step(1, toolIdentifier="polled", fallbackTool="paid")), "steps[1].fallbackTool"),
             (spell(step(0), name=["A cat"]), "name"),
             (spell(step(0), name="x" * 201), "name"),
             (spell(step(0), description="x" * 5_001), "description"),
@@ -276,6 +283,15 @@ class TestSpells:
         body = spell(*({"id": f"n{number}", "toolIdentifier": f"t{number}"} for number in range(5_000)))
         assert call("POST", "/v1/spells", {**body, **more}).status == 400
         assert len(asked) <= MAX_STEPS
+
+    def test_every_reason_against_a_fallback_is_named(self, call: Caller) -> None:
+        body = spell(step(0, fallbackTool="polled", parameterOverrides={"colour": 1}))
+        reply = call("POST", "/v1/spells", body)
+        named = [detail["path"] for detail in reply.json["error"]["details"]]
+        assert (reply.status, named) == (400, ["steps[0].fallbackTool"] * 3)
+        saved = call("POST", "/v1/spells", spell(step(0))).json["spellId"]
+        again = call("PUT", f"/v1/spells/{saved}", body)
+        assert (again.status, again.json) == (400, reply.json)
 
     def test_anothers_tool_is_no_tool(self, call: Caller) -> None:
         tool = {"toolId": "theirs", "service": "http", "displayName": "Theirs"}

@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, Any]] = {
                 "id": "n1",
                 "stepId": 2,
                 "toolIdentifier": "paid",
+                "fallbackTool": "free",
                 "parameterMappings": {
                     "text": {"type": "nodeOutput", "nodeId": "n0", "outputKey": "text", "paramKey": "x"},
                     "prompt": {"type": "static", "value": 1},

@@ -69,6 +69,16 @@ class TestSpells:
         first = call("GET", f"/v1/spells/{spell['spellId']}", query={"version": "1"}).json
         assert (first["version"], first["name"], first["tags"]) == (1, SPELL["name"], ["cats"])
 
+    def test_a_fallback_is_kept_with_its_step(self, call: Caller) -> None:
+        body = {"name": "A cat", "steps": [{"id": "n0", "toolIdentifier": "polled", "fallbackTool": "Called"}]}
+        spell_id = call("POST", "/v1/spells", body).json["spellId"]
+        assert call("GET", f"/v1/spells/{spell_id}").json["steps"] == body["steps"]
+        without = [{"id": "n0", "toolIdentifier": "polled"}]
+        assert call("PUT", f"/v1/spells/{spell_id}", {**body, "steps": without}).json["steps"] == without
+        assert call("GET", f"/v1/spells/{spell_id}", query={"version": "1"}).json["steps"] == body["steps"]
+        schemas = call("GET", "/openapi.json").json["components"]["schemas"]
+        assert "fallbackTool" in schemas["StepBody"]["properties"]
+
     def test_a_new_version_is_refused_with_every_fault(self, call: Caller) -> None:
         spell_id = call("POST", "/v1/spells", SPELL).json["spellId"]
         wrong = {**SPELL, "colour": "red", "steps": [{"toolIdentifier": "nothing"}]}

@@ -84,6 +84,15 @@ def test_a_canvas_spell_is_kept_without_what_nothing_here_reads() -> None:
     }
 
 
+def test_a_fallback_is_kept_and_judged() -> None:
+    steps = [{"stepId": 1, "toolIdentifier": "free", "fallbackTool": "paid"}]
+    _, version = World().adopt_spell(ACCOUNT, {**COMMAND, "steps": steps})
+    assert version.steps[0].fallback_tool == "paid"
+    with pytest.raises(InvalidInput) as refused:
+        World().adopt_spell(ACCOUNT, {**COMMAND, "steps": [{**steps[0], "fallbackTool": "gone"}]})
+    assert [fault.path for fault in refused.value.faults] == ["steps[0].fallbackTool"]
+
+
 @pytest.mark.parametrize("mapping", [{"type": "uploaded", "value": 1}, {"type": {"x": 1}}, {}, "raw", 1])
 def test_a_mapping_that_the_original_ignored_is_refused_by_its_path(mapping: Any) -> None:
     world = World()

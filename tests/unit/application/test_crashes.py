@@ -7,17 +7,21 @@ from collections import Counter
 from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from spellcast.application.cast_spell import CastOrder
 from spellcast.domain.casts import Cast
+from spellcast.domain.errors import ProviderUnavailable
 from spellcast.domain.generations import Generation
 from spellcast.domain.kept_media import media_items
 from spellcast.domain.limits import Limits
+from spellcast.ports.adapter import Request
+from tests.fakes.adapters import lost
 from tests.fakes.crashes import Chokepoint, Provider, StepFunctions, When
 from tests.fakes.media import PNG
-from tests.fakes.world import ACCOUNT, World
+from tests.fakes.world import ACCOUNT, World, make_tool
 
 SPELLS = [
     pytest.param(("free", "polled", "called"), False, False, id="free, polled, called"),
@@ -27,6 +31,10 @@ SPELLS = [
     pytest.param(("paid", "polled", "called"), False, True, id="paid, polled, called, with pictures"),
 ]
 RATES = {"free": Decimal(0), "paid": Decimal("0.01"), "polled": Decimal("0.02"), "called": Decimal("0.03")}
+# The second provider's, for steps whose first tool's provider begins nothing.
+FALLBACK_RATES = {"paid-b": Decimal("0.05"), "polled-b": Decimal("0.07"), "called-b": Decimal("0.09")}
+MODES = {"paid-b": "immediate", "polled-b": "async", "called-b": "webhook"}
+RATES |= FALLBACK_RATES
 # What may end a cast after a crash: an answer that was lost, or a request of which nobody knows whether it was sent.
 UNAVOIDABLE = {"OUTCOME_UNKNOWN", "JOB_LOST"}
 
@@ -44,16 +52,27 @@ class Run:
         draws: bool = False,
         kills: Collection[tuple[int, When]] = (),
         limits: Limits = NO_LIMITS,
+        falls_back: bool = False,
     ) -> None:
         self.chokepoint = Chokepoint()
-        self.world = World(through=self.chokepoint)
-        self.world.adapter.derives_run_ids = derived
+        others = (make_tool(id, MODES[id], str(rate), service="other") for id, rate in FALLBACK_RATES.items())
+        self.world = World(*others, through=self.chokepoint)
+        self.world.adapter.derives_run_ids = self.world.other.derives_run_ids = derived
         self.world.adapters.configured = limits
+        self.falls_back = falls_back
         # What a reader is told of the first step's submission at the moment of the crash.
         self.seen: list[str | None] = []
+        self.seen_tools: list[str] = []
         self.chokepoint.on_kill = self._look
-        self.provider = Provider(self.world, draws=draws)
-        steps = [{"id": f"n{position}", "toolIdentifier": tool} for position, tool in enumerate(tools)]
+        self.provider = Provider(self.world, draws=draws, adapter=self.world.other if falls_back else None)
+        if falls_back:
+            self.world.adapter.on_start = self.world.adapter.on_execute = busy
+            self.world.adapter.on_poll = lost
+        steps = [
+            {"id": f"n{position}", "toolIdentifier": tool}
+            | ({"fallbackTool": f"{tool}-b"} if falls_back and tool != "free" else {})
+            for position, tool in enumerate(tools)
+        ]
         # The spell exists before the first crash.
         spell, _, _ = self.world.create_spell(ACCOUNT, "spell", "private", {"steps": steps})
         self.chokepoint.arm(kills)
@@ -67,9 +86,9 @@ class Run:
         self.told = f"killed: {self.chokepoint.killed}"
 
     def _look(self) -> None:
-        self.seen += [
-            found.submission for cast_id in self.world.machine.casts if (found := self._first_generation(cast_id))
-        ]
+        found = [self._first_generation(cast_id) for cast_id in self.world.machine.casts]
+        self.seen += [generation.submission for generation in found if generation]
+        self.seen_tools += [generation.tool_id for generation in found if generation]
 
     def _first_generation(self, cast_id: str) -> Generation | None:
         return self.world.store.get_generation(f"{cast_id}.0.1")
@@ -102,7 +121,8 @@ class Run:
                     assert self.world.media.objects[item["url"].removeprefix("s3:")] == (PNG, "image/png"), self.told
         assert self.cast.cost_usd == sum((item.cost_usd for item in self.generations), Decimal(0)), self.told
         if self.cast.status == "completed":
-            assert self.cast.cost_usd == sum(RATES[tool] for tool in tools), self.told
+            used = [f"{tool}-b" if self.falls_back and tool != "free" else tool for tool in tools]
+            assert self.cast.cost_usd == sum(RATES[tool] for tool in used), self.told
             assert self.cast.outputs, self.told
         else:
             assert self.cast.failure is not None
@@ -111,6 +131,11 @@ class Run:
 
 def calls_of(tools: tuple[str, ...], derived: bool, draws: bool = False) -> list[str]:
     return Run(tools, derived, draws).chokepoint.calls
+
+
+def busy(request: Request) -> Any:
+    """A provider that proves, as often as it is asked, that it begins nothing."""
+    raise ProviderUnavailable("Not now.", nothing_started=True)
 
 
 def moments_of_a_submission(calls: list[str]) -> dict[str, tuple[int, When]]:
@@ -264,6 +289,97 @@ def test_without_a_crash_every_place_is_given_back() -> None:
         "fake#jobs": {},
         "fake#jobs#alice": {},
     }
+
+
+# --- a step that falls back ---
+
+FALLING = [("called",), ("polled",), ("paid", "called"), ("paid", "polled", "called")]
+
+
+def moments_of_a_fallback(calls: list[str]) -> dict[str, tuple[int, When]]:
+    """The crash points of a job whose first provider begins nothing, in the order in which it passes them."""
+    asked = [number for number, name in enumerate(calls) if name == "FakeAdapter.start_job"]
+    *_, again, second = asked
+    reserved = max(number for number in range(asked[0]) if is_write(calls[number]))
+    rewritten = max(number for number in range(second) if is_write(calls[number]))
+    recorded = next(number for number in range(second, len(calls)) if is_write(calls[number]))
+    assert reserved < asked[0] < again < rewritten < second < recorded
+    return {
+        "before the reservation": (reserved + 1, "before"),
+        "after the reservation": (reserved + 1, "after"),
+        "before the first provider is asked again": (again + 1, "before"),
+        "before the record is the fallback's": (rewritten + 1, "before"),
+        "after the record is the fallback's": (rewritten + 1, "after"),
+        "before the second provider is asked": (second + 1, "before"),
+        "after the second provider has accepted": (second + 1, "after"),
+        "before the answer is recorded": (recorded + 1, "before"),
+        "after the answer is recorded": (recorded + 1, "after"),
+    }
+
+
+# What the record says at each moment, and whose it is; how often the second provider is asked in all, by the kinds of
+# jobs called, polled and derived; and what becomes of the cast.
+LOST, LOST_OF_ITS_ID = "OUTCOME_UNKNOWN", "JOB_LOST"
+NOBODY_ASKED = (0, 0, 0), (LOST, LOST, LOST_OF_ITS_ID)
+ASKED_ONCE = (1, 1, 1), ("completed", "completed", "completed")
+FOUND_AGAIN = (1, 1, 1), ("completed", LOST, "completed")
+FALLBACK_PROTOCOL: dict[str, tuple[str | None, str, tuple[tuple[int, ...], tuple[str, ...]]]] = {
+    "before the reservation": (None, "", ASKED_ONCE),
+    "after the reservation": ("submitting", "", NOBODY_ASKED),
+    "before the first provider is asked again": ("submitting", "", NOBODY_ASKED),
+    "before the record is the fallback's": ("submitting", "", NOBODY_ASKED),
+    "after the record is the fallback's": ("submitting", "-b", NOBODY_ASKED),
+    "before the second provider is asked": ("submitting", "-b", NOBODY_ASKED),
+    "after the second provider has accepted": ("submitting", "-b", FOUND_AGAIN),
+    "before the answer is recorded": ("submitting", "-b", FOUND_AGAIN),
+    "after the answer is recorded": ("submitted", "-b", ASKED_ONCE),
+}
+
+
+@pytest.mark.parametrize("moment", FALLBACK_PROTOCOL)
+@pytest.mark.parametrize("job", [CALLED, POLLED, DERIVED], ids=["called", "polled", "derived"])
+@pytest.mark.parametrize("limits", [NO_LIMITS, LIMITED], ids=["no limits", "limits"])
+def test_what_is_known_of_a_fallback_that_was_interrupted(job: tuple[str, bool], moment: str, limits: Limits) -> None:
+    tool, derived = job
+    submission, suffix, (asked, ends) = FALLBACK_PROTOCOL[moment]
+    moments = moments_of_a_fallback(Run((tool,), derived, limits=limits, falls_back=True).chokepoint.calls)
+    assert moments.keys() == FALLBACK_PROTOCOL.keys()
+    run = Run((tool,), derived, kills=[moments[moment]], limits=limits, falls_back=True)
+    seen = list(zip(run.seen_tools, run.seen, strict=True))
+    kind = [CALLED, POLLED, DERIVED].index(job)
+    assert seen == ([] if submission is None else [(f"{tool}{suffix}", submission)])
+    assert len(run.provider.asked) == asked[kind]
+    assert (run.cast.failure.code if run.cast.failure else run.cast.status) == ends[kind]
+    # Whoever finds the record reserved asks neither provider: the first was asked by one invocation only.
+    first_tries = len(run.world.adapter.started)
+    assert first_tries <= (8 if moment == "before the reservation" else 4)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("limits", [NO_LIMITS, LIMITED], ids=["no limits", "limits"])
+@pytest.mark.parametrize("derived", [False, True])
+@pytest.mark.parametrize("tools", FALLING)
+def test_a_crash_at_any_call_of_a_fallback_leads_to_one_job_at_most(
+    tools: tuple[str, ...], derived: bool, limits: Limits, when: When
+) -> None:
+    calls = Run(tools, derived, limits=limits, falls_back=True).chokepoint.calls
+    for number in range(1, len(calls) + 1):
+        run = Run(tools, derived, kills=[(number, when)], limits=limits, falls_back=True)
+        run.check(tools)
+        leases = run.world.store.leases.values()
+        latest = max((expiry for scope in leases for expiry in scope.held.values()), default=None)
+        assert latest is None or latest <= run.generations[-1].deadline_at + timedelta(minutes=2), run.told
+
+
+def test_two_crashes_of_a_fallback_are_no_worse() -> None:
+    chance = random.Random(20260131)
+    moments: list[When] = ["before", "after"]
+    for tools in FALLING:
+        calls = Run(tools, True, falls_back=True).chokepoint.calls
+        for _ in range(60):
+            first, second = sorted(chance.sample(range(1, len(calls) + 8), 2))
+            kills = [(first, chance.choice(moments)), (second, chance.choice(moments))]
+            Run(tools, True, kills=kills, falls_back=True).check(tools)
 
 
 @pytest.mark.parametrize(("tools", "derived", "draws"), SPELLS)

@@ -267,6 +267,7 @@ def verdict(code: str) -> ToolResult:
     return ToolResult("failed", failure=Failure(code, "No."))
 
 
+FALLEN_BACK = a_generation(tool_id="second").instead_of(a_generation(), Failure("LIMIT_REACHED", "Full.", True))
 # What a reader is told of a job's submission, by what the record says.
 SUBMISSIONS: dict[str, tuple[Generation, str | None]] = {
     "an immediate step": (a_generation(delivery_mode="immediate"), None),
@@ -284,6 +285,10 @@ SUBMISSIONS: dict[str, tuple[Generation, str | None]] = {
     "the callback told of a cancellation": (a_generation().received(verdict("JOB_CANCELLED"), START), "submitted"),
     "refused": (a_generation().received(verdict("PROVIDER_REFUSED"), START), "notStarted"),
     "not reached": (a_generation().received(verdict("PROVIDER_UNAVAILABLE"), START), "notStarted"),
+    "reserved for the fallback": (FALLEN_BACK, "submitting"),
+    "reserved for the fallback, and the answer was lost": (FALLEN_BACK.unanswered(), "unknown"),
+    "reserved for the fallback, and taken up later": (FALLEN_BACK.with_task_token("t2"), "unknown"),
+    "accepted of the fallback": (FALLEN_BACK.submitted("r1"), "submitted"),
     "lost for good": (a_generation().received(verdict("OUTCOME_UNKNOWN"), START), "unknown"),
     "an adapter's defect": (a_generation().received(verdict("ADAPTER_FAULT"), START), "unknown"),
     "interrupted while it was pending": (a_generation().failed(Failure("TIMED_OUT", "No."), now=START), "unknown"),
@@ -311,6 +316,11 @@ def test_what_is_known_of_a_submission(name: str) -> None:
 def test_a_record_may_hold_places_under_limits() -> None:
     assert a_generation().slots == ()
     assert a_generation().holding(("fake#jobs",)) == a_generation(slots=("fake#jobs",))
+
+
+def test_a_fallbacks_record_takes_the_place_of_the_first_tools() -> None:
+    why = {"toolId": "tool", "code": "LIMIT_REACHED", "message": "Full."}
+    assert a_generation(tool_id="second", revision=2, fallback_from=why) == FALLEN_BACK
 
 
 def test_a_lost_answer_changes_nothing_but_the_revision() -> None:

@@ -197,6 +197,107 @@ def test_the_faults_of_a_spell(content: Document, faults: list[tuple[str, str]])
     assert find_faults(content, TOOLS) == [Fault(*fault) for fault in faults]
 
 
+def of_tool(tool_id: str, **more: Any) -> Tool:
+    inputs = {"prompt": {"type": "text"}, "size": {"type": "number", "required": False}}
+    return parse_tool({**tool_document(inputs), "toolId": tool_id, "displayName": tool_id.title(), **more})
+
+
+STAND_INS = {
+    "first": of_tool("first"),
+    "same": of_tool("same"),
+    "First": of_tool("first"),
+    "narrow": of_tool("narrow", inputSchema={"prompt": {"type": "text"}}),
+    "strict": of_tool("strict", inputSchema={"prompt": {"type": "text"}, "size": {"type": "string", "enum": ["a"]}}),
+    "greedy": of_tool("greedy", inputSchema={"prompt": {"type": "text"}, "mask": {"type": "image"}}),
+    "open": of_tool("open", inputSchema={}),
+    "job": of_tool("job", deliveryMode="async"),
+    "called": of_tool("called", deliveryMode="webhook"),
+    "slow": of_tool("slow", deadlineSeconds=61),
+    "quick": of_tool("quick", deadlineSeconds=59),
+    "own": parse_tool({**of_tool("own").document}, is_own=True),
+    "renamed": of_tool(
+        "renamed",
+        version="2.0.0",
+        inputSchema={"text": {"type": "text"}},
+        migrations={"1.0.0": {"parameters": {"prompt": "text"}}},
+    ),
+}
+FALLBACK = "steps[0].fallbackTool"
+
+
+def falling(fallback: Any, tool: str = "first", **more: Any) -> Document:
+    return {"steps": [{"id": "n", "toolIdentifier": tool, "fallbackTool": fallback, **more}]}
+
+
+PROMPTED: Document = {"parameterMappings": {"prompt": {"type": "static", "value": "a cat"}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "faults"),
+    [
+        pytest.param(falling("same"), [], id="one of its kind"),
+        pytest.param(falling(None), [], id="none"),
+        pytest.param(falling("quick"), [], id="a quicker one"),
+        pytest.param(falling("called", "job"), [], id="both run as jobs, however they end"),
+        pytest.param(falling("open", parameterOverrides={"prompt": "x", "any": 1}), [], id="one that takes everything"),
+        pytest.param(falling("nope"), [(FALLBACK, "there is no tool 'nope'")], id="unknown"),
+        pytest.param(falling({"a": 1}), [(FALLBACK, "there is no tool {'a': 1}")], id="of a wrong shape"),
+        pytest.param(falling("First"), [(FALLBACK, "is the step's own tool")], id="itself by another name"),
+        pytest.param(
+            falling("same", "nope"), [("steps[0].toolIdentifier", "there is no tool 'nope'")], id="of an unknown tool"
+        ),
+        pytest.param(
+            falling("job"),
+            [
+                (FALLBACK, "Job runs as a job, which First does not"),
+                (FALLBACK, "Job may take 900 seconds, First has 60"),
+            ],
+            id="a job for an immediate step",
+        ),
+        pytest.param(
+            falling("first", "job"), [(FALLBACK, "First answers at once, which Job does not")], id="no job for a job"
+        ),
+        pytest.param(falling("slow"), [(FALLBACK, "Slow may take 61 seconds, First has 60")], id="a slower one"),
+        pytest.param(
+            falling("narrow", **PROMPTED, parameterOverrides={"size": 4, "a": 1}),
+            [(FALLBACK, "Narrow has no input 'a'"), (FALLBACK, "Narrow has no input 'size'")],
+            id="one that does not take what the step gives",
+        ),
+        pytest.param(
+            falling("renamed", **PROMPTED), [(FALLBACK, "Renamed has no input 'prompt'")], id="under names of today"
+        ),
+        pytest.param(
+            falling("strict", parameterOverrides={"size": 4}),
+            [("steps[0].parameterOverrides.size", "Strict cannot take it: it is none of a")],
+            id="one that cannot take a value",
+        ),
+    ],
+)
+def test_the_faults_of_a_fallback(content: Document, faults: list[tuple[str, str]]) -> None:
+    assert find_faults(content, STAND_INS) == [Fault(*fault) for fault in faults]
+
+
+def test_a_fallback_comes_with_warnings_of_its_own() -> None:
+    exposed = {"exposedInputs": [{"nodeId": "n", "paramKey": key} for key in ("prompt", "size")]}
+    assert find_warnings({**falling("narrow", **PROMPTED), **exposed}, STAND_INS) == [
+        Fault(FALLBACK, "Narrow has no input 'size'")
+    ]
+    before = {"id": "m", "toolIdentifier": "first"}
+    content = {"steps": [before, *falling("greedy", **PROMPTED)["steps"]]}
+    assert Fault("steps[1]", "required input 'mask' of Greedy is not mapped") in find_warnings(content, STAND_INS)
+    assert find_warnings(falling("same", **PROMPTED), STAND_INS) == []
+
+
+def test_others_do_without_a_fallback_of_ones_own() -> None:
+    assert find_own_tools(falling("own"), STAND_INS) == [
+        Fault(FALLBACK, "Own is a tool of your own: others do without this fallback")
+    ]
+
+
+def test_the_fallbacks_are_looked_up_with_the_tools() -> None:
+    assert tool_identifiers(falling("same")) == {"first", "same"}
+
+
 NOT_MAPPED = ("steps[0]", "required input 'strength' of Tool is not mapped")
 
 

@@ -176,6 +176,11 @@ def test_a_completed_generation_has_the_payload_and_what_is_made_of_it() -> None
     assert resource["outputs"] == {"text": "t"}
 
 
+def test_a_fallbacks_record_says_what_it_stands_in_for() -> None:
+    why = {"toolId": "first", "code": "LIMIT_REACHED", "message": "Full."}
+    assert generation_resource(a_generation(fallback_from=why))["metadata"]["fallbackFrom"] == why
+
+
 def test_a_failed_generation() -> None:
     generation = a_generation(
         status="failed",

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellcast.domain.retrying import FLOOR_SECONDS, MOST_TRIES, parse_retry_after, pause_before_next
+from spellcast.domain import errors
+from spellcast.domain.errors import LimitReached, ProviderNotConfigured, ProviderUnavailable, StepFailed
+from spellcast.domain.retrying import (
+    FLOOR_SECONDS,
+    MOST_TRIES,
+    parse_retry_after,
+    pause_before_next,
+    proves_nothing_begun,
+)
 from tests.fakes.clock import START
 
 EVER = float("inf")
@@ -77,3 +85,23 @@ def http_date(seconds: float) -> str:
 )
 def test_what_a_provider_asks_for(headers: dict[str, str], seconds: float | None) -> None:
     assert parse_retry_after(headers, START) == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "proves"),
+    [
+        (ProviderUnavailable("Busy.", nothing_started=True), True),
+        (ProviderUnavailable("Somewhere."), False),
+        (LimitReached("Full."), True),
+        (ProviderNotConfigured("No key."), True),
+    ],
+)
+def test_what_proves_that_nothing_was_begun(error: StepFailed, proves: bool) -> None:
+    assert proves_nothing_begun(error) is proves
+
+
+def test_no_other_error_proves_it() -> None:
+    others = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StepFailed)}
+    others -= {ProviderUnavailable, LimitReached, ProviderNotConfigured}
+    assert len(others) > 10
+    assert not any(proves_nothing_begun(kind("x")) for kind in others)

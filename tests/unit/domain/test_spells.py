@@ -46,6 +46,13 @@ def test_a_steps_sections_may_be_missing_or_null() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("document", "named"), [({}, None), ({"fallbackTool": None}, None), ({"fallbackTool": "b"}, "b")]
+)
+def test_a_step_may_name_a_fallback(document: Document, named: str | None) -> None:
+    assert Step.parse({"toolIdentifier": "tool", **document}, 0).fallback_tool == named
+
+
 def test_a_version_has_its_steps_in_their_order_and_what_it_exposes() -> None:
     content: Document = {
         "steps": [{"id": "b", "toolIdentifier": "tool"}, {"toolIdentifier": "tool"}],

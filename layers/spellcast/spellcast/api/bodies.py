@@ -71,7 +71,10 @@ class NodeOutputMapping(Body):
 
 
 class StepBody(Body):
-    """One use of a tool: with `id` and `parameterMappings`, or with `stepId` and `parameterOverrides`."""
+    """One use of a tool: with `id` and `parameterMappings`, or with `stepId` and `parameterOverrides`.
+
+    `fallbackTool` is asked where the step's own tool certainly began nothing.
+    """
 
     id: Name | None = None
     step_id: Name | int | None = None
@@ -83,6 +86,7 @@ class StepBody(Body):
     )
     parameter_overrides: dict[Name, Any] = Field(default_factory=dict)
     output_mappings: dict[Name, Name] = Field(default_factory=dict)
+    fallback_tool: Name | None = None
 
 
 class ExposedInput(Body):

@@ -85,6 +85,10 @@ class CastSpell:
         if faults := find_input_faults(version, tools, order.inputs):
             raise InvalidInput(faults)
         own_defaults = self.settings.get_settings(account_id)
+        fallbacks = self.find_tools.known(
+            account_id, (step.fallback_tool for step in version.steps if step.fallback_tool)
+        )
+        used = [*steps_tools, *fallbacks.values()]
         warnings = [
             *find_missing_warnings(version, tools, order.inputs, own_defaults),
             *find_input_warnings(version, tools, order.inputs),
@@ -106,7 +110,7 @@ class CastSpell:
             deadline_at=now + timedelta(seconds=cast_seconds(segments)),
             request_fingerprint=order.fingerprint,
             metadata=order.metadata,
-            settings={tool.tool_id: own_defaults[tool.tool_id] for tool in steps_tools if tool.tool_id in own_defaults},
+            settings={tool.tool_id: own_defaults[tool.tool_id] for tool in used if tool.tool_id in own_defaults},
             budget_usd=order.budget_usd,
             webhook_url=order.webhook_url,
             webhook_secret=order.webhook_secret,

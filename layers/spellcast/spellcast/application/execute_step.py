@@ -28,6 +28,7 @@ from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool, unknown_tool
+from spellcast.observability import logger
 from spellcast.ports.adapter import Adapters, Request
 from spellcast.ports.clock import Clock
 from spellcast.ports.machine import Machine
@@ -111,10 +112,10 @@ class ExecuteStep:
         elif generation is not None:
             self.start_job.take_up(run, generation, tool)
         else:
-            self._begin_job(run, position, tool)
+            self._begin_job(run, run.reserve(position, tool, self.clock.now(), run.task_token), tool)
 
-    def _begin_job(self, run: SegmentRun, position: int, tool: Tool) -> None:
-        reserved = run.reserve(position, tool, self.clock.now(), run.task_token)
+    def _begin_job(self, run: SegmentRun, reserved: Generation, tool: Tool) -> None:
+        position = reserved.step_index
         try:
             run.check_budget(tool, reserved.request_payload)
             if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
@@ -124,11 +125,42 @@ class ExecuteStep:
         except NoFreeSlot:
             raise
         except StepFailed as error:
+            if second := self._second(run, reserved, error):
+                self._begin_second_job(run, reserved, second, error)
+                return
             # Nothing was asked, so no result will come.
             failed = reserved.failed(Failure.of(error), now=self.clock.now())
             self.casts.save_generation(failed, run.known(position))
             self.slots.give_back(reserved.generation_id, reserved.slots)
             raise
+
+    def _begin_second_job(
+        self, run: SegmentRun, first: Generation, second: tuple[Generation, Tool], error: StepFailed
+    ) -> None:
+        # Both may have the same provider: its place is given back before it is taken again.
+        self.slots.give_back(first.generation_id, first.slots)
+        try:
+            self._begin_job(run, *second)
+        except WriteConflict:
+            if run.known(first.step_index) is None:
+                raise
+            # Whoever wrote over the reservation waits for a job that nobody will ask for.
+            self.complete_job(first.generation_id, results.failed(error))
+
+    def _second(self, run: SegmentRun, first: Generation, error: StepFailed) -> tuple[Generation, Tool] | None:
+        """The fallback tool's record, not yet written, and the tool; it has what is left of the step's time."""
+        identifier, now = run.fallback_of(first, error), self.clock.now()
+        seconds_left = int((first.deadline_at - now).total_seconds())
+        if identifier is None or seconds_left < 1:
+            return None
+        tool = self.tools.get_tool(run.cast.account_id, identifier)
+        if tool is None or tool.is_immediate != (first.delivery_mode == "immediate"):
+            # It was deleted, or made anew, since the spell was saved.
+            return None
+        tool = replace(tool, deadline_seconds=min(tool.deadline_seconds, seconds_left))
+        reserved = run.reserve(first.step_index, tool, now, first.task_token)
+        logger().info("The step falls back to another tool", tool=tool.tool_id, code=error.code)
+        return reserved.instead_of(first, Failure.of(error)), tool
 
     def _execute(self, run: SegmentRun, position: int, *, finish: bool) -> Generation:
         """Asks the tool and writes the result: at once for a step that may be run again, reserved before otherwise."""
@@ -137,7 +169,19 @@ class ExecuteStep:
             lost = OutcomeUnknown("The step was interrupted after its tool may have been asked; it is not asked again.")
             return self._write(run, stored, stored, results.failed(lost), finish)
         tool = self._tool(run, position)
-        reserved = run.reserve(position, tool, self.clock.now())
+        reserved, result = self._ask(run, run.reserve(position, tool, self.clock.now()), tool)
+        stored = run.known(position)
+        try:
+            return self._write(run, stored, reserved, result, finish)
+        except WriteConflict:
+            if stored is not None:
+                # The step was given up, or completed from outside, while its tool was at work: its cost is not lost.
+                self.complete_job(reserved.generation_id, result)
+            raise
+
+    def _ask(self, run: SegmentRun, reserved: Generation, tool: Tool) -> tuple[Generation, ToolResult]:
+        """An immediate tool's result, or its fallback's, with the record of the one that gave it."""
+        position = reserved.step_index
         inputs = self.links(run.cast.cast_id, reserved.request_payload)
         request = Request(reserved.generation_id, tool, inputs)
         try:
@@ -147,21 +191,16 @@ class ExecuteStep:
             with self.slots.held(reserved, "requests", run.waiting_ends(position)):
                 if not (tool.is_free and adapter.is_repeatable(request)):
                     run.check_budget(tool, reserved.request_payload)
-                    self.casts.save_generation(reserved, None)
-                    stored = run.keep(reserved)
+                    self.casts.save_generation(reserved, run.known(position))
+                    run.keep(reserved)
                     run.check_open(self.casts)
-                result = self.submit.execute(adapter, request, reserved, lambda: run.check_open(self.casts))
+                return reserved, self.submit.execute(adapter, request, reserved, lambda: run.check_open(self.casts))
         except NoFreeSlot:
             raise
         except StepFailed as error:
-            result = results.failed(error)
-        try:
-            return self._write(run, stored, reserved, result, finish)
-        except WriteConflict:
-            if stored is not None:
-                # The step was given up, or completed from outside, while its tool was at work: its cost is not lost.
-                self.complete_job(reserved.generation_id, result)
-            raise
+            if second := self._second(run, reserved, error):
+                return self._ask(run, *second)
+            return reserved, results.failed(error)
 
     def _write(
         self, run: SegmentRun, stored: Generation | None, reserved: Generation, result: ToolResult, finish: bool

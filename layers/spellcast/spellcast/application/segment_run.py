@@ -13,6 +13,7 @@ from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import generation_id
 from spellcast.domain.parameters import missing_inputs, resolve
 from spellcast.domain.pipeline import context_before
+from spellcast.domain.retrying import proves_nothing_begun
 from spellcast.domain.segments import Segment, waiting_ends
 from spellcast.domain.spells import SpellVersion
 from spellcast.domain.tools import Tool
@@ -62,8 +63,16 @@ class SegmentRun:
         settings: Document = self.cast.settings.get(tool.tool_id, {})
         return settings
 
+    def fallback_of(self, reserved: Generation, error: StepFailed) -> str | None:
+        """The tool that may be asked instead: once, and only after what proves that nothing was begun."""
+        if reserved.fallback_from or not proves_nothing_begun(error):
+            return None
+        return self.version.steps[reserved.step_index].fallback_tool
+
     def waiting_ends(self, position: int) -> datetime:
-        """Until when this step may wait for its turn under its provider's limits."""
+        """Until when this step may wait for its turn under its provider's limits; what is reserved waits no more."""
+        if (reserved := self.known(position)) is not None:
+            return reserved.request_timestamp
         before = (
             (generation.deadline_at - generation.request_timestamp).total_seconds()
             for index, generation in latest_attempts(self.generations.values()).items()

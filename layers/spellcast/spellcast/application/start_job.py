@@ -39,11 +39,14 @@ class StartJob:
     callback_base_url: str
 
     def __call__(self, run: SegmentRun, reserved: Generation, tool: Tool) -> None:
-        """Submits the job of a record that is not yet written. Raises StepFailed where nothing could be asked."""
+        """Submits the job of a record that is not yet written. Raises StepFailed where nothing could be asked.
+
+        It raises too where the fallback tool may be asked instead: the record stays as it was reserved.
+        """
         adapter = self.adapters.get(tool.service)
         inputs = self.links(reserved.cast_id, reserved.request_payload)
         request = Request(reserved.generation_id, tool, inputs, self._callback_url(reserved))
-        self.casts.save_generation(reserved, None)
+        self.casts.save_generation(reserved, run.known(reserved.step_index))
         run.keep(reserved)
         run.check_open(self.casts)
         try:
@@ -58,11 +61,15 @@ class StartJob:
                 # The job may run all the same: its callback tells, or the step's deadline.
                 self._note_lost_answer(reserved)
         except StepFailed as error:
+            if run.fallback_of(reserved, error):
+                raise
             self.complete_job(reserved.generation_id, results.failed(error))
 
     def take_up(self, run: SegmentRun, generation: Generation, tool: Tool) -> None:
         """Stores this invocation's token and looks for the job; what is overdue is given up."""
         waiting = self._with_token(run, generation)
+        if waiting.tool_id != generation.tool_id:
+            raise WriteConflict(f"{waiting.generation_id} has fallen back to another tool.")
         if waiting.is_terminal or waiting.result is not None:
             self.machine.answer(run.task_token, waiting.generation_id)
             return

@@ -59,7 +59,8 @@ class PowertoolsBreaker:
             answer: Answer = guarded()
         except CircuitBreakerOpenError as error:
             raise ProviderUnavailable(
-                f"{service} was unavailable {FAILURES_TO_OPEN} times in a row and is left alone for a moment"
+                f"{service} was unavailable {FAILURES_TO_OPEN} times in a row and is left alone for a moment",
+                nothing_started=True,
             ) from error
         return answer
 

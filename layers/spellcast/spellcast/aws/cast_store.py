@@ -148,6 +148,7 @@ class DynamoCastStore:
             billed_late=row.get("billedLate", False),
             collection=self.documents.unpack(row, "collection") or {},
             slots=tuple(self.documents.unpack(row, "slots") or ()),
+            fallback_from=self.documents.unpack(row, "fallbackFrom") or {},
         )
 
     def _to_result(self, row: Row) -> ToolResult | None:
@@ -254,6 +255,7 @@ class DynamoCastStore:
                     "failure": asdict(generation.failure) if generation.failure else None,
                     "collection": generation.collection or None,
                     "slots": list(generation.slots) or None,
+                    "fallbackFrom": generation.fallback_from or None,
                 },
             ),
         }

@@ -233,8 +233,8 @@ class ProviderRefused(StepFailed):
 class ProviderUnavailable(StepFailed):
     """The provider could not be reached or was overloaded before it accepted anything.
 
-    Only where `nothing_started` is the outcome of the very request that costs money proven, and the request may be sent
-    again; `retry_after` is for how many seconds the provider wants to be left alone.
+    Only where `nothing_started` is it proven that the very request that costs money began nothing, or was not sent: it
+    may be sent again, or to another. `retry_after` is for how many seconds the provider wants to be left alone.
     """
 
     code = "PROVIDER_UNAVAILABLE"

@@ -59,7 +59,8 @@ class Generation:
     """The record of one attempt at one step. `revision` only grows; exactly one revision is the first terminal one.
 
     `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8), `slots`
-    the places under the provider's limits that are given back when the job has ended.
+    the places under the provider's limits that are given back when the job has ended. In the record of a fallback tool
+    `fallback_from` is `{toolId, code, message}`: the step's own tool, and why it began nothing.
     """
 
     cast_id: str
@@ -89,6 +90,7 @@ class Generation:
     billed_late: bool = False
     collection: Document = field(default_factory=dict)
     slots: tuple[str, ...] = ()
+    fallback_from: Document = field(default_factory=dict)
 
     @property
     def generation_id(self) -> str:
@@ -124,7 +126,7 @@ class Generation:
         if self.result is not None and (failure is None or failure.code in _TOLD_BY_THE_PROVIDER):
             return "submitted"
         # A pending record is written again only when the answer was lost, or by an invocation that found it pending.
-        is_first = self.status == "pending" and self.revision == 1
+        is_first = self.status == "pending" and self.revision == (2 if self.fallback_from else 1)
         return "submitting" if is_first else "unknown"
 
     def is_overdue(self, now: datetime) -> bool:
@@ -178,6 +180,11 @@ class Generation:
     def holding(self, slots: tuple[str, ...]) -> Generation:
         """A record that is not yet written, with the places that its job has under the provider's limits."""
         return replace(self, slots=slots)
+
+    def instead_of(self, first: Generation, failure: Failure) -> Generation:
+        """The fallback tool's record, not yet written: it takes the place of the first tool's reservation."""
+        why: Document = {"toolId": first.tool_id, "code": failure.code, "message": failure.message}
+        return replace(self, revision=first.revision + 1, fallback_from=why)
 
     def unanswered(self) -> Generation:
         """The provider was asked and its answer is lost; a callback may still tell of the job."""

@@ -53,7 +53,7 @@ def tool_identifiers(content: Document) -> set[str]:
     steps = _steps(content)
     if len(steps) > MAX_STEPS:
         return set()
-    return {str(step["toolIdentifier"]) for _, step in steps if step.get("toolIdentifier")}
+    return {str(step[key]) for _, step in steps for key in ("toolIdentifier", "fallbackTool") if step.get(key)}
 
 
 def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
@@ -86,6 +86,7 @@ def find_faults(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
         # What names a step without an id by its step id comes with a warning.
         faults.extend(_wire_faults(position, step, {**nameless, **positions}))
         faults.extend(_value_faults(position, step, tools.get(str(step.get("toolIdentifier")))))
+        faults.extend(_fallback_faults(position, step, tools))
     return [*faults, *_exposure_faults(content, tools)]
 
 
@@ -103,11 +104,11 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
             if not takes(tool, key, step.tool_version):
                 warnings.append(Fault(f"steps[{position}]", f"{tool.display_name} has no input {key!r}"))
         settable = {parameter for node_id, parameter in exposed if node_id == step.step_id}
-        supplied = {field.key for key in given | settable for field in fields_reached(key, step, tool)}
-        for key, field in tool.inputs.items():
-            if field.required and not field.has_default and key not in supplied and not _fills_itself(field, before):
-                message = f"required input {key!r} of {tool.display_name} is not mapped"
-                warnings.append(Fault(f"steps[{position}]", message))
+        warnings += _unmapped_warnings(position, step, tool, given | settable, before)
+        if step.fallback_tool:
+            fallback = tools[step.fallback_tool]
+            warnings += _unmapped_warnings(position, step, fallback, given | settable, before)
+            warnings += _untaken(position, fallback, settable - given)
         warnings += _wire_warnings(position, step, document, tool, named)
         warnings += _mapping_warnings(position, step, tool)
         warnings += _hidden_warnings(position, step, tool, settable)
@@ -119,17 +120,27 @@ def find_warnings(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
 
 def find_own_tools(content: Document, tools: Mapping[str, Tool]) -> list[Fault]:
     """The steps that keep others from casting a spell that its author shares: tools belong to their account."""
-    used = [(position, tools[str(step["toolIdentifier"])]) for position, step in _steps(content)]
+    reasons = {"toolIdentifier": "others cannot cast it", "fallbackTool": "others do without this fallback"}
     return [
-        Fault(f"steps[{position}].toolIdentifier", f"{tool.display_name} is a tool of your own: others cannot cast it")
-        for position, tool in used
-        if tool.is_own
+        Fault(f"steps[{position}].{key}", f"{tools[str(step[key])].display_name} is a tool of your own: {reason}")
+        for position, step in _steps(content)
+        for key, reason in reasons.items()
+        if step.get(key) and tools[str(step[key])].is_own
     ]
 
 
 def fields_reached(parameter: str, step: Step, tool: Tool) -> list[InputField]:
     """The tool's inputs that a value of the step under this name may become, now that the tool has a newer version."""
     return [tool.inputs[name] for name in sorted(names_now(parameter, step.tool_version, tool)) if name in tool.inputs]
+
+
+def _unmapped_warnings(
+    position: int, step: Step, tool: Tool, given: Collection[str], before: Sequence[Tool]
+) -> Iterator[Fault]:
+    supplied = {field.key for key in given for field in fields_reached(key, step, tool)}
+    for key, field in tool.inputs.items():
+        if field.required and not field.has_default and key not in supplied and not _fills_itself(field, before):
+            yield Fault(f"steps[{position}]", f"required input {key!r} of {tool.display_name} is not mapped")
 
 
 def _fills_itself(field: InputField, before: Sequence[Tool]) -> bool:
@@ -155,6 +166,39 @@ def _wire_faults(position: int, step: Document, positions: Mapping[str, int]) ->
         if is_blank(mapping.get("outputKey")):
             faults.append(Fault(f"{path}.outputKey", "a wire names the output that it takes"))
     return faults
+
+
+def _fallback_faults(position: int, step: Document, tools: Mapping[str, Tool]) -> Iterator[Fault]:
+    """What keeps a tool from taking the first one's place: it gets the same inputs, and what is left of the time."""
+    identifier, path = step.get("fallbackTool"), f"steps[{position}].fallbackTool"
+    if not identifier:
+        return
+    fallback, tool = tools.get(str(identifier)), tools.get(str(step.get("toolIdentifier")))
+    if fallback is None:
+        yield Fault(path, f"there is no tool {identifier!r}")
+        return
+    name = fallback.display_name
+    given = _section(step, "parameterMappings").keys() | _section(step, "parameterOverrides").keys()
+    yield from _untaken(position, fallback, given)
+    for fault in _value_faults(position, step, fallback):
+        yield Fault(fault.path, f"{name} cannot take it: it {fault.message}")
+    if tool is None:
+        return
+    if fallback.tool_id == tool.tool_id:
+        yield Fault(path, "is the step's own tool")
+    if fallback.is_immediate != tool.is_immediate:
+        runs = "answers at once" if fallback.is_immediate else "runs as a job"
+        yield Fault(path, f"{name} {runs}, which {tool.display_name} does not")
+    if fallback.deadline_seconds > tool.deadline_seconds:
+        own = f"{tool.display_name} has {tool.deadline_seconds}"
+        yield Fault(path, f"{name} may take {fallback.deadline_seconds} seconds, {own}")
+
+
+def _untaken(position: int, fallback: Tool, parameters: Collection[str]) -> Iterator[Fault]:
+    for key in sorted(parameters):
+        # Under its names of today: the step's version is that of the first tool.
+        if not takes(fallback, key, fallback.version):
+            yield Fault(f"steps[{position}].fallbackTool", f"{fallback.display_name} has no input {key!r}")
 
 
 def _wire_warnings(

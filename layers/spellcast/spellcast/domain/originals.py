@@ -17,7 +17,7 @@ from spellcast.domain.results import ToolResult
 # Keys of the table have at most 1 KB and 2 KB.
 MAX_ID_CHARACTERS = 200
 _SPELL_KEYS = ("name", "description", "connections", "tags")
-_STEP_KEYS = ("stepId", "toolVersion", "displayName", "parameterOverrides")
+_STEP_KEYS = ("stepId", "toolVersion", "displayName", "parameterOverrides", "fallbackTool")
 _EXPOSED_KEYS = ("nodeId", "paramKey", "paramType", "defaultValue")
 _MAPPING_KEYS = {"static": ("type", "value"), "nodeOutput": ("type", "nodeId", "outputKey", "paramKey")}
 # What a context says to the engine rather than about the cast; charging and migrating are not done here.

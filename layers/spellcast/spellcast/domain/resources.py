@@ -129,6 +129,7 @@ def generation_resource(generation: Generation, assembled: Document | None = Non
                     "stepIndex": generation.step_index,
                     "run_id": generation.run_id,
                     "submission": generation.submission,
+                    "fallbackFrom": generation.fallback_from or None,
                     **(assembled or {}),
                 }
             ),

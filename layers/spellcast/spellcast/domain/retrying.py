@@ -1,4 +1,4 @@
-"""Asking a provider again that has begun nothing: how long to wait before, and when to stop."""
+"""Asking a provider again that has begun nothing, or another one: when, how long to wait before, when to stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from spellcast.domain.errors import LimitReached, ProviderNotConfigured, ProviderUnavailable, StepFailed
 
 # Inside one invocation, which is paid for while it waits.
 MOST_TRIES = 4
@@ -24,6 +26,13 @@ def pause_before_next(tries: int, retry_after: float | None, draw: float, left: 
         return None
     pause = max(FLOOR_SECONDS, retry_after or 0.0) + draw * FIRST_SPREAD_SECONDS * 2 ** (tries - 1)
     return pause if pause <= left else None
+
+
+def proves_nothing_begun(error: StepFailed) -> bool:
+    """Whether the step's tool could not be asked, or certainly began nothing: another tool may do its work."""
+    if isinstance(error, ProviderUnavailable):
+        return error.nothing_started
+    return isinstance(error, LimitReached | ProviderNotConfigured)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

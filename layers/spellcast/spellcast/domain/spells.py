@@ -14,7 +14,10 @@ Visibility = Literal["private", "listed", "public"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One use of a tool. `node_id` is the canvas node that namespaces its outputs; command-shaped steps have none."""
+    """One use of a tool. `node_id` is the canvas node that namespaces its outputs; command-shaped steps have none.
+
+    `fallback_tool` names the tool that is asked where the step's own certainly began nothing.
+    """
 
     step_id: str
     node_id: str | None
@@ -23,6 +26,7 @@ class Step:
     parameter_mappings: Document
     parameter_overrides: Document
     output_mappings: Document
+    fallback_tool: str | None = None
 
     @classmethod
     def parse(cls, document: Document, position: int) -> Step:
@@ -36,6 +40,7 @@ class Step:
             parameter_mappings=document.get("parameterMappings") or {},
             parameter_overrides=document.get("parameterOverrides") or {},
             output_mappings=document.get("outputMappings") or {},
+            fallback_tool=document.get("fallbackTool") or None,
         )
 
 
