@@ -32,7 +32,6 @@ from local.demo_provider import WEBHOOK_SECRET
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = "spellcast-local"
 BUCKET: Final = "spellcast-local-deployments"
-SERVICES: Final = ("comfyui", "comfyapi", "comfydeploy", "replicate", "fal", "openai", "huggingface", "original")
 DEMO_SERVICES: Final = ("comfyui", "replicate")
 ZIP_TIME: Final = (2020, 1, 1, 0, 0, 0)  # the same content gives the same zip
 
@@ -106,7 +105,7 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         deployed = _stack(formation)
         stamp.write_text(digest)
     outputs = {output["OutputKey"]: output["OutputValue"] for output in (deployed or {}).get("Outputs", [])}
-    if put_provider_secrets(endpoint, port, environment):
+    if put_provider_secrets(endpoint, port, services(document), environment):
         # Warm workers would use the providers of before for some minutes more.
         _post(f"{endpoint}/_spellcast/renew")
     result = {
@@ -328,14 +327,20 @@ def take_up_casts(formation: Any, endpoint: str) -> None:
     )
 
 
-def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str]) -> bool:
+def services(document: Mapping[str, Any]) -> list[str]:
+    """Those whose secret the template leaves to an operator: it is empty there."""
+    secrets = (each["Properties"] for each in document["Resources"].values() if each["Type"].endswith("::Secret"))
+    return [each["Name"]["Fn::Sub"].rpartition("/")[2] for each in secrets if each.get("SecretString") == "{}"]
+
+
+def put_provider_secrets(endpoint: str, port: int, names: list[str], environment: Mapping[str, str]) -> bool:
     """Providers as the environment names them; the two that the demo needs fall back to the demo provider.
 
     Tells whether anything is other than before.
     """
     store = client("secretsmanager", endpoint)
     changed = False
-    for service in SERVICES:
+    for service in names:
         prefix = f"SPELLCAST_{service.upper()}"
         content = {
             "url": environment.get(f"{prefix}_URL", ""),
@@ -354,13 +359,9 @@ def put_provider_secrets(endpoint: str, port: int, environment: Mapping[str, str
         if not re.match(r"https?://[^/]", content.get("url", "http://-")):
             raise DeployError(f"{prefix}_URL is {content['url']!r}, which is not an http or https address")
         name, text = f"spellcast/local/{service}", json.dumps(content)
-        try:
-            if store.get_secret_value(SecretId=name).get("SecretString") != text:
-                store.put_secret_value(SecretId=name, SecretString=text)
-                changed = True
-        except store.exceptions.ResourceNotFoundException:
-            if content and service not in DEMO_SERVICES:
-                raise DeployError(f"the template has no secret {name}") from None
+        if store.get_secret_value(SecretId=name).get("SecretString") != text:
+            store.put_secret_value(SecretId=name, SecretString=text)
+            changed = True
     return changed
 
 

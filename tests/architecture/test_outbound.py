@@ -105,8 +105,10 @@ def test_there_is_no_other_way_to_ask(path: Path) -> None:
 
 
 def test_whoever_asks_users_addresses_is_given_the_guarded_client() -> None:
-    """Casters' webhooks, the tool `http`, and outputs."""
+    """Casters' webhooks, the tool `http`, input files, and outputs; a container has one such client."""
     bootstrap = (PACKAGE / "bootstrap.py").read_text("utf-8")
-    assert "HttpReceiver(guarded_client(have.settings.allow_loopback))" in bootstrap
-    assert "guarded_client(self.settings.allow_loopback)" in bootstrap
-    assert "guarded_client(allow_loopback)" in (PACKAGE / "adapters" / "http.py").read_text("utf-8")
+    assert "HttpReceiver(shared_guarded_client(have.settings.allow_loopback))" in bootstrap
+    assert "shared_guarded_client(self.settings.allow_loopback)" in bootstrap
+    for adapter in ("http", "comfyui", "comfyapi", "huggingface"):
+        source = (PACKAGE / "adapters" / f"{adapter}.py").read_text("utf-8")
+        assert "shared_guarded_client(allow_loopback)" in source

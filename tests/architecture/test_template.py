@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from functions.sweep.app import RESERVE_MS
+from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES
 from spellcast.aws.breaker import PARTITION
 from tests.policies import (
     BASIC_EXECUTION,
@@ -65,16 +66,10 @@ PROVIDER_CALLERS = {
     "SweepFunction",
 }
 SECRET_READERS: dict[str, set[str]] = {
-    "CallbackSigningSecret": {"ExecuteStepFunction", "CompleteJobFunction"},
-    "InternalKeySecret": {"CastApiFunction"},
-    "ComfyUiSecret": PROVIDER_CALLERS,
-    "ComfyApiSecret": PROVIDER_CALLERS,
-    "ComfyDeploySecret": PROVIDER_CALLERS,
-    "ReplicateSecret": PROVIDER_CALLERS,
-    "OpenAiSecret": PROVIDER_CALLERS,
-    "FalSecret": PROVIDER_CALLERS,
-    "HuggingFaceSecret": PROVIDER_CALLERS,
-    "OriginalSecret": {"CastApiFunction"},
+    "callback-signing": {"ExecuteStepFunction", "CompleteJobFunction"},
+    "internal-key": {"CastApiFunction"},
+    "original": {"CastApiFunction"},
+    **dict.fromkeys(DELIVERY_MODES.keys() - BUILT_IN, PROVIDER_CALLERS),
 }
 LOGGABLE = {  # what an access log may say; neither path nor query string, which hold tokens and tickets
     "requestId",
@@ -159,12 +154,15 @@ def test_who_may_act_outside_the_table(prod: Resources, action: str) -> None:
 
 
 def test_who_may_read_which_secret(prod: Resources) -> None:
-    readers: dict[str, set[str]] = {name: set() for name in of_type(prod, "AWS::SecretsManager::Secret")}
+    secrets = of_type(prod, "AWS::SecretsManager::Secret")
+    readers: dict[str, set[str]] = {
+        secret["Name"].removeprefix("spellcast/prod/"): set() for secret in secrets.values()
+    }
     for name, statements in grants(prod).items():
         for statement in statements:
             if "secretsmanager:GetSecretValue" in as_list(statement["Action"]):
                 for secret in as_list(statement["Resource"]):
-                    readers[referred(secret)].add(name)
+                    readers[secrets[referred(secret)]["Name"].removeprefix("spellcast/prod/")].add(name)
     assert readers == SECRET_READERS
 
 

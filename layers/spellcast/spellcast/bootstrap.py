@@ -122,10 +122,10 @@ class Parts:
     @cached_property
     def media_source(self) -> HttpMediaSource:
         from spellcast.outbound.downloads import HttpMediaSource
-        from spellcast.outbound.guard import guarded_client
+        from spellcast.outbound.guard import shared_guarded_client
 
         return HttpMediaSource(
-            cache(lambda: guarded_client(self.settings.allow_loopback)), lambda: self.provider_client
+            lambda: shared_guarded_client(self.settings.allow_loopback), lambda: self.provider_client
         )
 
     @cached_property
@@ -515,13 +515,13 @@ def notify() -> Notify:
 def send_webhook() -> SendWebhook:
     """Calls the caster's webhook."""
     from spellcast.application.send_webhook import SendWebhook
-    from spellcast.outbound.guard import guarded_client
+    from spellcast.outbound.guard import shared_guarded_client
     from spellcast.outbound.receiver import HttpReceiver
 
     have = parts()
     return SendWebhook(
         casts=have.casts,
-        receiver=HttpReceiver(guarded_client(have.settings.allow_loopback)),
+        receiver=HttpReceiver(shared_guarded_client(have.settings.allow_loopback)),
         queue=have.webhook_queue,
         links=have.links,
         clock=have.clock,

@@ -20,6 +20,7 @@ from spellcast.application import ask_provider
 from spellcast.domain.cost import cost_of
 from spellcast.domain.errors import (
     AddressRefused,
+    FileUnavailable,
     InvalidSignature,
     InvalidStepInput,
     JobFailed,
@@ -237,9 +238,11 @@ def test_with_parameters_a_file_is_sent_in_a_document(
         (httpx.Response(404), InvalidStepInput, "answered 404"),
         (httpx.Response(302, headers={"location": "https://x.example/a"}), InvalidStepInput, "answered 302"),
         (httpx.Response(200, content=b""), InvalidStepInput, "empty"),
-        (httpx.Response(200, content=b" " * (10 * 1024 * 1024 + 1)), InvalidStepInput, "larger than"),
-        (httpx.ConnectError("x"), ProviderUnavailable, "could not be fetched"),
-        (httpx.ReadTimeout("x"), ProviderUnavailable, "could not be fetched"),
+        (httpx.Response(200, content=b" " * (10 * 1024 * 1024 + 1)), InvalidStepInput, "more than"),
+        (httpx.Response(200, html="<html>"), InvalidStepInput, "text/html, which is no image"),
+        (httpx.Response(503), FileUnavailable, "answered 503"),
+        (httpx.ConnectError("x"), FileUnavailable, "could not be reached"),
+        (httpx.ReadTimeout("x"), FileUnavailable, "could not be reached"),
     ],
 )
 def test_a_file_that_cannot_be_had(

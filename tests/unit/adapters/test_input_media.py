@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from spellcast.adapters import input_media
 from spellcast.adapters.comfyapi import ComfyApiAdapter
 from spellcast.adapters.comfyui import ComfyUIAdapter
+from spellcast.adapters.input_media import InputMedia, Media
 from spellcast.domain.errors import (
     AddressRefused,
+    FileUnavailable,
     InvalidStepInput,
     ProviderAnswerInvalid,
     ProviderRefused,
@@ -162,7 +165,7 @@ def test_a_data_address_is_unpacked_here(
         assert b"\r\n\r\n" + content + b"\r\n" in provider.requests[0].content
     assert b".png" in provider.requests[0].content
     assert internet.asked == []
-    with pytest.raises(InvalidStepInput, match="input_image: its data: address is not base64"):
+    with pytest.raises(InvalidStepInput, match="input_image: its data: address cannot be read"):
         start(comfyui, ask, tool, input_image="data:image/png;base64,%%%")
 
 
@@ -234,13 +237,14 @@ def fail(error: Exception) -> Web:
     ("answer", "error", "message"),
     [
         (lambda _: httpx.Response(404), InvalidStepInput, "its address answered 404"),
-        (lambda _: httpx.Response(503), ProviderUnavailable, "its address answered 503"),
-        (lambda _: httpx.Response(429), ProviderUnavailable, "its address answered 429"),
+        (lambda _: httpx.Response(503), FileUnavailable, "its address answered 503"),
+        (lambda _: httpx.Response(429), FileUnavailable, "its address answered 429"),
+        (lambda _: httpx.Response(200), InvalidStepInput, "leads to an empty file"),
         (lambda _: httpx.Response(200, html="<html>"), InvalidStepInput, "leads to text/html, which is no image"),
         (lambda _: httpx.Response(200, json={}), InvalidStepInput, "leads to application/json, which is no image"),
         (lambda _: httpx.Response(200, content=b"x" * 2001), InvalidStepInput, "leads to more than 2000 bytes"),
-        (fail(httpx.ReadTimeout("x")), ProviderUnavailable, "could not be reached"),
-        (fail(httpx.ReadError("x")), ProviderUnavailable, "could not be reached"),
+        (fail(httpx.ReadTimeout("x")), FileUnavailable, "could not be reached"),
+        (fail(httpx.ReadError("x")), FileUnavailable, "could not be reached"),
     ],
 )
 def test_an_address_that_gives_no_picture(
@@ -254,7 +258,7 @@ def test_an_address_that_gives_no_picture(
     error: type[StepFailed],
     message: str,
 ) -> None:
-    monkeypatch.setattr(input_media, "MAX_MEDIA_BYTES", 2000)
+    monkeypatch.setattr(comfyui, "_media", InputMedia(internet.client, max_bytes=2000))
     internet.answer = answer
     with pytest.raises(error, match=f"^input_image: .*{message}") as caught:
         start(comfyui, ask, tool, input_image=PUBLIC)
@@ -262,11 +266,49 @@ def test_an_address_that_gives_no_picture(
     assert provider.requests == []
 
 
+def test_a_file_of_the_providers_own_that_cannot_be_had_is_its_trouble(
+    comfyui: Adapter, provider: Any, ask: Any, tool: Tool
+) -> None:
+    for answer in (httpx.Response(503), httpx.ConnectError("x")):
+        provider.answers(answer)
+        with pytest.raises(ProviderUnavailable, match="input_image: its address"):
+            start(comfyui, ask, tool, input_image=f"{BASE}/view?filename=a.png&subfolder=&type=output")
+
+
+@pytest.mark.parametrize(
+    ("address", "content", "stated", "found"),
+    [
+        (PUBLIC, PNG, "image/webp", "image/png"),
+        (PUBLIC, b"a file", "image/webp; q=1", "image/webp"),
+        (PUBLIC, b"a file", "binary/octet-stream", "image/png"),
+        ("https://files.example/a", b"a file", "", "image/png"),
+        ("https://files.example/a?filename=b.webp", b"a file", "", "image/webp"),
+    ],
+    ids=["its bytes", "what is stated", "its extension", "what is usual", "its name"],
+)
+def test_what_a_file_is_taken_for(internet: Internet, address: str, content: bytes, stated: str, found: str) -> None:
+    internet.answer = lambda request: httpx.Response(200, content=content, headers={"content-type": stated})
+    client = internet.client()
+    media = InputMedia(lambda: client).fetch("input_image", "image", address, time.monotonic() + 60)
+    assert (media.media_type, media.data) == (found, content)
+
+
+def test_what_a_data_address_holds_is_bounded_too(internet: Internet) -> None:
+    def fetch(address: str) -> Media:
+        return InputMedia(internet.client, max_bytes=4).fetch("input_image", "image", address, time.monotonic() + 60)
+
+    assert fetch("data:image/png;base64,YWJjZA%3D%3D").data == b"abcd"
+    with pytest.raises(InvalidStepInput, match="input_image: its address leads to more than 4 bytes"):
+        fetch("data:,abcde")
+    with pytest.raises(InvalidStepInput, match="an empty file"):
+        fetch("data:,")
+
+
 def test_all_media_of_a_step_share_one_bound_of_time(
     comfyui: Adapter, provider: Any, ask: Any, tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(input_media, "TOTAL_SECONDS", 0.0)
-    with pytest.raises(ProviderUnavailable, match="takes longer than 0 seconds"):
+    with pytest.raises(FileUnavailable, match="takes too long"):
         start(comfyui, ask, tool, input_image=PUBLIC)
     assert provider.requests == []
 

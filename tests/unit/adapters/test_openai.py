@@ -585,7 +585,7 @@ def test_events_that_are_none(adapter: Adapter, provider: Any, job: Request, bod
         lambda: adapter.callback_token(signed(body), body, NOW),
         lambda: adapter.parse_webhook(signed(body), body, job.tool, NOW),
     ):
-        with pytest.raises(ProviderAnswerInvalid, match="OpenAI's event"):
+        with pytest.raises(ProviderAnswerInvalid, match=r"OpenAI's (callback|event)"):
             read()
     assert provider.requests == []
 

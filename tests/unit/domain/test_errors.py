@@ -51,6 +51,7 @@ def test_the_list_is_closed() -> None:
 def test_these_may_be_asked_again() -> None:
     assert {kind.code for kind in CLOSED_LIST if kind.retryable} == {
         "PROVIDER_UNAVAILABLE",
+        "FILE_UNAVAILABLE",
         "NO_FREE_SLOT",
         "LIMIT_REACHED",
         "TIMED_OUT",

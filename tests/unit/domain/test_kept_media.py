@@ -64,6 +64,7 @@ def test_where_an_items_bytes_are(item: Any, address: str | None, inline: bool) 
         ({"b64_json": f" {B64[:3]}\n{B64[3:]} "}, PNG),
         ({"url": f"data:image/png;base64,{B64}"}, PNG),
         (f"data:;base64,{B64}", PNG),
+        ("data:;base64,YWJjZA%3D%3D", b"abcd"),
         ("data:image/svg+xml,%3Csvg/%3E", b"<svg/>"),
         ({"b64_json": "no base64!"}, None),
         ({"b64_json": "aé"}, None),

@@ -7,7 +7,7 @@ import pytest
 
 from spellcast.domain import results
 from spellcast.domain.errors import JobFailed, StepTimedOut
-from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.results import Failure, ToolResult, Usage
 
 
 @pytest.mark.parametrize(("status", "final"), [("succeeded", True), ("failed", True), ("processing", False)])
@@ -31,3 +31,18 @@ def test_a_failed_run_has_the_errors_code_and_whether_it_may_be_asked_again() ->
 
 def test_a_failed_run_keeps_the_providers_own_duration() -> None:
     assert results.failed(JobFailed("No."), duration_ms=7).duration_ms == 7
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "usage"),
+    [
+        (25, 20, Usage(25, 20)),
+        (0, 0, Usage(0, 0)),
+        (None, 20, Usage(0, 20)),
+        (25, "20", Usage(25, 0)),
+        (True, -1, None),
+        (None, None, None),
+    ],
+)
+def test_what_a_provider_counted(read: object, written: object, usage: Usage | None) -> None:
+    assert Usage.of(read, written) == usage

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from spellcast.domain.errors import AddressRefused
 from spellcast.outbound.downloads import HttpMediaSource
-from spellcast.outbound.guard import check_url, guarded_client, is_loopback
+from spellcast.outbound.guard import check_url, guarded_client, is_loopback, shared_guarded_client
 from spellcast.ports.media import MediaNotCopied
 
 PUBLIC = "93.184.216.34"
@@ -558,3 +558,8 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     )
     files[1].write_bytes(certificate.public_bytes(Encoding.PEM))
     return files
+
+
+def test_a_container_has_one_guarded_client() -> None:
+    assert shared_guarded_client(False) is shared_guarded_client(False)
+    assert shared_guarded_client(True) is not shared_guarded_client(False)

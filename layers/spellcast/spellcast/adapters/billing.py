@@ -1,11 +1,23 @@
-"""What a run has cost that came to nothing."""
+"""How long a run took, and what it has cost although it came to nothing."""
 
 from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
 
 from spellcast.domain.cost import cost_of
 from spellcast.domain.errors import StepFailed
 from spellcast.domain.results import ToolResult, failed
 from spellcast.domain.tools import Tool
+
+# Beyond it a provider's figure is a fault of its own, and costs stay exact in 38 digits.
+_MOST_SECONDS = 10**6
+
+
+def milliseconds(seconds: object) -> int | None:
+    """A provider's figure of a run time, which it gives in seconds; None where it cannot be one."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _MOST_SECONDS:
+        return None
+    return int((Decimal(str(seconds)) * 1000).to_integral_value(ROUND_HALF_UP))
 
 
 def failed_after(error: StepFailed, tool: Tool, duration_ms: int | None) -> ToolResult:

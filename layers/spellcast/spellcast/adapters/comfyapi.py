@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -35,7 +34,7 @@ from spellcast.domain.identifiers import job_uuid
 from spellcast.domain.media import is_address, media_type
 from spellcast.domain.results import Job, ToolResult, failed
 from spellcast.domain.tools import Tool
-from spellcast.outbound.guard import guarded_client
+from spellcast.outbound.guard import shared_guarded_client
 from spellcast.ports.adapter import ProviderConfig, Request
 
 _JOBS = "/api/v2/jobs"
@@ -51,7 +50,7 @@ def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loop
         raise ProviderNotConfigured(
             "comfyapi has no address: set SPELLCAST_COMFYAPI_URL or, on AWS, `url` in its secret"
         )
-    return ComfyApiAdapter(config, client, cache(lambda: guarded_client(allow_loopback)))
+    return ComfyApiAdapter(config, client, lambda: shared_guarded_client(allow_loopback))
 
 
 class ComfyApiAdapter(JobsOnly):
@@ -81,12 +80,8 @@ class ComfyApiAdapter(JobsOnly):
             is_used = _error(answer).get("code") == "idempotency_key_reuse"
             return OutcomeUnknown("The Comfy API has had this job before", label) if is_used else None
 
-        run_id = self._provider.submit(_JOBS, body, explain=_explain, run_id=label, judge=judge, headers=headers).get(
-            "id"
-        )
-        if not isinstance(run_id, str) or not run_id:
-            raise OutcomeUnknown("The Comfy API took the job, but its answer names none", label)
-        return Job(run_id, calls_back=False)
+        accepted = self._provider.submit(_JOBS, body, explain=_explain, run_id=label, judge=judge, headers=headers)
+        return Job(self._provider.job_id(accepted, run_id=label), calls_back=False)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the job, by its id or by its label."""

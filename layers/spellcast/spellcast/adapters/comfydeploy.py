@@ -11,27 +11,26 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
-from spellcast.adapters.billing import failed_after
+from spellcast.adapters.billing import failed_after, milliseconds
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.media import media_payload
 from spellcast.adapters.workflows import with_seed
 from spellcast.domain import money
-from spellcast.domain.documents import Document, from_text
+from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
     InvalidStepInput,
     JobCancelled,
     JobFailed,
     JobLost,
-    OutcomeUnknown,
     ProviderAnswerInvalid,
     ProviderNotConfigured,
     ProviderRefused,
@@ -41,14 +40,11 @@ from spellcast.domain.errors import (
 from spellcast.domain.media import address_type, is_address, media_type
 from spellcast.domain.results import Job, ToolResult, failed
 from spellcast.domain.tools import Tool
-from spellcast.outbound.guard import is_loopback
 from spellcast.ports.adapter import ProviderConfig, Request
 
 DEFAULT_URL = "https://api.comfydeploy.com/api"
 # ComfyDeploy waits 20 seconds for the answer to a webhook.
 LOOK_UP_SECONDS = 12.0
-# A provider's figure beyond it is a fault of its own, and costs stay exact in 38 digits.
-_MOST_SECONDS = 10**6
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 # The API's own words, and those of the documentation of its webhooks; any other means that the run goes on.
 _QUEUED = frozenset({"not-started", "queued"})
@@ -73,9 +69,8 @@ class ComfyDeployAdapter(JobsOnly):
     """ComfyDeploy, or a server of one's own that speaks its API."""
 
     def __init__(self, config: ProviderConfig, client: Callable[[], httpx.Client]) -> None:
-        base = config.url or DEFAULT_URL
-        self._is_local = is_loopback(urlsplit(base).hostname or "")
-        self._provider = Provider("ComfyDeploy", base, {"Authorization": f"Bearer {config.key}"}, client)
+        headers = {"Authorization": f"Bearer {config.key}"}
+        self._provider = Provider("ComfyDeploy", config.url or DEFAULT_URL, headers, client)
 
     def start_job(self, request: Request) -> Job:
         """Queues a run of the tool's deployment."""
@@ -90,14 +85,11 @@ class ComfyDeployAdapter(JobsOnly):
         if gpu := metadata.get("gpu"):
             body["gpu"] = str(gpu)
         # Nobody on the internet reaches a callback on this machine; the job is then found by polling.
-        can_call = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
-        calls_back = can_call and request.tool.delivery_mode == "webhook"
+        calls_back = self._provider.can_call_back(request)
         if calls_back:
             body |= {"webhook": request.callback_url, "webhook_intermediate_status": True}
-        run_id = self._provider.submit("/run/deployment/queue", body, explain=_explain).get("run_id")
-        if not isinstance(run_id, str) or not run_id:
-            raise OutcomeUnknown("ComfyDeploy took the job, but its answer names none")
-        return Job(run_id, calls_back)
+        accepted = self._provider.submit("/run/deployment/queue", body, explain=_explain)
+        return Job(self._provider.job_id(accepted, "run_id"), calls_back)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the run."""
@@ -111,7 +103,10 @@ class ComfyDeployAdapter(JobsOnly):
 
         Raises ProviderUnavailable where the API does not show an end, so that ComfyDeploy calls again.
         """
-        told, run_id = _told(body)
+        told = self._provider.told(body)
+        run_id = told.get("run_id")
+        if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+            raise ProviderAnswerInvalid("ComfyDeploy's callback names no run")
         if _end(told) is None:
             return replace(_progress(told), run_id=run_id)
         try:
@@ -129,18 +124,6 @@ class ComfyDeployAdapter(JobsOnly):
         answer = self._provider.ask("POST", f"/run/{quote(run_id, safe='')}/cancel")
         if not answer.is_success and answer.status not in (400, 404, 409):
             raise ProviderRefused(f"ComfyDeploy did not cancel the run ({answer.status})")
-
-
-def _told(body: bytes) -> tuple[Document, str]:
-    """The callback, and the run that it speaks of."""
-    try:
-        told = from_text(body)
-    except (ValueError, RecursionError) as error:
-        raise ProviderAnswerInvalid("ComfyDeploy's callback is not JSON") from error
-    run_id = told.get("run_id") if isinstance(told, dict) else None
-    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
-        raise ProviderAnswerInvalid("ComfyDeploy's callback names no run")
-    return told, run_id
 
 
 def _progress(run: Document) -> ToolResult:
@@ -166,7 +149,8 @@ def _read(run: Document, tool: Tool) -> ToolResult:
     end = _end(run)
     if end is None:
         return _progress(run)
-    duration_ms = _duration_ms(run)
+    # What is billed by the second: the run itself, without the machine's start.
+    duration_ms = milliseconds(run.get("run_duration"))
     cost = _gpu_cost(run, tool, duration_ms)
     match end:
         case "success":
@@ -185,14 +169,6 @@ def _read(run: Document, tool: Tool) -> ToolResult:
     if cost is None:
         return failed_after(error, tool, duration_ms)
     return failed(error, cost_usd=cost, duration_ms=duration_ms)
-
-
-def _duration_ms(run: Document) -> int | None:
-    """How long the run itself took: what is billed by the second, without the machine's start."""
-    seconds = run.get("run_duration")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _MOST_SECONDS:
-        return None
-    return int((Decimal(str(seconds)) * 1000).to_integral_value(ROUND_HALF_UP))
 
 
 def _gpu_cost(run: Document, tool: Tool, duration_ms: int | None) -> Decimal | None:

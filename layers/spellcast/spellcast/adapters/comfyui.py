@@ -6,7 +6,6 @@ Their ids are derived on this side, so that a job whose acceptance was lost can 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +21,6 @@ from spellcast.domain.errors import (
     JobCancelled,
     JobFailed,
     JobLost,
-    OutcomeUnknown,
     ProviderAnswerInvalid,
     ProviderNotConfigured,
     ProviderRefused,
@@ -31,7 +29,7 @@ from spellcast.domain.identifiers import job_uuid
 from spellcast.domain.media import media_type
 from spellcast.domain.results import Job, ToolResult, failed
 from spellcast.domain.tools import Tool
-from spellcast.outbound.guard import guarded_client
+from spellcast.outbound.guard import shared_guarded_client
 from spellcast.ports.adapter import ProviderConfig, Request
 
 _CLIENT_ID = "spellcast"
@@ -43,7 +41,7 @@ def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loop
     """The registry's way in."""
     if not config.url:
         raise ProviderNotConfigured("comfyui has no address: set SPELLCAST_COMFYUI_URL or, on AWS, `url` in its secret")
-    return ComfyUIAdapter(config, client, cache(lambda: guarded_client(allow_loopback)))
+    return ComfyUIAdapter(config, client, lambda: shared_guarded_client(allow_loopback))
 
 
 class ComfyUIAdapter(JobsOnly):
@@ -68,12 +66,9 @@ class ComfyUIAdapter(JobsOnly):
         inputs = self._media.handed_over(request.tool, with_seed(request), template.is_placed, self._upload)
         run_id = job_uuid(request.generation_id)
         body = {"prompt": template.filled(inputs), "prompt_id": run_id, "client_id": _CLIENT_ID}
-        answer = self._provider.submit("/prompt", body, explain=_explain, run_id=run_id)
         # ComfyUI accepts in part: node_errors with a 200 are outputs that were left out, and the rest runs.
-        accepted_id = answer.get("prompt_id")
-        if not isinstance(accepted_id, str):
-            raise OutcomeUnknown("ComfyUI took the job, but its answer names none", run_id)
-        return Job(calls_back=False, run_id=accepted_id)
+        accepted = self._provider.submit("/prompt", body, explain=_explain, run_id=run_id)
+        return Job(self._provider.job_id(accepted, "prompt_id", run_id), calls_back=False)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """History has the finished jobs and the queue the others. In neither, the job is lost."""

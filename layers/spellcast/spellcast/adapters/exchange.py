@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,6 +20,8 @@ from spellcast.domain.errors import (
 )
 from spellcast.domain.retrying import parse_retry_after
 from spellcast.outbound.bounded import NOTHING_WAS_SENT, AnswerTooLarge, read_bounded
+from spellcast.outbound.guard import is_loopback
+from spellcast.ports.adapter import Request
 
 SUBMIT_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 POLL_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -69,6 +72,26 @@ class Provider:
         self._url = url.rstrip("/")
         self._headers = dict(headers)
         self._client = client
+
+    def can_call_back(self, request: Request) -> bool:
+        """Whether the tool waits for a callback, and one can be made: by https, or on this machine."""
+        if request.tool.delivery_mode != "webhook" or not request.callback_url:
+            return False
+        return request.callback_url.startswith("https://") or is_loopback(urlsplit(self._url).hostname or "")
+
+    def job_id(self, accepted: Document, name: str = "id", run_id: str | None = None) -> str:
+        """What the answer to a submit calls the job. Raises OutcomeUnknown: it was taken all the same."""
+        found = accepted.get(name)
+        if not isinstance(found, str) or not found:
+            raise OutcomeUnknown(f"{self._name} took the job, but its answer names none", run_id)
+        return found
+
+    def told(self, body: bytes) -> Document:
+        """What a callback says. Raises ProviderAnswerInvalid; whether it may be believed is not asked here."""
+        document = Answer(200, body).document()
+        if document is None:
+            raise ProviderAnswerInvalid(f"{self._name}'s callback is not a JSON object")
+        return document
 
     def submit(
         self,

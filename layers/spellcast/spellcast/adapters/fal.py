@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from spellcast.adapters.billing import milliseconds
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.jwks import PublicKeys
@@ -41,7 +41,7 @@ from spellcast.domain.media import address_type, is_address, media_type
 from spellcast.domain.results import Failure, Job, ToolResult, failed
 from spellcast.domain.standard_webhooks import check_time
 from spellcast.domain.tools import Tool
-from spellcast.outbound.guard import check_url, is_loopback
+from spellcast.outbound.guard import check_url
 from spellcast.ports.adapter import ProviderConfig, Request
 
 DEFAULT_URL = "https://queue.fal.run"
@@ -97,7 +97,6 @@ class FalAdapter(JobsOnly):
     def __init__(self, config: ProviderConfig, client: Callable[[], httpx.Client], keys: PublicKeys) -> None:
         base = config.url or DEFAULT_URL
         self._base_path = urlsplit(base).path.rstrip("/")
-        self._is_local = is_loopback(urlsplit(base).hostname or "")
         self._provider = Provider("fal", base, {"Authorization": f"Key {config.key}"}, client)
         self._keys = keys
 
@@ -106,8 +105,7 @@ class FalAdapter(JobsOnly):
         app, path = _target(request.tool)
         body = {key: value for key, value in request.inputs.items() if value is not None}
         # fal calls back over https only; other jobs are found by polling.
-        can_call = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
-        calls_back = can_call and request.tool.delivery_mode == "webhook"
+        calls_back = self._provider.can_call_back(request)
         if calls_back:
             path += "?" + urlencode({"fal_webhook": request.callback_url})
         headers = {
@@ -140,8 +138,8 @@ class FalAdapter(JobsOnly):
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
         """The result as fal sends it, once its signature has been checked."""
         self._verify(headers, body, now)
-        told = _json(body, "callback")
-        if not isinstance(told, dict) or told.get("status") not in ("OK", "ERROR"):
+        told = self._provider.told(body)
+        if told.get("status") not in ("OK", "ERROR"):
             raise ProviderAnswerInvalid("fal's callback is not the end of a job")
         request_id = told.get("request_id")
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
@@ -154,9 +152,9 @@ class FalAdapter(JobsOnly):
         payload = told.get("payload")
         if told["status"] == "ERROR":
             document = payload if isinstance(payload, dict) else {}
-            return _failed(tool, document, {}, self._seconds(run_id, tool), said=told.get("error"))
+            return _failed(tool, document, {}, self._duration_ms(run_id, tool), said=told.get("error"))
         if payload is not None:
-            return _succeeded(tool, payload, self._seconds(run_id, tool))
+            return _succeeded(tool, payload, self._duration_ms(run_id, tool))
         # What could not be put into the callback is with the queue.
         result = self.poll_job(run_id, tool)
         if not result.is_final:
@@ -183,19 +181,19 @@ class FalAdapter(JobsOnly):
         is_ours = named.startswith(f"{path}/") and _MODEL.fullmatch(named[1:])
         answer = self._provider.read("GET", named if is_ours else path)
         document = answer.document() or {}
-        seconds = _inference_seconds(status)
+        duration_ms = _inference_ms(status)
         said = status.get("error") or status.get("error_type")
         # A 5xx may be the queue's own trouble, unless it has the mark of a job's.
         is_typed = bool(answer.headers.get("x-fal-error-type") or document.get("error_type"))
         is_verdict = answer.status not in _NO_VERDICTS and (400 <= answer.status < 500 or is_typed)
         if said or is_verdict:
             document = {"error_type": status.get("error_type"), **document}
-            return _failed(tool, document, answer.headers, seconds, said=status.get("error"), code=answer.status)
+            return _failed(tool, document, answer.headers, duration_ms, said=status.get("error"), code=answer.status)
         if not answer.is_success:
             raise self._provider.unavailable(answer)
-        return _succeeded(tool, _json(answer.body, "result"), seconds)
+        return _succeeded(tool, _result(answer), duration_ms)
 
-    def _seconds(self, run_id: str, tool: Tool) -> Decimal | None:
+    def _duration_ms(self, run_id: str, tool: Tool) -> int | None:
         """The run time of what is paid by the second: a callback does not tell it."""
         path = _path(run_id)
         if path is None or tool.costing is None or not tool.costing.is_per_second:
@@ -205,7 +203,7 @@ class FalAdapter(JobsOnly):
         except StepFailed:
             # The result matters more; the cost is then taken of the time that the step took.
             return None
-        return _inference_seconds(status or {})
+        return _inference_ms(status or {})
 
     def _verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         names = ("request-id", "user-id", "timestamp", "signature")
@@ -242,23 +240,16 @@ def _path_in(url: Any) -> str:
         return ""
 
 
-def _json(body: bytes, name: str) -> Any:
+def _result(answer: Answer) -> Any:
     try:
-        return from_text(body)
+        return from_text(answer.body)
     except (ValueError, RecursionError) as error:
-        raise ProviderAnswerInvalid(f"fal's {name} is not JSON") from error
+        raise ProviderAnswerInvalid("fal's result is not JSON") from error
 
 
-def _inference_seconds(status: Document) -> Decimal | None:
+def _inference_ms(status: Document) -> int | None:
     metrics = status.get("metrics")
-    seconds = metrics.get("inference_time") if isinstance(metrics, dict) else None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-        return None
-    return Decimal(str(seconds))
-
-
-def _milliseconds(seconds: Decimal | None) -> int | None:
-    return None if seconds is None else int((seconds * 1000).to_integral_value(ROUND_HALF_UP))
+    return milliseconds(metrics.get("inference_time")) if isinstance(metrics, dict) else None
 
 
 # --- How a job failed ---
@@ -268,7 +259,7 @@ def _failed(
     tool: Tool,
     document: Document,
     headers: Mapping[str, str],
-    seconds: Decimal | None,
+    duration_ms: int | None,
     *,
     said: Any,
     code: int | None = None,
@@ -289,7 +280,6 @@ def _failed(
     is_transient = code in _TRANSIENT_STATUSES or kind in _TRANSIENT_TYPES
     retryable = error.retryable or (is_transient if again is None else again.lower() in ("true", "1"))
     failure = replace(Failure.of(error), retryable=retryable)
-    duration_ms = _milliseconds(seconds)
     # fal bills no server error, and what is paid by the run only where it succeeds.
     is_billed = code is not None and code < 500 and tool.costing is not None and tool.costing.is_per_second
     cost = cost_of(tool, ToolResult("succeeded"), duration_ms, {}) if is_billed and duration_ms is not None else None
@@ -318,8 +308,7 @@ def _fault(fault: Document) -> str:
 # --- What a job made ---
 
 
-def _succeeded(tool: Tool, result: Any, seconds: Decimal | None) -> ToolResult:
-    duration_ms = _milliseconds(seconds)
+def _succeeded(tool: Tool, result: Any, duration_ms: int | None) -> ToolResult:
     payload = tuple(_payload(result, tool))
     if payload:
         return ToolResult("succeeded", payload, duration_ms=duration_ms)

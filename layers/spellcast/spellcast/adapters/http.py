@@ -14,7 +14,7 @@ from spellcast.domain.documents import Document, from_text, is_blank, to_text
 from spellcast.domain.errors import InvalidStepInput, OutcomeUnknown, ProviderRefused, ProviderUnavailable
 from spellcast.domain.results import ToolResult, succeeded
 from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
-from spellcast.outbound.guard import guarded_client
+from spellcast.outbound.guard import shared_guarded_client
 from spellcast.ports.adapter import ProviderConfig, Request
 
 TOTAL_SECONDS = 30.0
@@ -40,7 +40,7 @@ _RESERVED_HEADERS = frozenset(
 
 def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loopback: bool) -> HttpAdapter:
     """The registry's way in. The providers' client is not used: addresses here are the users'."""
-    return HttpAdapter(guarded_client(allow_loopback))
+    return HttpAdapter(shared_guarded_client(allow_loopback))
 
 
 class HttpAdapter(ImmediateOnly):

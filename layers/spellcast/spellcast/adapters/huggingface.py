@@ -6,18 +6,16 @@ There is no job to look up, to cancel or to be told of: an answer that is lost i
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import httpx
 
 from spellcast.adapters.capabilities import ImmediateOnly
 from spellcast.adapters.exchange import Answer, Provider
+from spellcast.adapters.input_media import InputMedia
 from spellcast.domain.cost import cost_of
 from spellcast.domain.documents import Document, from_text, is_blank, to_text
 from spellcast.domain.errors import (
@@ -29,33 +27,26 @@ from spellcast.domain.errors import (
     ProviderUnavailable,
     StepFailed,
 )
-from spellcast.domain.media import address_type
+from spellcast.domain.media import url_of
 from spellcast.domain.results import ToolResult, Usage, failed, succeeded
-from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
-from spellcast.outbound.guard import guarded_client
+from spellcast.domain.signatures import signed_type
+from spellcast.outbound.guard import shared_guarded_client
 from spellcast.ports.adapter import ProviderConfig, Request
 
 DEFAULT_URL = "https://router.huggingface.co"
 MAX_FILE_BYTES = 10 * 1024 * 1024
-FILE_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-MAX_REDIRECTS = 3
 
 # What a path may hold: a definition of an account's own must not lead our key to other paths.
 _MODEL = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _RESET_SECONDS = re.compile(r";\s*t=(\d{1,6})")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_SIGNATURES = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
-)
 
 
 def build(config: ProviderConfig, client: Callable[[], httpx.Client], allow_loopback: bool) -> HuggingFaceAdapter:
     """The registry's way in. Input files lie at the users' addresses, so they are fetched by a client of their own."""
     if not config.key:
         raise ProviderNotConfigured("huggingface has no key: set SPELLCAST_HUGGINGFACE_KEY, or `key` in its secret")
-    return HuggingFaceAdapter(config, client, cache(lambda: guarded_client(allow_loopback)))
+    return HuggingFaceAdapter(config, client, lambda: shared_guarded_client(allow_loopback))
 
 
 class HuggingFaceAdapter(ImmediateOnly):
@@ -68,7 +59,7 @@ class HuggingFaceAdapter(ImmediateOnly):
         if config.bill_to:
             headers["X-HF-Bill-To"] = config.bill_to
         self._provider = Provider("Hugging Face", config.url or DEFAULT_URL, headers, client)
-        self._files = files
+        self._files = InputMedia(files, max_bytes=MAX_FILE_BYTES)
 
     def is_repeatable(self, request: Request) -> bool:
         """Every run costs."""
@@ -111,44 +102,14 @@ class HuggingFaceAdapter(ImmediateOnly):
     def _recording(self, request: Request, deadline: float) -> tuple[Document | bytes, str]:
         """The picture or sound itself; in a document only where there are parameters beside it."""
         key = next((key for key, field in request.tool.inputs.items() if field.is_media), None)
-        url = request.inputs.get(key) if key else None
-        if not isinstance(url, str) or is_blank(url):
+        url = url_of(request.inputs.get(key)) if key else None
+        if key is None or url is None or is_blank(url):
             raise InvalidStepInput(f"{key or 'A file'} is required")
-        content, content_type = self._file(url.strip(), deadline)
+        file = self._files.fetch(key, request.tool.inputs[key].type, url.strip(), deadline)
         parameters = _given(request, {key, "model"})
         if not parameters:
-            return content, content_type
-        return {"inputs": base64.b64encode(content).decode(), "parameters": parameters}, "application/json"
-
-    def _file(self, url: str, deadline: float) -> tuple[bytes, str]:
-        if url.startswith("data:"):
-            content, content_type = _embedded(url), address_type(url)
-        else:
-            content, content_type = self._fetched(url, deadline)
-        if not content or len(content) > MAX_FILE_BYTES:
-            raise InvalidStepInput(f"The file is empty, or larger than {MAX_FILE_BYTES} bytes")
-        return content, content_type or address_type(url) or "application/octet-stream"
-
-    def _fetched(self, url: str, deadline: float) -> tuple[bytes, str | None]:
-        client = self._files()
-        try:
-            request = client.build_request("GET", url, timeout=FILE_TIMEOUT)
-            for _ in range(MAX_REDIRECTS + 1):
-                seconds = max(1.0, deadline - time.monotonic())
-                response, content = read_bounded(client, request, max_bytes=MAX_FILE_BYTES, seconds=seconds)
-                if response.next_request is None:
-                    break
-                request = response.next_request
-        except AnswerTooLarge as error:
-            raise InvalidStepInput(f"The file is larger than {MAX_FILE_BYTES} bytes") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError) as error:
-            raise InvalidStepInput("The file's address cannot be read") from error
-        except httpx.HTTPError as error:
-            raise ProviderUnavailable("The file could not be fetched") from error
-        if not response.is_success:
-            raise InvalidStepInput(f"The file's address answered {response.status_code}")
-        stated = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return content, stated if stated.startswith(("image/", "audio/", "video/")) else None
+            return file.data, file.media_type
+        return {"inputs": base64.b64encode(file.data).decode(), "parameters": parameters}, "application/json"
 
 
 def _model(request: Request) -> str:
@@ -215,18 +176,6 @@ def _text(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else to_text(value)
 
 
-def _embedded(url: str) -> bytes:
-    header, _, content = url.partition(",")
-    # Base64 is a third longer than what it stands for.
-    if len(content) > 2 * MAX_FILE_BYTES:
-        raise InvalidStepInput(f"The file is larger than {MAX_FILE_BYTES} bytes")
-    try:
-        is_base64 = header.endswith(";base64")
-        return base64.b64decode(content, validate=True) if is_base64 else unquote_to_bytes(content)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidStepInput("The file's data address cannot be read") from error
-
-
 def _judge(answer: Answer) -> StepFailed | None:
     """The refusals that are the router's own: before them nothing was run."""
     if answer.status == 402:
@@ -246,8 +195,8 @@ def _judge(answer: Answer) -> StepFailed | None:
 
 
 def _picture(answer: Answer, duration_ms: int) -> ToolResult:
-    kind = next((kind for signature, kind in _SIGNATURES if signature.match(answer.body)), None)
-    if kind is None:
+    kind = signed_type(answer.body)
+    if kind is None or not kind.startswith("image/"):
         raise OutcomeUnknown("Hugging Face ran the model, but answered no picture that can be read")
     image = {"b64_json": base64.b64encode(answer.body).decode(), "mediaType": kind}
     return succeeded("image", {"images": [image]}, duration_ms=duration_ms)
@@ -285,9 +234,7 @@ def _reply(answer: Answer, duration_ms: int, request: Request) -> ToolResult:
 
 def _usage(document: object) -> Usage | None:
     given = document if isinstance(document, dict) else {}
-    counts = [given.get("prompt_tokens"), given.get("completion_tokens")]
-    read, written = (count if Usage.is_count(count) else None for count in counts)
-    return None if read is None and written is None else Usage(read or 0, written or 0)
+    return Usage.of(given.get("prompt_tokens"), given.get("completion_tokens"))
 
 
 def _explain(answer: Answer) -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from spellcast.adapters.exchange import Answer, Provider
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import InvalidStepInput, ProviderUnavailable
-from spellcast.domain.media import is_address, media_type, url_of
+from spellcast.domain.errors import FileUnavailable, InvalidStepInput, ProviderUnavailable
+from spellcast.domain.kept_media import inline_bytes
+from spellcast.domain.media import address_type, is_address, media_type, url_of
+from spellcast.domain.signatures import signed_type
 from spellcast.domain.tools import Tool
 from spellcast.outbound.bounded import AnswerTooLarge, read_bounded
 
@@ -30,7 +30,10 @@ _USUAL_EXTENSION = {"image": "png", "video": "mp4", "audio": "wav"}
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A file, named after its content: the same picture is one file on the server, whoever sends it."""
+    """A file, named after its content: the same picture is one file on the server, whoever sends it.
+
+    Its type is what its bytes prove, else what its address states, else what is usual.
+    """
 
     name: str
     media_type: str
@@ -50,61 +53,80 @@ class OwnFiles:
 
 
 class InputMedia:
-    """Exchanges the addresses of a tool's image, video and audio inputs for what `upload` makes of the files."""
+    """Fetches what a tool's image, video and audio inputs name; a file has at most `max_bytes`."""
 
-    def __init__(self, guarded: Callable[[], httpx.Client], own: OwnFiles) -> None:
+    def __init__(
+        self, guarded: Callable[[], httpx.Client], own: OwnFiles | None = None, max_bytes: int = MAX_MEDIA_BYTES
+    ) -> None:
         self._guarded = guarded
         self._own = own
+        self._max_bytes = max_bytes
 
     def handed_over(
         self, tool: Tool, inputs: Document, is_placed: Callable[[str], bool], upload: Callable[[Media, float], Any]
     ) -> Document:
-        """The inputs without addresses. Raises AddressRefused, InvalidStepInput, ProviderUnavailable, and `upload`'s.
+        """The inputs, with what `upload` makes of the files in the place of their addresses; raises what it raises.
 
-        Nothing has been paid for by then. What is no address is left alone: it names a file that the server has.
+        What is no address is left alone: it names a file that the server has.
         """
         deadline = time.monotonic() + TOTAL_SECONDS
         found = dict(inputs)
         for key, field in tool.inputs.items():
             address = url_of(inputs.get(key))
             if field.type in _USUAL_EXTENSION and is_placed(key) and address is not None and is_address(address):
-                media = self._fetch(key, field.type, address, deadline)
+                media = self.fetch(key, field.type, address, deadline)
                 found[key] = upload(media, _remaining(key, deadline))
         return found
 
-    def _fetch(self, key: str, kind: str, address: str, deadline: float) -> Media:
+    def fetch(self, key: str, kind: str, address: str, deadline: float) -> Media:
+        """The file that an input names, by a time of `time.monotonic`.
+
+        Raises AddressRefused, InvalidStepInput, FileUnavailable and, for the provider's own files, ProviderUnavailable;
+        nothing has been paid for by then.
+        """
         if address.startswith("data:"):
-            stated, data = _unpacked(key, address)
+            stated, data = address_type(address) or "", inline_bytes(address)
+            if data is None:
+                raise InvalidStepInput(f"{key}: its data: address cannot be read")
+            if len(data) > self._max_bytes:
+                raise self._too_large(key)
         else:
             stated, data = self._download(key, address, deadline)
+        if not data:
+            raise InvalidStepInput(f"{key}: its address leads to an empty file")
         if stated.startswith("text/") or stated == "application/json":
             raise InvalidStepInput(f"{key}: its address leads to {stated[:80]}, which is no {kind}")
         name = f"{hashlib.sha256(data).hexdigest()}.{_extension(kind, address, stated)}"
-        return Media(name, stated or media_type(name) or "application/octet-stream", data)
+        stated = stated if stated.startswith(("image/", "video/", "audio/")) else ""
+        return Media(name, signed_type(data) or stated or media_type(name) or "application/octet-stream", data)
 
     def _download(self, key: str, address: str, deadline: float) -> tuple[str, bytes]:
         for _ in range(MAX_REDIRECTS + 1):
-            is_own = address in self._own
-            client = self._own.client() if is_own else self._guarded()
+            own = self._own if self._own is not None and address in self._own else None
+            client = self._guarded() if own is None else own.client()
+            unavailable = FileUnavailable if own is None else ProviderUnavailable
             try:
-                headers = self._own.headers if is_own else {}
+                headers = {} if own is None else own.headers
                 request = client.build_request("GET", address, headers=headers, timeout=TIMEOUT)
                 seconds = _remaining(key, deadline)
-                answer, data = read_bounded(client, request, max_bytes=MAX_MEDIA_BYTES, seconds=seconds)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                answer, data = read_bounded(client, request, max_bytes=self._max_bytes, seconds=seconds)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
                 raise InvalidStepInput(f"{key}: its address cannot be read") from error
             except httpx.HTTPError as error:
-                raise ProviderUnavailable(f"{key}: its address could not be reached") from error
+                raise unavailable(f"{key}: its address could not be reached") from error
             except AnswerTooLarge as error:
-                raise InvalidStepInput(f"{key}: its address leads to more than {MAX_MEDIA_BYTES} bytes") from error
+                raise self._too_large(key) from error
             if answer.next_request is None:
                 break
             address = str(answer.next_request.url)
         if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
-            raise ProviderUnavailable(f"{key}: its address answered {answer.status_code}")
+            raise unavailable(f"{key}: its address answered {answer.status_code}")
         if not answer.is_success:
             raise InvalidStepInput(f"{key}: its address answered {answer.status_code}")
         return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower(), data
+
+    def _too_large(self, key: str) -> InvalidStepInput:
+        return InvalidStepInput(f"{key}: its address leads to more than {self._max_bytes} bytes")
 
 
 def uploaded(
@@ -127,19 +149,8 @@ def uploaded(
 def _remaining(key: str, deadline: float) -> float:
     seconds = deadline - time.monotonic()
     if seconds <= 0:
-        raise ProviderUnavailable(f"{key}: fetching the step's media takes longer than {TOTAL_SECONDS:.0f} seconds")
+        raise FileUnavailable(f"{key}: fetching the step's media takes too long")
     return seconds
-
-
-def _unpacked(key: str, address: str) -> tuple[str, bytes]:
-    head, _, content = address[5:].partition(",")
-    data = unquote_to_bytes(content)
-    if head.endswith(";base64"):
-        try:
-            data = base64.b64decode(data, validate=True)
-        except binascii.Error as error:
-            raise InvalidStepInput(f"{key}: its data: address is not base64") from error
-    return head.partition(";")[0].lower(), data
 
 
 def _extension(kind: str, address: str, stated: str) -> str:

@@ -17,7 +17,7 @@ import httpx
 
 from spellcast.adapters.exchange import MAX_ANSWER_BYTES, Answer, Provider, one_line
 from spellcast.domain.cost import cost_of
-from spellcast.domain.documents import Document, from_text, is_blank, to_text
+from spellcast.domain.documents import Document, is_blank, to_text
 from spellcast.domain.errors import (
     InvalidStepInput,
     JobCancelled,
@@ -97,9 +97,7 @@ class OpenAIAdapter:
             metadata[_TOKEN] = request.callback_url.rpartition("/")[2]
         # A response that is not stored cannot be asked for ten minutes later.
         body |= {"background": True, "store": True, "metadata": metadata}
-        run_id = self._provider.submit("/responses", body, explain=_explain, judge=_judge).get("id")
-        if not isinstance(run_id, str) or not run_id:
-            raise OutcomeUnknown("OpenAI took the job, but its answer names none")
+        run_id = self._provider.job_id(self._provider.submit("/responses", body, explain=_explain, judge=_judge))
         # Whether the project has a webhook cannot be asked; whoever gave us its secret has registered it.
         return Job(run_id, calls_back=bool(self._webhook_secret) and request.tool.delivery_mode == "webhook")
 
@@ -160,11 +158,8 @@ class OpenAIAdapter:
     def _named_response(self, headers: Mapping[str, str], body: bytes, now: datetime) -> str | None:
         """The id of the response that a signed event is about."""
         verify(self._webhook_secret, headers, body, now)
-        try:
-            event = from_text(body)
-        except (ValueError, RecursionError) as error:
-            raise ProviderAnswerInvalid("OpenAI's event is not JSON") from error
-        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        event = self._provider.told(body)
+        if not isinstance(event.get("type"), str):
             raise ProviderAnswerInvalid("OpenAI's event has no type")
         if not event["type"].startswith("response."):
             return None

@@ -1,4 +1,4 @@
-"""Finds the adapter of a service. A new provider is a file beside this one, with `build`, and a line here."""
+"""Finds the adapter of a service. A new provider is a file beside this one and a line here: docs/adapters.md."""
 
 from __future__ import annotations
 
@@ -14,20 +14,8 @@ from spellcast.ports.adapter import Adapter, ProviderConfig
 if TYPE_CHECKING:
     import httpx
 
-# service: its module here. A module is imported when the first step needs it, and not before.
-_MODULES = {
-    "string": "string",
-    "expression": "expression",
-    "http": "http",
-    "comfyui": "comfyui",
-    "comfyapi": "comfyapi",
-    "comfydeploy": "comfydeploy",
-    "replicate": "replicate",
-    "openai": "openai",
-    "fal": "fal",
-    "huggingface": "huggingface",
-}
-# What each service can deliver, so that a definition is judged without importing the service's module.
+# What each service can deliver, so that a definition is judged without importing the service's module: it has the
+# service's name, and is imported when the first step needs it, and not before.
 DELIVERY_MODES: Mapping[str, tuple[DeliveryMode, ...]] = {
     "string": ("immediate",),
     "expression": ("immediate",),
@@ -62,23 +50,23 @@ class Registry:
 
     def get(self, service: str) -> Adapter:
         """Raises ProviderNotConfigured for a service that has no adapter or no configuration."""
-        if service not in _MODULES:
+        if service not in DELIVERY_MODES:
             raise ProviderNotConfigured(
-                f"There is no adapter for the service {service!r}; there are {', '.join(_MODULES)}"
+                f"There is no adapter for the service {service!r}; there are {', '.join(DELIVERY_MODES)}"
             )
         config = self._config(service)
         cached = self._adapters.get(service)
         # A key that was rotated reaches a warm container as soon as the configuration shows it.
         if cached is not None and cached[0] == config:
             return cached[1]
-        module = importlib.import_module(f"spellcast.adapters.{_MODULES[service]}")
+        module = importlib.import_module(f"spellcast.adapters.{service}")
         adapter: Adapter = module.build(config, self._shared_client, self._allow_loopback)
         self._adapters[service] = (config, adapter)
         return adapter
 
     def limits(self, service: str) -> Limits:
         """How much of the service may be in flight at once. What has no adapter is for `get` to refuse."""
-        return self._config(service).limits if service in _MODULES else Limits()
+        return self._config(service).limits if service in DELIVERY_MODES else Limits()
 
     def _config(self, service: str) -> ProviderConfig:
         return ProviderConfig() if service in BUILT_IN else self._configuration(service)

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
-from spellcast.adapters.billing import failed_after
+from spellcast.adapters.billing import failed_after, milliseconds
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
 from spellcast.adapters.media import media_payload
 from spellcast.domain.cost import cost_of
-from spellcast.domain.documents import Document, from_text, to_text
+from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
     InvalidStepInput,
     JobCancelled,
     JobFailed,
     JobLost,
-    OutcomeUnknown,
     ProviderAnswerInvalid,
     ProviderNotConfigured,
     ProviderRefused,
@@ -31,7 +29,6 @@ from spellcast.domain.media import address_type, is_address
 from spellcast.domain.results import Job, ToolResult, Usage, failed
 from spellcast.domain.standard_webhooks import verify
 from spellcast.domain.tools import Tool
-from spellcast.outbound.guard import is_loopback
 from spellcast.ports.adapter import ProviderConfig, Request
 
 DEFAULT_URL = "https://api.replicate.com"
@@ -50,26 +47,20 @@ class ReplicateAdapter(JobsOnly):
     """Replicate's HTTP API, or whatever speaks it at the configured address."""
 
     def __init__(self, config: ProviderConfig, client: Callable[[], httpx.Client]) -> None:
-        base = config.url or DEFAULT_URL
         self._webhook_secret = config.webhook_secret
-        self._is_local = is_loopback(urlsplit(base).hostname or "")
-        self._provider = Provider("Replicate", base, {"Authorization": f"Bearer {config.key}"}, client)
+        headers = {"Authorization": f"Bearer {config.key}"}
+        self._provider = Provider("Replicate", config.url or DEFAULT_URL, headers, client)
 
     def start_job(self, request: Request) -> Job:
         """Creates a prediction of the tool's model, version or deployment."""
         path, body = _target(request.tool)
         body["input"] = {key: value for key, value in request.inputs.items() if value is not None}
         # Replicate refuses a callback that is not https, and without the secret we would; the job is then polled.
-        can_call = request.callback_url.startswith("https://") or (bool(request.callback_url) and self._is_local)
-        calls_back = can_call and bool(self._webhook_secret) and request.tool.delivery_mode == "webhook"
+        calls_back = bool(self._webhook_secret) and self._provider.can_call_back(request)
         if calls_back:
             body["webhook"] = request.callback_url
             body["webhook_events_filter"] = _WEBHOOK_EVENTS
-        prediction = self._provider.submit(path, body, explain=_explain)
-        run_id = prediction.get("id")
-        if not isinstance(run_id, str) or not run_id:
-            raise OutcomeUnknown("Replicate took the job, but its answer names none")
-        return Job(run_id, calls_back)
+        return Job(self._provider.job_id(self._provider.submit(path, body, explain=_explain)), calls_back)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the prediction."""
@@ -81,12 +72,7 @@ class ReplicateAdapter(JobsOnly):
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:
         """The prediction as Replicate sends it, once its signature has been checked."""
         verify(self._webhook_secret, headers, body, now)
-        try:
-            prediction = from_text(body)
-        except (ValueError, RecursionError) as error:
-            raise ProviderAnswerInvalid("Replicate's callback is not JSON") from error
-        if not isinstance(prediction, dict):
-            raise ProviderAnswerInvalid("Replicate's callback is not a prediction")
+        prediction = self._provider.told(body)
         run_id = prediction.get("id")
         return replace(_read(prediction, tool), run_id=run_id if isinstance(run_id, str) else None)
 
@@ -113,8 +99,7 @@ def _target(tool: Tool) -> tuple[str, Document]:
 
 
 def _read(prediction: Document, tool: Tool) -> ToolResult:
-    seconds = _predict_seconds(prediction)
-    duration_ms = None if seconds is None else int((seconds * 1000).to_integral_value(ROUND_HALF_UP))
+    duration_ms = milliseconds(_metric(prediction, "predict_time"))
     usage = _usage(prediction)
     match prediction.get("status"):
         case "starting" | "processing" as status:
@@ -141,21 +126,12 @@ def _read(prediction: Document, tool: Tool) -> ToolResult:
 
 def _usage(prediction: Document) -> Usage | None:
     """The tokens of a language model; other models count none."""
-    counts = [_metric(prediction, name) for name in ("input_token_count", "output_token_count")]
-    read, written = (count if Usage.is_count(count) else None for count in counts)
-    return None if read is None and written is None else Usage(read or 0, written or 0)
+    return Usage.of(_metric(prediction, "input_token_count"), _metric(prediction, "output_token_count"))
 
 
 def _metric(prediction: Document, name: str) -> Any:
     metrics = prediction.get("metrics")
     return metrics.get(name) if isinstance(metrics, dict) else None
-
-
-def _predict_seconds(prediction: Document) -> Decimal | None:
-    seconds = _metric(prediction, "predict_time")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
-        return None
-    return Decimal(str(seconds))
 
 
 def _payload(output: Any, tool: Tool) -> Iterator[Document]:

@@ -246,6 +246,16 @@ class ProviderUnavailable(StepFailed):
         self.retry_after = retry_after
 
 
+class FileUnavailable(StepFailed):
+    """What an input's address leads to could not be fetched at the moment; no provider was asked to do anything.
+
+    It is none of the provider's doing, and does not count against its circuit.
+    """
+
+    code = "FILE_UNAVAILABLE"
+    retryable = True
+
+
 class NoFreeSlot(StepFailed):
     """The provider's limit is reached; nothing was reserved, and the machine executes the step again a little later."""
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from spellcast.domain.documents import Document
 from spellcast.domain.media import url_of
@@ -84,6 +84,8 @@ def inline_bytes(item: Any) -> bytes | None:
         return None
     elif not head.endswith(";base64"):
         return unquote_to_bytes(content)
+    else:
+        content = unquote(content)
     try:
         return base64.b64decode(_SPACE.sub("", content), validate=True)
     except (binascii.Error, ValueError):

@@ -39,6 +39,13 @@ class Usage:
         """Whether the value can be a number of tokens."""
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
+    @classmethod
+    def of(cls, read: object, written: object) -> Usage | None:
+        """What a provider counted; None where it counted neither."""
+        if not cls.is_count(read) and not cls.is_count(written):
+            return None
+        return cls(read if cls.is_count(read) else 0, written if cls.is_count(written) else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -78,6 +79,12 @@ def guarded_client(
         follow_redirects=False,
         trust_env=False,
     )
+
+
+@cache
+def shared_guarded_client(allow_loopback: bool) -> httpx.Client:
+    """The container's one guarded client: each would read the certificates anew."""
+    return guarded_client(allow_loopback)
 
 
 class GuardedTransport(httpx.BaseTransport):
