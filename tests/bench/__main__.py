@@ -1,4 +1,4 @@
-"""`make bench`: the counts of a cast and their list price, and the times as ratios of one run."""
+"""`make bench`: the counts of a cast and their list price, the times as ratios of one run, what adapters add."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from local import stack
-from tests.bench import times
+from tests.bench import adapters, times
 from tests.bench.copying import copied
 from tests.bench.counts import count, shapes
 from tests.bench.memory import megabytes
@@ -27,6 +27,7 @@ def main() -> int:
         try:
             _show_counts(cloud)
             _show_times(cloud)
+            _show_adapters()
         finally:
             cloud.close()
             stack.stop(port, directory)
@@ -72,6 +73,16 @@ def _show_times(cloud: Cloud) -> None:
     _say("\nCold start, as a ratio to Logger + boto3 + one DynamoDB client (≤ 1.3)\n")
     for name, ratio in times.cold_starts(functions).items():
         _say(f"{name:<44}{ratio:8.2f}")
+
+
+def _show_adapters() -> None:
+    _say("\nA call of an adapter against httpx with the same requests, medians in ms (≤ 3 more)\n")
+    _say(f"{'service':<12}{'call':<32}{'requests':>8}{'adapter':>9}{'httpx':>8}{'more':>8}{'ratio':>8}")
+    for row in adapters.added():
+        _say(
+            f"{row.service:<12}{row.call:<32}{row.requests:>8}{row.adapter_ms:>9.2f}{row.httpx_ms:>8.2f}"
+            f"{row.difference_ms:>8.2f}{row.ratio:>8.2f}"
+        )
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,7 @@ from spellcast.domain.casts import Cast, CastFailure
 from spellcast.domain.errors import (
     CastInterrupted,
     CastNotFound,
+    FileUnavailable,
     LimitReached,
     NoFreeSlot,
     ProviderUnavailable,
@@ -27,7 +28,8 @@ from spellcast.ports.clock import Clock
 from spellcast.ports.store import CastStore, HistoryStore
 
 _RETRYABLE = frozenset(
-    kind.code for kind in (CastInterrupted, LimitReached, NoFreeSlot, ProviderUnavailable, StepTimedOut)
+    kind.code
+    for kind in (CastInterrupted, FileUnavailable, LimitReached, NoFreeSlot, ProviderUnavailable, StepTimedOut)
 )
 
 
