@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
 from typing import Any
@@ -110,48 +111,66 @@ class Added:
         return self.adapter_ms / self.httpx_ms
 
 
-def calls() -> dict[tuple[str, str], Call]:
-    """Every call of an adapter that asks its provider, by service and name; each is given the server's address."""
+def _jobs() -> dict[str, tuple[Tool, str]]:
+    """By service: a tool, and the id that the server's job has; ComfyUI's is derived."""
     catalog = built_in_tools()
-    # An id that the provider would give; ComfyUI's is derived.
-    runs = {"comfyui": _JOB, "comfyapi": "job", "comfydeploy": "run", "replicate": "p"}
-    runs |= {"openai": "resp_1", "fal": "fal-ai/flux/r"}
-    jobs = {
-        "comfyui": _tool("comfyui", workflow=_WORKFLOW, workflowInputs={"prompt": ["20", "text"]}),
-        "comfyapi": _tool("comfyapi", workflow=_WORKFLOW, workflowInputs={"prompt": ["20", "text"]}),
-        "comfydeploy": _tool("comfydeploy", deploymentId="15e79589-12c9-453c-a41a-348fdd7de957"),
-        "replicate": catalog["replicate-flux-schnell"],
-        "openai": catalog["openai-response"],
-        "fal": catalog["fal-flux-dev"],
+    placed = {"workflow": _WORKFLOW, "workflowInputs": {"prompt": ["20", "text"]}}
+    return {
+        "comfyui": (_tool("comfyui", placed), _JOB),
+        "comfyapi": (_tool("comfyapi", placed), "job"),
+        "comfydeploy": (_tool("comfydeploy", {"deploymentId": "15e79589-12c9-453c-a41a-348fdd7de957"}), "run"),
+        "replicate": (catalog["replicate-flux-schnell"], "p"),
+        "openai": (catalog["openai-response"], "resp_1"),
+        "fal": (catalog["fal-flux-dev"], "fal-ai/flux/r"),
     }
-    immediate = {
+
+
+def _immediate() -> dict[tuple[str, str], Tool]:
+    catalog = built_in_tools()
+    return {
+        ("http", "execute"): catalog["http-request"],
         ("openai", "execute"): catalog["chatgpt-free"],
         ("huggingface", "execute a chat"): catalog["huggingface-chat"],
         ("huggingface", "execute a picture of 100 KB"): catalog["huggingface-flux-schnell"],
     }
-    found: dict[tuple[str, str], Call] = {
-        ("http", "execute"): lambda adapter, url: adapter.execute(
-            Request(_GENERATION, catalog["http-request"], {"url": f"{url}/http"})
-        )
-    }
-    for key, tool in immediate.items():
-        found[key] = lambda adapter, url, tool=tool: adapter.execute(_asked(tool, url))  # type: ignore[misc]
-    for service, tool in jobs.items():
-        found[service, "start_job"] = lambda adapter, url, tool=tool: adapter.start_job(_asked(tool, url))  # type: ignore[misc]
-        found[service, "poll_job"] = lambda adapter, url, tool=tool, run=runs[service]: adapter.poll_job(run, tool)  # type: ignore[misc]
-    return found
+
+
+def calls() -> Iterator[tuple[str, str, Call]]:
+    """Every call of an adapter that asks its provider, as service, name and what is given the server's address."""
+    for (service, name), tool in _immediate().items():
+        yield service, name, partial(_execute, tool)
+    for service, (tool, run_id) in _jobs().items():
+        yield service, "start_job", partial(_start_job, tool)
+        yield service, "poll_job", partial(_poll_job, tool, run_id)
+
+
+def _execute(tool: Tool, adapter: Adapter, url: str) -> object:
+    return adapter.execute(_asked(tool, url))
+
+
+def _start_job(tool: Tool, adapter: Adapter, url: str) -> object:
+    return adapter.start_job(_asked(tool, url))
+
+
+def _poll_job(tool: Tool, run_id: str, adapter: Adapter, url: str) -> object:
+    return adapter.poll_job(run_id, tool)
 
 
 def added(rounds: int = 300) -> list[Added]:
     """Every call, measured."""
     with _server() as url, provider_client() as client:
         registry = Registry(lambda service: ProviderConfig(f"{url}/{service}", "key"), lambda: client, True)
-        return [_measured(registry.get(key[0]), key, call, url, client, rounds) for key, call in calls().items()]
+        return [
+            _measured(registry.get(service), service, name, call, url, client, rounds)
+            for service, name, call in calls()
+        ]
 
 
-def _measured(adapter: Adapter, key: tuple[str, str], call: Call, url: str, client: httpx.Client, rounds: int) -> Added:
+def _measured(
+    adapter: Adapter, service: str, name: str, call: Call, url: str, client: httpx.Client, rounds: int
+) -> Added:
     # Users' addresses are asked by a client of their own, which keeps no connection.
-    used = shared_guarded_client(True) if key[0] == "http" else client
+    used = shared_guarded_client(True) if service == "http" else client
     sent: list[httpx.Request] = []
     used.event_hooks = {"request": [sent.append]}
     call(adapter, url)
@@ -166,7 +185,7 @@ def _measured(adapter: Adapter, key: tuple[str, str], call: Call, url: str, clie
     for _ in range(rounds):
         adapters.append(_seconds(lambda: call(adapter, url)))
         bares.append(_seconds(bare))
-    return Added(*key, len(sent), median(adapters) * 1000, median(bares) * 1000)
+    return Added(service, name, len(sent), median(adapters) * 1000, median(bares) * 1000)
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -175,14 +194,15 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _tool(service: str, **metadata: Any) -> Tool:
+def _tool(service: str, metadata: dict[str, Any]) -> Tool:
     fields = {"prompt": {"type": "string"}}
     definition = {"toolId": "bench", "service": service, "displayName": "Bench", "deliveryMode": "async"}
     return parse_tool({**definition, "inputSchema": fields, "metadata": metadata})
 
 
 def _asked(tool: Tool, url: str) -> Request:
-    return Request(_GENERATION, tool, {"prompt": "a fox in the snow"}, f"{url}/v1/completions/token")
+    inputs = {"url": f"{url}/http"} if tool.service == "http" else {"prompt": "a fox in the snow"}
+    return Request(_GENERATION, tool, inputs, f"{url}/v1/completions/token")
 
 
 class _Handler(BaseHTTPRequestHandler):
