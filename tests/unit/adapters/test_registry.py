@@ -37,7 +37,7 @@ def test_a_rotated_key_makes_a_new_adapter() -> None:
     assert adapters.get("replicate") is not before
 
 
-@pytest.mark.parametrize("service", DELIVERY_MODES.keys() - BUILT_IN)
+@pytest.mark.parametrize("service", sorted(DELIVERY_MODES.keys() - BUILT_IN))
 def test_what_is_missing_is_named(service: str) -> None:
     with pytest.raises(ProviderNotConfigured, match=f"set SPELLCAST_{service.upper()}_(URL|KEY)"):
         registry().get(service)
