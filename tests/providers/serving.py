@@ -17,9 +17,9 @@ from tests.ports import free_port
 
 
 @contextmanager
-def serving(app: Starlette) -> Iterator[str]:
+def serving(app: Starlette, port: int | None = None) -> Iterator[str]:
     """The address at which the app answers."""
-    port = free_port()
+    port = port or free_port()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.graceful_timeout = 0.2

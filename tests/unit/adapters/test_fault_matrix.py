@@ -184,7 +184,7 @@ class Peer:
         elif handler.command == "GET":
             document = self.told(handler.path.removeprefix(self.service.base), self.submits[-1][1])
             handler.say(404 if document is None else 200, document or {})
-        elif "cancel" in handler.path:
+        elif handler.command == "DELETE" or "cancel" in handler.path:
             handler.say(200, {})
         else:
             asked = json.loads(body)
@@ -203,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.peer.answer(self)
 
-    do_POST = do_PUT = do_GET
+    do_POST = do_PUT = do_DELETE = do_GET
 
     def say(self, status: int, content: Document | bytes, media_type: str = "application/json") -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
