@@ -34,7 +34,9 @@ def document() -> str:
 
 def blocks() -> list[tuple[str, str, str, str]]:
     """File, `below` or `above`, the line that is meant, and the content; a whole file has neither of the two."""
-    named = re.compile(r"^\*\*`(\S+)`\*\*(?:, (below|above) `([^\n]+)`)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    named = re.compile(
+        r"^\*\*`(\S+)`\*\*(?:, (below|above) `([^\n]+)`)?\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    )
     return named.findall(document())
 
 
