@@ -177,7 +177,7 @@ def test_rows_and_keys_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
         pid = stack.running(cloud.port, cloud.directory)
         assert pid
         os.kill(pid, signal.SIGKILL)
-        # One that was at work tries to reach the cloud until boto3 gives up: ten tries at DynamoDB, 50 s at the longest.
+        # One that was at work tries to reach the cloud until boto3 gives up: ten tries, 50 s at the longest.
         assert until(lambda: not _group(pid), 90), "a worker outlived its cloud"
         assert cloud.start() == before
         assert [(row["sk"], row["body"]) for row in cloud.rows("KEPT")] == [("changed", "y"), ("stop", "x")]
