@@ -166,6 +166,8 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "failed_at": st.none() | moments,
     "failure": st.none() | cast_failures,
     "delivery": st.none() | deliveries,
+    # Says what was not read, and is not written.
+    "unread": st.just({}),
 }
 _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,
@@ -195,6 +197,7 @@ _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "billed_late": st.booleans(),
     "collection": documents,
     "slots": st.lists(texts, max_size=2).map(tuple),
+    "unread": st.just({}),
 }
 _SPELL: dict[str, st.SearchStrategy[Any]] = {
     "spell_id": ids,

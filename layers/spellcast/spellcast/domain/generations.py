@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from spellcast.domain import identifiers
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import (
     BudgetExceeded,
     IllegalTransition,
@@ -59,7 +59,8 @@ class Generation:
     """The record of one attempt at one step. `revision` only grows; exactly one revision is the first terminal one.
 
     `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8), `slots`
-    the places under the provider's limits that are given back when the job has ended.
+    the places under the provider's limits that are given back when the job has ended. `unread`
+    documents are empty here, and stay where they are when the record is written.
     """
 
     cast_id: str
@@ -89,6 +90,7 @@ class Generation:
     billed_late: bool = False
     collection: Document = field(default_factory=dict)
     slots: tuple[str, ...] = ()
+    unread: Unread = field(default_factory=dict)
 
     @property
     def generation_id(self) -> str:
