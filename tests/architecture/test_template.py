@@ -1,6 +1,7 @@
 """The project's rules for its infrastructure, asserted on the transformed template."""
 
 import ast
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from functions.sweep.app import RESERVE_MS
 from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES
 from spellcast.aws.breaker import PARTITION
+from spellcast.aws.clock import SystemClock
+from spellcast.bootstrap import Parts
+from spellcast.domain.documents import MAX_ROW_BYTES
+from spellcast.settings import Settings
+from tests.contract.deployment import session
 from tests.policies import (
     BASIC_EXECUTION,
     Properties,
@@ -551,6 +557,24 @@ def test_the_table_of_prod_is_protected(resources: Callable[..., Resources], sta
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": protected}
 
 
+def test_a_record_of_the_stream_fits_into_an_invocation(prod: Resources) -> None:
+    """Lambda makes batches of at most 6 MB by itself; a record that did not fit would be lost."""
+    spec = prod["NotifyStream"]["Properties"]
+    largest = {"pk": "CAST#c", "inputs": '"' * MAX_ROW_BYTES, "taskToken": "x" * 2_048, "webhookUrl": "x" * 2_048}
+    image = {"dynamodb": {"NewImage": {name: {"S": value} for name, value in largest.items()}}}
+    assert len(json.dumps({"Records": [image]}).encode()) < 6 * 1024 * 1024
+    assert spec["BatchSize"] * MAX_ROW_BYTES < 6 * 1024 * 1024
+    assert "MaximumBatchingWindowInSeconds" not in spec  # nobody waits for others to be told
+
+
+def test_a_bucket_that_does_not_answer_is_told_before_the_api_has_to_answer(prod: Resources) -> None:
+    found: Any = Parts(Settings.read({}), session(), SystemClock()).storage.meta.config
+    each = found.connect_timeout + found.read_timeout
+    backoff = 1 + 2  # seconds at most, of botocore's standard mode
+    attempts = found.retries["total_max_attempts"]
+    assert attempts * each + backoff < prod["CastApiFunction"]["Properties"]["Timeout"]
+
+
 def test_the_store_outlives_its_replacement(prod: Resources) -> None:
     assert prod["Table"]["UpdateReplacePolicy"] == "Retain"
     assert prod["Bucket"]["UpdateReplacePolicy"] == "Retain"
@@ -561,16 +585,22 @@ def test_the_bucket_is_closed_encrypted_and_swept(prod: Resources) -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    aborted, replaced = bucket["LifecycleConfiguration"]["Rules"]
+    aborted, replaced, answers = bucket["LifecycleConfiguration"]["Rules"]
     assert aborted["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
     assert replaced["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
-    assert {aborted["Status"], replaced["Status"]} == {"Enabled"}
+    assert (answers["Prefix"], answers["ExpirationInDays"]) == ("answers/", 1)
+    assert {aborted["Status"], replaced["Status"], answers["Status"]} == {"Enabled"}
 
 
 def test_what_is_live_is_deleted_only_where_an_operator_says_when(resources: Callable[..., Resources]) -> None:
     def expiring(**parameters: str) -> list[Properties]:
         rules = resources("prod", **parameters)["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
-        return [rule for rule in rules if {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)]
+        # The API's own answers, which are in the records too, are not what is meant.
+        return [
+            rule
+            for rule in rules
+            if rule.get("Prefix") != "answers/" and {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)
+        ]
 
     assert expiring() == []
     [rule] = expiring(MediaDays="90")

@@ -166,6 +166,8 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "failed_at": st.none() | moments,
     "failure": st.none() | cast_failures,
     "delivery": st.none() | deliveries,
+    # Says what was not read, and is not written.
+    "unread": st.just({}),
 }
 _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,
@@ -196,6 +198,7 @@ _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "collection": documents,
     "slots": st.lists(texts, max_size=2).map(tuple),
     "fallback_from": documents,
+    "unread": st.just({}),
 }
 _SPELL: dict[str, st.SearchStrategy[Any]] = {
     "spell_id": ids,

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from spellcast.aws.documents import MAX_ROW_BYTES
 from spellcast.aws.table import INDEX, OPEN_INDEX, Row, Table
 from spellcast.aws.tool_store import DynamoToolStore
+from spellcast.domain.documents import MAX_ROW_BYTES
 from spellcast.domain.errors import WriteConflict
 from spellcast.domain.results import ToolResult
 from spellcast.domain.spells import Permission
@@ -120,7 +120,8 @@ class TestLargeDocuments:
         assert len(objects(cloud)) == in_bucket
         assert cloud.casts.get_cast(cast.cast_id) == cast
         assert cloud.casts.load_cast(cast.cast_id) == (cast, [])
-        assert list(cloud.casts.list_casts("alice", status=None, limit=5, cursor=None).items) == [cast]
+        (listed,) = cloud.casts.list_casts("alice", status=None, limit=5, cursor=None).items
+        assert listed == (replace(cast, inputs={}, unread={"inputs": row["inputs"]["S"]}) if in_bucket else cast)
 
     def test_bytes_are_counted_and_not_characters(self, cloud: Cloud) -> None:
         cast = make_cast(inputs={"text": "é" * 150_000})

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from spellcast.domain.casts import Cast, CastStatus, OpenCast
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import MAX_ROW_BYTES, Document, size
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
@@ -24,6 +24,7 @@ from spellcast.domain.user_events import UserEvent
 from spellcast.ports.store import ApiKey, Connection, Page, Ticket
 
 _MOST_CONFLICTS = 1_000
+Record = TypeVar("Record", Cast, Generation)
 
 
 class FakeStore:
@@ -66,16 +67,17 @@ class FakeStore:
     def get_cast(self, cast_id: str) -> Cast | None:
         return self._casts.get(cast_id)
 
-    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
+    def load_cast(self, cast_id: str, *, whole: bool = True) -> tuple[Cast, list[Generation]] | None:
         cast = self._casts.get(cast_id)
         if cast is None:
             return None
         own = [generation for generation in self._generations.values() if generation.cast_id == cast_id]
-        return cast, sorted(own, key=lambda generation: (generation.step_index, generation.attempt))
+        own.sort(key=lambda generation: (generation.step_index, generation.attempt))
+        return (cast, own) if whole else (in_row(cast), [in_row(generation) for generation in own])
 
     def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
         own = {
-            f"{to_text(cast.started_at)}#{cast.cast_id}": cast
+            f"{to_text(cast.started_at)}#{cast.cast_id}": in_row(cast)
             for cast in self._casts.values()
             if cast.account_id == account_id and status in (None, cast.status)
         }
@@ -89,6 +91,7 @@ class FakeStore:
         known = self._casts.get(cast.cast_id)
         if known is None or known.revision != previous.revision:
             raise self._conflict(cast.cast_id)
+        cast = read_again(cast, known)
         self._casts[cast.cast_id] = cast
         self._written(cast)
 
@@ -100,6 +103,7 @@ class FakeStore:
         known = self._generations.get(generation.generation_id)
         if (known.revision if known else None) != (previous.revision if previous else None):
             raise self._conflict(generation.generation_id)
+        generation = read_again(generation, known or generation)
         self._generations[generation.generation_id] = generation
         self._written(generation)
 
@@ -302,6 +306,47 @@ class FakeStore:
 
     def list_connections(self, account_id: str) -> list[Connection]:
         return [connection for (owner, _), connection in sorted(self._connections.items()) if owner == account_id]
+
+
+def in_row(record: Record) -> Record:
+    """The record without its largest documents, until the rest has 200 KB."""
+    documents = _large(record)
+    sizes = {name: size(document) for name, document in documents.items() if document}
+    unread = {}
+    for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if sum(sizes.values()) <= MAX_ROW_BYTES:
+            break
+        unread[name] = f"s3:documents/{name}"
+        sizes[name] = len(unread[name])
+    return replace(record, **_with(record, {**documents, **dict.fromkeys(unread)}), unread=unread) if unread else record
+
+
+def read_again(record: Record, known: Record) -> Record:
+    """The record as it is written over the known one: what was not read stays what it is."""
+    kept = {name: document for name, document in _large(known).items() if name in record.unread}
+    return replace(record, **_with(record, {**_large(record), **kept}), unread={}) if kept else record
+
+
+def _large(record: Cast | Generation) -> dict[str, Any]:
+    if isinstance(record, Cast):
+        return {name: getattr(record, name) for name in ("inputs", "metadata", "settings", "outputs")}
+    payload = list(record.result.payload) if record.result else None
+    return {
+        "requestPayload": record.request_payload,
+        "responsePayload": payload,
+        "collection": record.collection,
+    }
+
+
+def _with(record: Cast | Generation, documents: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(record, Cast):
+        return {name: document if name == "outputs" else document or {} for name, document in documents.items()}
+    result = record.result
+    return {
+        "request_payload": documents["requestPayload"] or {},
+        "result": result and replace(result, payload=tuple(documents["responsePayload"] or ())),
+        "collection": documents["collection"] or {},
+    }
 
 
 def _page(items: dict[str, Any], limit: int, cursor: str | None) -> Page[Any]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from spellcast.application.find_casts import FindCasts
     from spellcast.application.find_spells import FindSpells
     from spellcast.application.find_tools import FindTools
+    from spellcast.application.fit_answer import FitAnswer
     from spellcast.application.give_up_job import GiveUpJob
     from spellcast.application.keep_outputs import KeepOutputs
     from spellcast.application.lint_spell import LintSpell
@@ -76,13 +77,15 @@ class Parts:
     def _client(self, service: str, **options: Any) -> Any:
         from botocore.config import Config
 
-        # The defaults of 60 s would outlast most functions.
+        # The defaults of 60 s would outlast most functions. A request to the API may wait for the bucket, and has 29 s:
+        # who has to be told that it does not answer is told before that.
+        is_bucket = service == "s3"
         config = Config(
             connect_timeout=3,
-            read_timeout=10,
-            retries={"mode": "standard", "max_attempts": 4},
+            read_timeout=5 if is_bucket else 10,
+            retries={"mode": "standard", "max_attempts": 2 if is_bucket else 4},
             # Links would be signed in the old way; nothing else would.
-            signature_version="s3v4" if service == "s3" else None,
+            signature_version="s3v4" if is_bucket else None,
         )
         return self.session.client(service, config=config, **options)  # type: ignore[call-overload]
 
@@ -222,13 +225,13 @@ class Parts:
         return GiveUpJob(self.adapters, self.complete_job)
 
     def written(self, image: dict[str, Any]) -> Cast | Generation | Connection:
-        """What a row in the table's stream is."""
+        """What a row in the table's stream is, without what is not in it: an announcement has no room for that."""
         row = from_item(image)
         match row["entity"]:
             case "CAST":
-                return self.casts.to_cast(row)
+                return self.casts.to_cast(row, whole=False)
             case "GENERATION":
-                return self.casts.to_generation(row)
+                return self.casts.to_generation(row, whole=False)
             case _:
                 return to_connection(row)
 
@@ -237,6 +240,12 @@ class Parts:
         from spellcast.application.find_casts import FindCasts
 
         return FindCasts(self.casts, self.spells, self.links)
+
+    @cached_property
+    def fit_answer(self) -> FitAnswer:
+        from spellcast.application.fit_answer import FitAnswer
+
+        return FitAnswer(self.media)
 
     @cached_property
     def find_tools(self) -> FindTools:
@@ -360,6 +369,7 @@ def cast_api() -> CastApi:
         ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
+        fit_answer=have.fit_answer,
         create_tool=create_tool,
         import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),
@@ -392,6 +402,7 @@ def internal_api() -> InternalApi:
     use = InternalUseCases(
         record_event=RecordEvent(DynamoEventStore(have.table, have.documents), have.clock),
         find_records=FindRecords(have.casts, have.find_casts),
+        fit_answer=have.fit_answer,
         complete_generation=have.complete_generation,
         run_tool=RunTool(
             have.find_tools, have.adopt_spell, have.cast_spell, have.casts, have.links, have.clock, time.sleep

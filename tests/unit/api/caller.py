@@ -23,6 +23,7 @@ from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_records import FindRecords
 from spellcast.application.find_settings import FindSettings
+from spellcast.application.fit_answer import FitAnswer
 from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
@@ -96,6 +97,7 @@ class Caller:
             revoke_permission=world.revoke_permission,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
+            fit_answer=FitAnswer(world.media),
             create_tool=CreateTool(world.store, SERVICES),
             import_tool=ImportTool(CreateTool(world.store, IMPORTABLE)),
             delete_tool=DeleteTool(world.store),
@@ -119,6 +121,7 @@ class Caller:
         use = InternalUseCases(
             record_event=RecordEvent(world.store, world.clock),
             find_records=FindRecords(world.store, world.find_casts),
+            fit_answer=FitAnswer(world.media),
             complete_generation=world.complete_generation,
             run_tool=RunTool(
                 world.find_tools, world.adopt_spell, cast_spell, world.store, world.links, world.clock, self._wait

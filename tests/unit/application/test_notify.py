@@ -124,6 +124,23 @@ def test_one_below_the_limit_goes_whole(announcer: FakeAnnouncer) -> None:
     assert event.detail["inputs"]
 
 
+@pytest.mark.parametrize("character", ["x", "é"])
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limit_of_an_event_is_met_to_the_byte(announcer: FakeAnnouncer, character: str, over: int) -> None:
+    def detail(text: str) -> Document:
+        event = notify(announcer, a_cast(outputs={"text": text}))
+        assert event is not None
+        return event.detail
+
+    room = MAX_DETAIL_BYTES - documents.size(detail(""))
+    each = len(character.encode())
+    told = detail(character * (room // each) + "y" * (room % each + over))
+    assert ("outputs" in told, "truncated" in told) == (not over, bool(over))
+    assert (documents.size(told) == MAX_DETAIL_BYTES) is not over or over
+    # With the envelope of an event, and whatever it is wrapped into, an invocation and a message of a queue have room.
+    assert MAX_DETAIL_BYTES + 16_384 < 256 * 1024
+
+
 @pytest.mark.parametrize("failing", ["push", "publish"])
 def test_a_revision_that_could_not_be_announced_is_announced_again(announcer: FakeAnnouncer, failing: str) -> None:
     def fail(*arguments: Any) -> None:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+Truncated = Annotated[
+    bool | None,
+    Field(
+        description="It came without some or all of its documents (inputs, payloads, outputs, metadata), which are too "
+        "large for where it stands. Asked for by its own id it has them."
+    ),
+]
+WholeUrl = Annotated[
+    str | None,
+    Field(
+        description="Where even that is over 6 MB: a link to all of the answer as JSON, good for 12 hours. Beside "
+        "`truncated`, and only where the one record was asked for."
+    ),
+]
 
 
 class Answer(BaseModel):
@@ -141,7 +156,8 @@ class GenerationAnswer(Answer):
     delivery_status: str
     error: StepFailureAnswer | None = None
     metadata: GenerationMetadata | None = None
-    truncated: bool | None = None
+    truncated: Truncated = None
+    whole_url: WholeUrl = None
 
 
 class CastFailureAnswer(Answer):
@@ -188,7 +204,8 @@ class CastAnswer(Answer):
     delivery: DeliveryAnswer | None = None
     budget_usd: str | None = None
     metadata: dict[str, Any] | None = None
-    truncated: bool | None = None
+    truncated: Truncated = None
+    whole_url: WholeUrl = None
     generations: list[GenerationAnswer] | None = None
     warnings: list[FaultAnswer] | None = None
 
@@ -208,6 +225,7 @@ class ToolAnswer(BaseModel):
     tool_id: str
     service: str
     display_name: str
+    truncated: Truncated = None
 
 
 class ToolsAnswer(Answer):

@@ -24,6 +24,7 @@ from spellcast.domain.errors import (
     SpellAmbiguous,
     SpellcastError,
     SpellNotExecutable,
+    StorageUnavailable,
     ToolExists,
     Unauthorized,
 )
@@ -62,6 +63,7 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (PayloadTooLarge, 413),
     (FlagsUnreadable, 503),
     (OriginalUnavailable, 503),
+    (StorageUnavailable, 503),
 )
 
 

@@ -25,6 +25,7 @@ from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
+from spellcast.application.fit_answer import MAX_ANSWER_BYTES, FitAnswer
 from spellcast.application.grant_permission import GrantPermission
 from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
@@ -40,6 +41,7 @@ from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault
 from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.tools import Tool
 from spellcast.ports.store import ApiKey
 
 
@@ -57,6 +59,7 @@ class UseCases:
     revoke_permission: RevokePermission
     cast_spell: CastSpell
     find_casts: FindCasts
+    fit_answer: FitAnswer
     create_tool: CreateTool
     import_tool: ImportTool
     delete_tool: DeleteTool
@@ -70,8 +73,7 @@ class UseCases:
     websocket_url: str
 
 
-# A Lambda answers at most 6 MB (Lambda quotas): what is larger comes without its documents, and says so.
-MAX_ANSWER_BYTES = 5_000_000
+# A cast in a list that is larger comes without its documents: 100 of them fit into an answer.
 MAX_LISTED_BYTES = 40_000
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
@@ -213,11 +215,12 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         cursor: Cursor = None,
     ) -> Response[str]:
         page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor)
-        return _json(200, _page("casts", [within(cast, MAX_LISTED_BYTES) for cast in page.items], page.cursor))
+        listed = [within(cast, MAX_LISTED_BYTES, documents.size_in_text) for cast in page.items]
+        return _json(200, _page("casts", listed, page.cursor))
 
     @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
     def get_cast(cast_id: Name) -> Response[str]:
-        return _json(200, within(use.find_casts.get(_account(app), cast_id), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_casts.get(_account(app), cast_id)))
 
     @app.get(
         "/v1/generations/<generation_id>",
@@ -225,13 +228,13 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         responses=_answers(200, answers.GenerationAnswer, 404),
     )
     def get_generation(generation_id: Name) -> Response[str]:
-        return _json(200, within(use.find_casts.get_generation(_account(app), generation_id), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_casts.get_generation(_account(app), generation_id)))
 
 
 def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get("/v1/tools", summary="All tools that steps can use", responses=_answers(200, answers.ToolsAnswer))
     def list_tools() -> Response[str]:
-        return _json(200, {"tools": [tool.document for tool in use.find_tools.list(_account(app))]})
+        return _json(200, {"tools": _listed_tools(use.find_tools.list(_account(app)))})
 
     @app.get("/v1/tools/<tool_id>", summary="One tool's definition", responses=_answers(200, answers.ToolAnswer, 404))
     def get_tool(tool_id: Name) -> Response[str]:
@@ -304,6 +307,20 @@ def _shown_key(key: ApiKey) -> Document:
 
 def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault]) -> Document:
     return {**spell_resource(spell, version), "warnings": _faults(warnings)}
+
+
+def _listed_tools(tools: Sequence[Tool]) -> list[Document]:
+    """Whole, if they fit into an answer; otherwise those over their share of it as facts only."""
+    definitions = [tool.document for tool in tools]
+    if documents.size_in_text(definitions) <= MAX_ANSWER_BYTES:
+        return definitions
+    share = MAX_ANSWER_BYTES // len(definitions)
+    return [
+        definition
+        if documents.size_in_text(definition) <= share
+        else {key: definition[key] for key in ("toolId", "service", "displayName")} | {"truncated": True}
+        for definition in definitions
+    ]
 
 
 def _faults(warnings: Sequence[Fault]) -> list[Document]:

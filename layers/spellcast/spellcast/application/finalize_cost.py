@@ -12,6 +12,7 @@ from spellcast.domain.casts import Cast, CastFailure
 from spellcast.domain.errors import (
     CastInterrupted,
     CastNotFound,
+    DocumentLost,
     FileUnavailable,
     LimitReached,
     NoFreeSlot,
@@ -31,6 +32,7 @@ _RETRYABLE = frozenset(
     kind.code
     for kind in (CastInterrupted, FileUnavailable, LimitReached, NoFreeSlot, ProviderUnavailable, StepTimedOut)
 )
+_LOST = "An output of the cast is not in the bucket any more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class FinalizeCost:
         A cast that another execution than `execution` has taken over stays as it is.
         """
         while True:
-            loaded = self.casts.load_cast(cast_id)
+            loaded = self.casts.load_cast(cast_id, whole=False)
             if loaded is None:
                 raise CastNotFound(f"There is no cast {cast_id}.")
             cast, generations = loaded
@@ -90,6 +92,8 @@ class FinalizeCost:
                 self._sum_again(generation.cast_id, is_new=True)
 
     def _closed(self, generation: Generation, interruption: Failure | None) -> Generation:
+        if not generation.is_terminal:
+            generation = self._whole(generation)
         if generation.is_terminal:
             return generation
         if generation.result is not None:
@@ -101,14 +105,22 @@ class FinalizeCost:
         self.slots.give_back(finished.generation_id, finished.slots)
         return finished
 
+    def _whole(self, generation: Generation) -> Generation:
+        """With what was not read; where that is lost, without it: a cast is closed whatever became of its documents."""
+        try:
+            return (self.casts.get_generation(generation.generation_id) if generation.unread else None) or generation
+        except DocumentLost:
+            return generation
+
     def _settled(self, cast: Cast, generations: list[Generation], interruption: Failure | None) -> Cast:
         latest = latest_attempts(generations)
         completed = [latest[index] for index in sorted(latest) if latest[index].status == "completed"]
         last = latest.get(cast.step_count - 1)
         outputs = None
         failure = None
-        if len(completed) == cast.step_count and last and last.result:
+        if len(completed) == cast.step_count and last and (last := self._whole(last)).result:
             outputs = web_outputs(last.result.payload)
+            failure = _lost(last) if "responsePayload" in last.unread else None
         else:
             failure = _failure(latest, interruption)
         return cast.settled(
@@ -131,7 +143,7 @@ class FinalizeCost:
             logger().exception("What the cast's runs cost is missing in the history")
 
     def _sum_again(self, cast_id: str, *, is_new: bool = False) -> None:
-        while loaded := self.casts.load_cast(cast_id):
+        while loaded := self.casts.load_cast(cast_id, whole=False):
             cast, generations = loaded
             billed = cast.billed(
                 cost_usd=money.total(generation.cost_usd for generation in generations),
@@ -163,6 +175,10 @@ def _failure(latest: dict[int, Generation], interruption: Failure | None) -> Cas
     return CastFailure(reason.code, reason.message)
 
 
+def _lost(generation: Generation) -> CastFailure:
+    return CastFailure(DocumentLost.code, _LOST, generation.step_index, generation.step_id, generation.generation_id)
+
+
 def interruption_of(code: str, message: str) -> Failure:
     """What the machine knows of its end, in the words of the closed list where it is one of ours.
 
@@ -172,6 +188,8 @@ def interruption_of(code: str, message: str) -> Failure:
         return Failure("TIMED_OUT", "The step did not finish by its deadline.", True)
     if code == "ABORTED":
         return Failure("CAST_INTERRUPTED", "The cast's machine was stopped.", True)
+    if code == DocumentLost.__name__:
+        return Failure(DocumentLost.code, _LOST)
     if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", code):
         return Failure(code, message, code in _RETRYABLE)
     return Failure("INTERNAL_ERROR", f"The step could not be run because of an internal error ({code}).", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from spellcast.application import ask_provider
@@ -9,7 +10,7 @@ from spellcast.application.complete_job import CompleteJob
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.give_up_job import GiveUpJob
 from spellcast.domain.casts import Cast
-from spellcast.domain.errors import CastNotFound, StepFailed
+from spellcast.domain.errors import CastNotFound, DocumentLost, StepFailed
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.ports.adapter import Adapters
@@ -31,14 +32,15 @@ class InterruptCast:
 
     def __call__(self, cast_id: str, reason: Failure) -> Cast:
         """The closed cast: completed where its last job turns out to be done. Raises CastNotFound."""
-        loaded = self.casts.load_cast(cast_id)
+        loaded = self.casts.load_cast(cast_id, whole=False)
         if loaded is None:
             raise CastNotFound(f"There is no cast {cast_id}.")
         cast, generations = loaded
         for generation in generations:
             is_waited_for = not generation.is_terminal and generation.result is None
             if is_waited_for and generation.delivery_mode != "immediate":
-                self._end_job(generation)
+                with suppress(DocumentLost):  # Of a record that cannot be read nobody can take the end; it is closed.
+                    self._end_job(generation)
         closed = self.finalize_cost(cast_id, reason, cast.execution_name)
         self.machine.stop_cast(cast)
         return closed

@@ -14,7 +14,7 @@ from spellcast.ports.announcer import Announcer, Event
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import Connection
 
-# One entry of PutEvents takes 256 KB (EventBridge quotas).
+# PutEvents, and the queue and the functions behind the bus, take 256 KB with the event's envelope (AWS quotas).
 MAX_DETAIL_BYTES = 200_000
 
 

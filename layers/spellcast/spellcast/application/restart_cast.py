@@ -34,7 +34,7 @@ class RestartCast:
         `cut_off` is the execution that is to be followed by another; without it, the current one is begun. Raises
         CastNotFound, SpellNotFound, and WriteConflict where somebody else has written the cast.
         """
-        loaded = self.casts.load_cast(cast_id)
+        loaded = self.casts.load_cast(cast_id, whole=False)
         if loaded is None:
             raise CastNotFound(f"There is no cast {cast_id}.")
         cast, generations = loaded

@@ -17,6 +17,11 @@ from spellcast.ports.queue import Message, Queue
 from spellcast.ports.receiver import Receiver
 from spellcast.ports.store import CastStore
 
+# As much as we take of others' callbacks; of a larger body the caster reads the outputs in the cast's record.
+MAX_BODY_BYTES = 1_000_000
+# What the signature adds: its key, 64 digits, quotes, colon and comma.
+_SIGNATURE_BYTES = len(',"signature":""') + 64
+
 
 @dataclass(frozen=True, slots=True)
 class SendWebhook:
@@ -73,8 +78,13 @@ class SendWebhook:
 
 
 def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
-    """Body and headers. The original's signature covers the body without `signature`, Standard Webhooks' all of it."""
+    """Body and headers, without the outputs where they are too large.
+
+    The original's signature covers the body without `signature`, Standard Webhooks' all of it.
+    """
     body = _body(cast)
+    if documents.size(body) > MAX_BODY_BYTES - (_SIGNATURE_BYTES if cast.webhook_secret else 0):
+        body = {key: value for key, value in body.items() if key != "finalOutputs"} | {"truncated": True}
     headers = {"content-type": "application/json", "user-agent": "Spellcast-Webhook/1.0"}
     if not cast.webhook_secret:
         return documents.to_text(body).encode(), headers

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import IllegalTransition
 from spellcast.domain.identifiers import cast_execution_name
 from spellcast.domain.money import ZERO
@@ -43,6 +43,7 @@ class Cast:
 
     `settings` are the caster's own defaults when the spell was cast, by tool id, as far as its tools have any.
     `execution` counts the machine's executions; what an earlier one still says is not heard.
+    `unread` documents are empty here, and stay where they are when the record is written.
     """
 
     cast_id: str
@@ -73,6 +74,7 @@ class Cast:
     failed_at: datetime | None = None
     failure: CastFailure | None = None
     delivery: Delivery | None = None
+    unread: Unread = field(default_factory=dict)
 
     @property
     def execution_name(self) -> str:

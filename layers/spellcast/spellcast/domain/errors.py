@@ -166,6 +166,13 @@ class FlagsUnreadable(SpellcastError):
     retryable = True
 
 
+class StorageUnavailable(SpellcastError):
+    """The bucket, in which large documents lie, did not answer; the same request can be made again."""
+
+    code = "STORAGE_UNAVAILABLE"
+    retryable = True
+
+
 class OriginalUnavailable(SpellcastError):
     """The original service, whose the request is, could not be asked; nothing was changed."""
 
@@ -330,6 +337,12 @@ class AdapterFault(StepFailed):
     """An adapter raised something that is not in this list: a defect of ours, logged with its traceback."""
 
     code = "ADAPTER_FAULT"
+
+
+class DocumentLost(StepFailed):
+    """A document of a record is no longer in the bucket, so that nothing can go on with it."""
+
+    code = "DOCUMENT_LOST"
 
 
 class CastInterrupted(StepFailed):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from spellcast.domain import identifiers
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import (
     BudgetExceeded,
     IllegalTransition,
@@ -61,6 +61,7 @@ class Generation:
     `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8), `slots`
     the places under the provider's limits that are given back when the job has ended. In the record of a fallback tool
     `fallback_from` is `{toolId, code, message}`: the step's own tool, and why it began nothing.
+    `unread` documents are empty here, and stay where they are when the record is written.
     """
 
     cast_id: str
@@ -91,6 +92,7 @@ class Generation:
     collection: Document = field(default_factory=dict)
     slots: tuple[str, ...] = ()
     fallback_from: Document = field(default_factory=dict)
+    unread: Unread = field(default_factory=dict)
 
     @property
     def generation_id(self) -> str:

@@ -65,18 +65,24 @@ class ApiKey:
 
 
 class CastStore(Protocol):
-    """Casts and their generations."""
+    """Casts and their generations. A document that should be there and is not raises DocumentLost."""
 
     def create_cast(self, cast: Cast) -> None:
         """Raises WriteConflict where the cast exists."""
 
     def get_cast(self, cast_id: str) -> Cast | None: ...
 
-    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
-        """The cast with its generations in the order of steps and attempts, in one read."""
+    def load_cast(self, cast_id: str, *, whole: bool = True) -> tuple[Cast, list[Generation]] | None:
+        """The cast with its generations in the order of steps and attempts, in one read.
+
+        Not whole, they have their large documents `unread`.
+        """
 
     def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
-        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+        """The account's casts, latest first, their large documents `unread`.
+
+        Raises InvalidInput for a cursor that is none.
+        """
 
     def list_open_casts(self, before: datetime) -> Iterator[OpenCast]:
         """All accounts' open casts that were started before a moment, in no order; read as they are asked for."""
