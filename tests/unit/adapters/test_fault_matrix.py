@@ -41,7 +41,7 @@ from tests.fakes.world import SIGNING_KEY, World, make_tool
 from tests.providers.fal import Fal, jwk
 
 KEY = "a-key-that-no-log-may-hold"
-SECRET = "whsec_YS1zZWNyZXQtdGhhdC1uby1sb2ctbWF5LWhvbGQ="
+SECRET = "whsec_c2VjcmV0"
 FORGED = "whsec_Zm9yZ2Vk"
 PROMPT = "a prompt that no log may hold"
 RUN = "8f1c2a34-0b5d-4e6f-9a7b-1c2d3e4f5a6b"
