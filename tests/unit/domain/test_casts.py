@@ -181,3 +181,7 @@ def test_a_cast_is_run_by_its_current_execution(execution: int, name: str) -> No
 def test_the_list_of_open_casts_knows_when_one_ended() -> None:
     found = [OpenCast.of(a_cast(**changes)).ended_at for changes in ({}, {"failed_at": in_seconds(7)})]
     assert found == [None, in_seconds(7)]
+
+
+def test_an_execution_is_named_after_its_cast() -> None:
+    assert [a_cast(execution=number).execution_name for number in (1, 2)] == ["c1", "c1-2"]

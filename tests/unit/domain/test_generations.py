@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spellcast.domain import results
+from spellcast.domain.budgets import Reservation
 from spellcast.domain.errors import IllegalTransition, JobFailed
 from spellcast.domain.generations import TERMINAL, Generation, latest_attempts
 from spellcast.domain.results import Failure, ToolResult
@@ -326,3 +327,8 @@ def test_a_fallbacks_record_takes_the_place_of_the_first_tools() -> None:
 
 def test_a_lost_answer_changes_nothing_but_the_revision() -> None:
     assert a_generation().unanswered() == a_generation(revision=2)
+
+
+def test_a_record_is_written_with_what_is_held_for_it() -> None:
+    held = Reservation("2026-01-31", ONE_CENT)
+    assert a_generation().counting(held) == a_generation(reservation=held)
