@@ -310,6 +310,37 @@ def test_the_day_is_read_again_where_it_changed_while_it_was_closed() -> None:
     assert day(world) == Day(Decimal("0.4"), {})
 
 
+def test_a_job_of_which_nobody_was_asked_holds_nothing_any_more() -> None:
+    world = a_world()
+    started = cast(world, "polled")
+    world.adapters.forget()
+    world.execute(started)
+    assert world.generation(started, 0).status == "failed"
+    assert day(world).total_usd == 0
+
+
+def test_a_resumed_cast_counts_for_its_new_day_and_is_booked_without_what_was_booked_before() -> None:
+    world = a_world("1.5")
+    started = cast(world, "dear", "dear")
+    world.execute(started)
+    ended = world.settle(started, STOPPED)
+    assert (ended.cost_usd, ended.failure and ended.failure.code) == (1, "BUDGET_EXCEEDED")
+    world.clock.advance(24 * 3600)
+    again = DailyBudget(TOMORROW, Decimal("1.5"))
+    resumed = replace(ended, status="running", failed_at=None, execution=2, revision=9, daily_budget=again)
+    world.store.save_cast(resumed, ended)
+    segment = world.segments(started)[0]._replace(first=1, attempt=2)
+    world.execute_step(started.cast_id, segment, "t2", resumed.execution_name)
+    world.process_output(started.cast_id, [segment])
+    closed = world.settle(resumed)
+    assert (closed.status, closed.cost_usd) == ("completed", 2)
+    assert (day(world), day(world, TOMORROW)) == (Day(Decimal(1), {}), Day(Decimal(1), {}))
+    latest, first = rows(world)
+    assert [entry.generation_id for entry in first.entries] == [f"{started.cast_id}.0.1"] * 2
+    assert [entry.generation_id for entry in latest.entries] == [f"{started.cast_id}.1.2"] * 2
+    assert (first.day, latest.day) == (TODAY, TOMORROW)
+
+
 def test_what_a_resumed_cast_holds_is_left_alone_by_whoever_closed_it_before() -> None:
     world = a_world()
     started = cast(world, "dear")
@@ -378,6 +409,28 @@ def test_a_bill_that_comes_while_the_cast_is_closed_is_booked_once() -> None:
     world.settle(started, STOPPED)
     assert world.cast_of(ended).cost_usd == Decimal("0.25")
     assert (balances(rows(world)).spent_usd, day(world)) == (Decimal("0.25"), Day(Decimal("0.25"), {}))
+
+
+def test_a_bill_that_comes_before_the_closing_is_booked_counts_once() -> None:
+    chokepoint = Chokepoint()
+    world = a_world(through=chokepoint)
+    started = cast(world, "polled")
+    world.execute(started)
+    chokepoint.arm([])
+    world.settle(started, STOPPED)
+    booking = chokepoint.calls.index("FakeStore.get_day") + 1
+    # The same again, killed there.
+    chokepoint = Chokepoint()
+    world = a_world(through=chokepoint)
+    started = cast(world, "polled")
+    world.execute(started)
+    chokepoint.arm([(booking, "before")])
+    with pytest.raises(Crash):
+        world.settle(started, STOPPED)
+    late(world, started)
+    world.settle(started, STOPPED)
+    assert world.cast_of(started).cost_usd == balances(rows(world)).spent_usd == Decimal("0.25")
+    assert day(world) == Day(Decimal("0.25"), {})
 
 
 def test_a_creator_is_credited_by_others_casts_and_nobody_is_charged_twice() -> None:
