@@ -268,11 +268,18 @@ class FakeStore:
     def get_day(self, account_id: str, day: str) -> Day:
         return self._days.get((account_id, day), Day())
 
-    def reserve(self, account_id: str, generation_id: str, reservation: Reservation, most_usd: Decimal) -> None:
+    def reserve(
+        self,
+        account_id: str,
+        generation_id: str,
+        reservation: Reservation,
+        most_usd: Decimal,
+        before: Decimal | None = None,
+    ) -> None:
         with self._days_lock:
             day = self.get_day(account_id, reservation.day)
-            total = money.total([day.total_usd, reservation.amount_usd])
-            if generation_id in day.held or total > most_usd:
+            total = money.total([day.total_usd, reservation.amount_usd, -(before or Decimal(0))])
+            if day.held.get(generation_id) != before or total > most_usd:
                 raise WriteConflict(generation_id)
             held = {**day.held, generation_id: reservation.amount_usd}
             self._days[account_id, reservation.day] = Day(total, held)

@@ -14,14 +14,15 @@ from spellcast.domain import money, results
 from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.budgets import DailyBudget, Day, Reservation
 from spellcast.domain.casts import Cast
-from spellcast.domain.errors import JobFailed, WriteConflict
+from spellcast.domain.errors import JobFailed, ProviderUnavailable, WriteConflict
 from spellcast.domain.history import Run
 from spellcast.domain.ledger import LedgerRow, balances
 from spellcast.domain.limits import Limits
 from spellcast.domain.pricing import PricingPolicy
 from spellcast.domain.results import Failure
 from spellcast.ports.adapter import Request
-from tests.fakes.crashes import Chokepoint, Crash, Provider, StepFunctions, When
+from tests.fakes.crash import Crash
+from tests.fakes.crashes import Chokepoint, Provider, StepFunctions, When
 from tests.fakes.records import text_result
 from tests.fakes.world import ACCOUNT, World, make_tool
 
@@ -162,7 +163,7 @@ def test_a_step_that_the_day_has_nothing_left_for_is_not_asked() -> None:
     assert run_to_its_end(world, cast(world, "free")).status == "completed"
     world.clock.advance(24 * 3600)
     assert run_to_its_end(world, cast(world, "dear")).status == "completed"
-    assert (day(world).total_usd, day(world, TOMORROW).total_usd) == (2, 1)
+    assert [day(world, of).total_usd for of in (TODAY, TOMORROW)] == [2, 1]
 
 
 def test_a_cast_counts_for_the_day_on_which_it_was_started() -> None:
@@ -236,14 +237,16 @@ def test_of_fifty_casts_at_once_exactly_ten_start() -> None:
 # --- who else writes at the same time ---
 
 
-def test_what_an_invocation_held_that_died_is_held_for_the_next() -> None:
+@pytest.mark.parametrize("held", ["1", "0.9", "0"])
+def test_what_an_invocation_held_that_died_is_held_for_the_next(held: str) -> None:
     world = a_world("1")
     started = cast(world, "dear")
     holder = f"{started.cast_id}.0.1"
-    # Its estimate was another one: what is held counts.
-    world.store.reserve(ACCOUNT, holder, Reservation(TODAY, Decimal("0.9")), Decimal(1))
+    # The estimate may have been another one; the newest counts, and the step itself is not in its own way.
+    world.store.reserve(ACCOUNT, holder, Reservation(TODAY, Decimal(held)), Decimal(1))
     world.execute(started)
-    assert world.generation(started, 0).reservation == Reservation(TODAY, Decimal("0.9"))
+    assert world.generation(started, 0).reservation == Reservation(TODAY, Decimal(1))
+    assert day(world) == Day(Decimal(1), {holder: Decimal(1)})
     world.process(started)
     assert world.settle(started).status == "completed"
     assert day(world) == Day(Decimal(1), {})
@@ -268,7 +271,7 @@ def test_room_that_comes_while_it_is_looked_for_is_taken() -> None:
         world.store.reserve = reserve  # type: ignore[method-assign]
         raise WriteConflict("day")
 
-    world.store.reserve = full  # type: ignore[method-assign]
+    world.store.reserve = full  # type: ignore[method-assign, assignment]
     world.execute(started)
     assert day(world).held == {f"{started.cast_id}.0.1": Decimal(1)}
 
@@ -305,7 +308,7 @@ def test_the_day_is_read_again_where_it_changed_while_it_was_closed() -> None:
         world.store.settle(ACCOUNT, holder, Reservation(TODAY, Decimal("0.4")), Decimal("0.3"))
         raise WriteConflict("day")
 
-    world.store.close = meanwhile  # type: ignore[method-assign]
+    world.store.close = meanwhile  # type: ignore[method-assign, assignment]
     world.settle(started)
     assert day(world) == Day(Decimal("0.4"), {})
 
@@ -324,7 +327,9 @@ def test_a_resumed_cast_counts_for_its_new_day_and_is_booked_without_what_was_bo
     started = cast(world, "dear", "dear")
     world.execute(started)
     ended = world.settle(started, STOPPED)
-    assert (ended.cost_usd, ended.failure and ended.failure.code) == (1, "BUDGET_EXCEEDED")
+    assert ended.cost_usd == 1
+    assert ended.failure is not None
+    assert ended.failure.code == "BUDGET_EXCEEDED"
     world.clock.advance(24 * 3600)
     again = DailyBudget(TOMORROW, Decimal("1.5"))
     resumed = replace(ended, status="running", failed_at=None, execution=2, revision=9, daily_budget=again)
@@ -333,7 +338,7 @@ def test_a_resumed_cast_counts_for_its_new_day_and_is_booked_without_what_was_bo
     world.execute_step(started.cast_id, segment, "t2", resumed.execution_name)
     world.process_output(started.cast_id, [segment])
     closed = world.settle(resumed)
-    assert (closed.status, closed.cost_usd) == ("completed", 2)
+    assert (closed.status, closed.cost_usd) == ("completed", Decimal(2))
     assert (day(world), day(world, TOMORROW)) == (Day(Decimal(1), {}), Day(Decimal(1), {}))
     latest, first = rows(world)
     assert [entry.generation_id for entry in first.entries] == [f"{started.cast_id}.0.1"] * 2
@@ -354,6 +359,32 @@ def test_what_a_resumed_cast_holds_is_left_alone_by_whoever_closed_it_before() -
     assert day(world).held == {f"{started.cast_id}.0.2": Decimal(1)}
     world.finalize_cost(started.cast_id, STOPPED)
     assert day(world) == Day(Decimal(0), {})
+
+
+@pytest.mark.parametrize("mode", ["immediate", "async"])
+@pytest.mark.parametrize(("most", "total"), [("3", "2"), ("1.5", None)])
+def test_a_fallback_tool_is_held_for_instead_of_the_steps_own(mode: str, most: str, total: str | None) -> None:
+    first = make_tool("first", mode, amount="1")
+    world = World(first, make_tool("second", mode, amount="2", service="other"), daily_budget_usd=Decimal(most))
+
+    def busy(request: Request) -> Any:
+        raise ProviderUnavailable("No more at the moment (429)", nothing_started=True)
+
+    world.adapter.on_execute = world.adapter.on_start = busy
+    steps = [{"id": "n0", "toolIdentifier": "first", "fallbackTool": "second"}]
+    started = world.cast_steps("spell", steps)
+    world.execute(started)
+    asked = [request.tool.tool_id for request in (*world.other.executed, *world.other.started)]
+    generation = world.generation(started, 0)
+    if total is not None:
+        assert (asked, generation.reservation) == (["second"], Reservation(TODAY, Decimal(total)))
+        assert day(world) == Day(Decimal(total), {generation.generation_id: Decimal(total)})
+    else:
+        assert asked == []
+    ended = world.settle(started, STOPPED)
+    code = ended.failure.code if ended.failure else None
+    assert (code == "BUDGET_EXCEEDED") == (total is None)
+    assert day(world) == Day(ended.cost_usd, {})
 
 
 # --- late bills, refunds, a creator's share ---

@@ -42,4 +42,4 @@ def test_what_is_held_is_not_spent() -> None:
     assert (day.held_usd, day.spent_usd) == (Decimal("1.2500001"), Decimal("2.2499999"))
     assert day.of_cast("c1") == {"c1.0.1": Decimal(1), "c1.1.1": Decimal("0.25")}
     assert day.of_cast("c") == {}
-    assert (Day().held_usd, Day().spent_usd) == (0, 0)
+    assert Day().held_usd == Day().spent_usd == 0

@@ -85,7 +85,7 @@ def test_what_is_left_out_is_the_originals(text: str) -> None:
 def test_refunds_and_a_creators_share_are_a_policy_of_the_deployment(share: str) -> None:
     policy = parse_pricing(f'{{"refundFailed": true, "creatorShare": {share}}}')
     assert (policy.refund_failed, policy.creator_share) == (True, Decimal(share.strip('"')))
-    assert (ORIGINAL.refund_failed, ORIGINAL.creator_share) == (False, 0)
+    assert (ORIGINAL.refund_failed, ORIGINAL.creator_share) == (False, Decimal(0))
 
 
 @pytest.mark.parametrize(

@@ -44,28 +44,32 @@ class Budgets:
     def hold(self, run: SegmentRun, reserved: Generation, tool: Tool, expected: Decimal) -> Generation:
         """The step, not yet written, with what is held for it of its account's day, if that has a budget.
 
-        Raises BudgetExceeded. What an earlier invocation held for the step, and died, is held for it still.
+        Raises BudgetExceeded. What is held for the step already, by an invocation that died or for its first tool, is
+        held once: the amount is the newest expectation.
         """
         daily = run.cast.daily_budget
         if daily is None:
             return reserved
+        account_id, holder = reserved.account_id, reserved.generation_id
         reservation = Reservation(daily.day, expected)
+        before: Decimal | None = None
         while True:
             try:
-                self.days.reserve(reserved.account_id, reserved.generation_id, reservation, daily.most_usd)
-            except WriteConflict:
-                day = self.days.get_day(reserved.account_id, daily.day)
-            else:
+                self.days.reserve(account_id, holder, reservation, daily.most_usd, before)
                 return reserved.counting(reservation)
-            if (held := day.held.get(reserved.generation_id)) is not None:
-                return reserved.counting(Reservation(daily.day, held))
-            if money.total([day.total_usd, expected]) > daily.most_usd:
+            except WriteConflict:
+                day = self.days.get_day(account_id, daily.day)
+            before = day.held.get(holder)
+            if before == expected:
+                return reserved.counting(reservation)
+            others = money.total([day.held_usd, -(before or ZERO)])
+            if money.total([day.spent_usd, others, expected]) > daily.most_usd:
                 raise BudgetExceeded(
                     f"${money.to_text(day.spent_usd)} of the account's budget of ${money.to_text(daily.most_usd)} for "
-                    f"{daily.day} (UTC) are spent and ${money.to_text(day.held_usd)} reserved, "
+                    f"{daily.day} (UTC) are spent and ${money.to_text(others)} reserved, "
                     f"and {tool.display_name} is expected to cost ${money.to_text(expected)}."
                 )
-            # Somebody's end has left room in between.
+            # Somebody's end has left room in between, or it is another amount that is held.
 
     def settle(self, ended: Generation) -> None:
         """Holds what the step has cost, where that is not what it was expected to; a repeat changes nothing.

@@ -28,22 +28,32 @@ class DynamoBudgetStore:
         held = {name.removeprefix(_HELD): Decimal(row[name]) for name in row if name.startswith(_HELD)}
         return Day(Decimal(row.get("total", 0)), held)
 
-    def reserve(self, account_id: str, generation_id: str, reservation: Reservation, most_usd: Decimal) -> None:
-        """Raises WriteConflict where something is held for it already, or the day's total would be over `most_usd`."""
+    def reserve(
+        self,
+        account_id: str,
+        generation_id: str,
+        reservation: Reservation,
+        most_usd: Decimal,
+        before: Decimal | None = None,
+    ) -> None:
+        """Raises WriteConflict where not `before` is held for it, or the day would be over `most_usd`."""
+        more = money.total([reservation.amount_usd, -(before or ZERO)])
+        held = "attribute_not_exists(#held)" if before is None else "#held = :before"
         self.table.update(
             Update(
                 *_key(account_id, reservation.day),
-                "SET #entity = :entity, #total = if_not_exists(#total, :zero) + :amount, #held = :amount",
+                "SET #entity = :entity, #total = if_not_exists(#total, :zero) + :more, #held = :amount",
                 {"#entity": "entity", "#total": "total", "#held": _HELD + generation_id},
                 {
                     ":entity": DAY,
                     ":zero": ZERO,
                     ":amount": reservation.amount_usd,
-                    ":room": money.total([most_usd, -reservation.amount_usd]),
+                    ":more": more,
+                    ":room": money.total([most_usd, -more]),
+                    **({} if before is None else {":before": before}),
                 },
-                # Zero is not over a room that is negative: of a row that is not there nothing can be taken then.
-                "attribute_not_exists(#held) AND "
-                "((attribute_not_exists(#total) AND :room >= :zero) OR #total <= :room)",
+                # Of a row that is not there nothing can be taken but what fits into the whole.
+                f"{held} AND ((attribute_not_exists(#total) AND :room >= :zero) OR #total <= :room)",
             )
         )
 

@@ -198,9 +198,16 @@ class BudgetStore(Protocol):
     def get_day(self, account_id: str, day: str) -> Day:
         """Zero where nothing ever counted."""
 
-    def reserve(self, account_id: str, generation_id: str, reservation: Reservation, most_usd: Decimal) -> None:
-        """Holds the amount. Raises WriteConflict where something is held for the generation already, or the day's
-        total would be over `most_usd`.
+    def reserve(
+        self,
+        account_id: str,
+        generation_id: str,
+        reservation: Reservation,
+        most_usd: Decimal,
+        before: Decimal | None = None,
+    ) -> None:
+        """Holds the amount. Raises WriteConflict where something else than `before` is held for the generation, or the
+        day's total would be over `most_usd`.
         """
 
     def settle(self, account_id: str, generation_id: str, reservation: Reservation, cost_usd: Decimal) -> None:
