@@ -29,6 +29,8 @@ from spellcast.domain.user_events import UserEvent
 from spellcast.ports.store import ApiKey, Connection, Page, Ticket
 
 _MOST_CONFLICTS = 1_000
+# Who writes a day's row: threads of one test.
+_one_at_a_time = threading.Lock()
 
 
 class FakeStore:
@@ -57,7 +59,6 @@ class FakeStore:
         self._deleted_tools: dict[tuple[str, str], Tool] = {}
         self.leases: dict[str, Leases] = {}
         self._days: dict[tuple[str, str], Day] = {}
-        self._days_lock = threading.Lock()
         self._ledger: dict[tuple[str, str], LedgerRow] = {}
         self._settings: dict[str, AccountSettings] = {}
         self._tickets: dict[str, Ticket] = {}
@@ -276,7 +277,7 @@ class FakeStore:
         most_usd: Decimal,
         before: Decimal | None = None,
     ) -> None:
-        with self._days_lock:
+        with _one_at_a_time:
             day = self.get_day(account_id, reservation.day)
             total = money.total([day.total_usd, reservation.amount_usd, -(before or Decimal(0))])
             if day.held.get(generation_id) != before or total > most_usd:
@@ -285,7 +286,7 @@ class FakeStore:
             self._days[account_id, reservation.day] = Day(total, held)
 
     def settle(self, account_id: str, generation_id: str, reservation: Reservation, cost_usd: Decimal) -> None:
-        with self._days_lock:
+        with _one_at_a_time:
             day = self.get_day(account_id, reservation.day)
             if day.held.get(generation_id) != reservation.amount_usd:
                 raise WriteConflict(generation_id)
@@ -293,7 +294,7 @@ class FakeStore:
             self._days[account_id, reservation.day] = Day(total, {**day.held, generation_id: cost_usd})
 
     def close(self, account_id: str, day: str, held: Mapping[str, Decimal], cost_usd: Decimal) -> None:
-        with self._days_lock:
+        with _one_at_a_time:
             known = self.get_day(account_id, day)
             if any(known.held.get(holder) != amount for holder, amount in held.items()):
                 raise WriteConflict(day)
