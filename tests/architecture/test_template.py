@@ -195,22 +195,31 @@ def test_keys_and_grants_are_out_of_reach_of_what_talks_with_the_world(prod: Res
     for function in functions(prod).keys() - {"CastApiFunction", "AuthorizeFunction"}:
         reached = partitions(prod, function, f"dynamodb:{action}")
         assert reached is not None, function
-        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*"}
+        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*", "LEDGER#*"}
         assert reached <= (own | {"SPELL#*"} if action in ("GetItem", "Query") else own), function
 
 
-def test_rows_are_replaced_but_for_a_spells_head_and_a_circuit(prod: Resources) -> None:
-    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction", "ExecuteStepFunction"}
+def test_rows_are_replaced_but_for_a_spells_head_a_circuit_and_an_accounts_day(prod: Resources) -> None:
+    closers = {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "FinalizeCostFunction", "SweepFunction"}
+    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction", "ProcessOutputFunction", *closers}
+    booking = {name for name in functions(prod) if "LEDGER#*" in (partitions(prod, name, "dynamodb:PutItem") or ())}
+    assert booking == closers
 
 
-def test_what_executes_steps_updates_circuits_only(prod: Resources) -> None:
-    [statement] = [
-        statement
-        for statement in grants(prod)["ExecuteStepFunction"]
-        if "dynamodb:UpdateItem" in str(statement["Action"])
-    ]
-    assert statement["Action"] == "dynamodb:UpdateItem"
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+def test_ledgers_are_only_ever_added_to(prod: Resources) -> None:
+    for action in ("UpdateItem", "DeleteItem", "BatchWriteItem"):
+        for name in functions(prod).keys() - {"CastApiFunction"}:
+            assert "LEDGER#*" not in (partitions(prod, name, f"dynamodb:{action}") or ()), name
+
+
+def test_what_runs_casts_updates_circuits_and_days_only(prod: Resources) -> None:
+    days = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ACCOUNT#*"]}}
+    circuits = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+    for name in holders(prod, "dynamodb:UpdateItem") - {"CastApiFunction"}:
+        found = [item for item in grants(prod)[name] if "dynamodb:UpdateItem" in str(item["Action"])]
+        assert {item["Action"] for item in found} == {"dynamodb:UpdateItem"}, name
+        expected = [days, circuits] if name == "ExecuteStepFunction" else [days]
+        assert sorted((item["Condition"] for item in found), key=str) == sorted(expected, key=str), name
 
 
 def test_every_service_that_invokes_a_function_does_so_for_one_source(prod: Resources) -> None:

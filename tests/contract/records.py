@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from spellcast.domain.casts import Cast, CastFailure, Delivery
+from spellcast.domain.budgets import DailyBudget, Reservation
+from spellcast.domain.casts import Cast, CastFailure, Closing, Delivery
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import SLOTS, Run
 from spellcast.domain.results import Failure, ToolResult, Usage
@@ -137,6 +138,8 @@ results = st.builds(
     usage=st.none() | st.builds(Usage, counts, counts),
 )
 
+days = st.dates().map(lambda day: day.isoformat())
+
 _CAST: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,
     "account_id": texts,
@@ -168,6 +171,11 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "delivery": st.none() | deliveries,
     # Says what was not read, and is not written.
     "unread": st.just({}),
+    "daily_budget": st.none() | st.builds(DailyBudget, days, amounts),
+    "creator_id": st.none() | texts,
+    "closings": st.lists(
+        st.builds(Closing, st.integers(1, 50), st.lists(texts, max_size=2).map(tuple)), max_size=2
+    ).map(tuple),
 }
 _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,
@@ -199,6 +207,9 @@ _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "slots": st.lists(texts, max_size=2).map(tuple),
     "fallback_from": documents,
     "unread": st.just({}),
+    "execution": st.integers(1, 50),
+    "reservation": st.none() | st.builds(Reservation, days, amounts),
+    "billed_at": st.none() | moments,
 }
 _SPELL: dict[str, st.SearchStrategy[Any]] = {
     "spell_id": ids,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.documents import MAX_ROW_BYTES
 from spellcast.domain.errors import DocumentLost, StorageUnavailable, WriteConflict
 from spellcast.domain.results import ToolResult
@@ -158,7 +159,7 @@ def writers(cloud: Cloud) -> dict[str, Callable[[], object]]:
         "generation": lambda: cloud.casts.save_generation(make_generation("c1", 0, result=result_of(LARGE)), None),
         "spell": lambda: cloud.spells.create_spell(spell, version),
         "tool": lambda: cloud.tools.create_tool("alice", make_own_tool("mine", metadata=LARGE)),
-        "settings": lambda: cloud.settings.put_settings("alice", {"mine": LARGE}),
+        "settings": lambda: cloud.settings.put_settings("alice", AccountSettings({"mine": LARGE})),
         "event": lambda: cloud.events.create_event(event),
     }
 

@@ -12,8 +12,11 @@ import pytest
 
 from spellcast.aws.table import INDEX, OPEN_INDEX, Row, Table
 from spellcast.aws.tool_store import DynamoToolStore
+from spellcast.domain.account_settings import AccountSettings
+from spellcast.domain.budgets import Reservation
 from spellcast.domain.documents import MAX_ROW_BYTES
 from spellcast.domain.errors import WriteConflict
+from spellcast.domain.ledger import Entry, LedgerRow
 from spellcast.domain.results import ToolResult
 from spellcast.domain.spells import Permission
 from spellcast.ports.store import Connection, Ticket
@@ -50,7 +53,9 @@ class TestKeys:
         cloud.spells.create_permission(Permission("s1", "bob", "alice", NOW))
         cloud.tools.create_tool("alice", make_own_tool("mine"))
         cloud.history.record_runs("alice", [a_run("built-in", 3), a_run("mine", 0)])
-        cloud.settings.put_settings("alice", {"mine": {"x": 1}})
+        cloud.settings.put_settings("alice", AccountSettings({"mine": {"x": 1}}))
+        cloud.days.reserve("alice", "c1.0.1", Reservation("2026-01-31", Decimal(1)), Decimal(1))
+        cloud.ledger.put_row(LedgerRow("alice", "c1#1", "c1", NOW, (Entry("settle", "c1.0.1", Decimal(1), 3),)))
         cloud.access.put_connection(Connection("k=", "alice", NOW, NOW + timedelta(hours=2)))
         cloud.access.put_ticket(Ticket("t", "alice", NOW))
         began = "2026-01-31T12:00:00.123Z"
@@ -74,6 +79,8 @@ class TestKeys:
             ("HISTORY#built-in#3", "RUN"): ("RUN", None, None),
             ("HISTORY#alice/mine#0", "RUN"): ("RUN", None, None),
             ("ACCOUNT#alice", "SETTINGS"): ("SETTINGS", None, None),
+            ("ACCOUNT#alice", "DAY#2026-01-31"): ("DAY", None, None),
+            ("LEDGER#alice", f"{began}#c1#1"): ("LEDGER", None, None),
             ("ACCOUNT#alice", "CONNECTION#k="): ("CONNECTION", None, None),
             (ticket, "TICKET"): ("TICKET", None, None),
         }

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES, Registry
 from spellcast.aws.access_store import DynamoAccessStore, to_connection
 from spellcast.aws.announcer import AwsAnnouncer
+from spellcast.aws.budget_store import DynamoBudgetStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.lease_store import DynamoLeaseStore
+from spellcast.aws.ledger_store import DynamoLedgerStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
 from spellcast.aws.settings_store import DynamoSettingsStore
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from spellcast.api.resolver import CastApi
     from spellcast.application.adopt_spell import AdoptSpell
     from spellcast.application.authorize import Authorize
+    from spellcast.application.budgets import Budgets
     from spellcast.application.cast_in_context import CastInContext
     from spellcast.application.cast_spell import CastSpell
     from spellcast.application.complete_generation import CompleteGeneration
@@ -154,6 +157,14 @@ class Parts:
         return DynamoHistoryStore(self.table, built_in_tools().keys())
 
     @cached_property
+    def days(self) -> DynamoBudgetStore:
+        return DynamoBudgetStore(self.table)
+
+    @cached_property
+    def ledger(self) -> DynamoLedgerStore:
+        return DynamoLedgerStore(self.table)
+
+    @cached_property
     def account_settings(self) -> DynamoSettingsStore:
         return DynamoSettingsStore(self.table, self.documents)
 
@@ -198,13 +209,21 @@ class Parts:
     def process_output(self) -> ProcessOutput:
         from spellcast.application.process_output import ProcessOutput
 
-        return ProcessOutput(self.casts, self.tools, self.keep_outputs, self.settings.pricing, self.clock)
+        return ProcessOutput(self.casts, self.tools, self.keep_outputs, self.settings.pricing, self.budgets, self.clock)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        from spellcast.application.budgets import Budgets
+
+        return Budgets(self.days, self.history)
 
     @cached_property
     def finalize_cost(self) -> FinalizeCost:
         from spellcast.application.finalize_cost import FinalizeCost
+        from spellcast.application.keep_accounts import KeepAccounts
 
-        return FinalizeCost(self.casts, self.process_output, self.slots, self.clock)
+        keep_accounts = KeepAccounts(self.casts, self.days, self.ledger, self.settings.pricing)
+        return FinalizeCost(self.casts, self.process_output, self.slots, keep_accounts, self.clock)
 
     @cached_property
     def complete_job(self) -> CompleteJob:
@@ -279,6 +298,7 @@ class Parts:
             self.clock,
             lambda url: check_url(url, self.settings.allow_loopback),
             self.account_settings,
+            self.settings.daily_budget_usd,
         )
 
     @cached_property
@@ -342,6 +362,7 @@ def cast_api() -> CastApi:
     from spellcast.application.delete_spell import DeleteSpell
     from spellcast.application.delete_tool import DeleteTool
     from spellcast.application.find_api_keys import FindApiKeys
+    from spellcast.application.find_ledger import FindLedger
     from spellcast.application.find_settings import FindSettings
     from spellcast.application.grant_permission import GrantPermission
     from spellcast.application.import_tool import ImportTool
@@ -375,6 +396,7 @@ def cast_api() -> CastApi:
         delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
         find_settings=FindSettings(have.account_settings),
+        find_ledger=FindLedger(have.ledger, have.days, have.account_settings, have.clock, settings.daily_budget_usd),
         save_settings=SaveSettings(have.account_settings, have.tools),
         issue_ticket=IssueTicket(have.access, have.clock),
         find_api_keys=FindApiKeys(have.access),
@@ -464,6 +486,7 @@ def execute_step() -> ExecuteStep:
         ),
         submit=submit,
         slots=have.slots,
+        budgets=have.budgets,
         clock=have.clock,
     )
 

@@ -33,6 +33,7 @@ from spellcast.application.route_cast import RouteCast
 from spellcast.application.run_tool import RunTool
 from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_cast import UpdateCast
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
 from spellcast.ports.store import ApiKey
@@ -103,6 +104,7 @@ class Caller:
             delete_tool=DeleteTool(world.store),
             find_tools=world.find_tools,
             find_settings=FindSettings(world.store),
+            find_ledger=world.find_ledger,
             save_settings=SaveSettings(world.store, world.store),
             issue_ticket=IssueTicket(world.store, world.clock),
             find_api_keys=FindApiKeys(world.store),
@@ -170,7 +172,7 @@ class Caller:
         store = self.world.store
         spells = [store.list_spells(account, limit=1, cursor=None).items for account in (ACCOUNT, "bob")]
         own_tools = len(store.list_tools(ACCOUNT)) - len(store.list_tools("nobody"))
-        set_anew = any(store.get_settings(account) for account in (ACCOUNT, "bob"))
+        set_anew = any(store.get_settings(account) != AccountSettings() for account in (ACCOUNT, "bob"))
         return bool(store.writes or any(spells) or own_tools or set_anew or self.world.machine.casts)
 
 

@@ -40,6 +40,7 @@ CONTRACT = {
     ("GET", "/v1/accounts/me/keys"),
     ("POST", "/v1/accounts/me/keys/{}/rotate"),
     ("DELETE", "/v1/accounts/me/keys/{}"),
+    ("GET", "/v1/accounts/me/ledger"),
 }
 NOT_YET = {
     ("POST", "/v1/casts/{}/cancel"),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from spellcast.domain.casts import Cast, CastFailure, Delivery, OpenCast
+from spellcast.domain.casts import Cast, CastFailure, Closing, Delivery, OpenCast
 from spellcast.domain.errors import IllegalTransition
 from tests.fakes.records import a_cast, in_seconds
 
@@ -36,8 +37,16 @@ def test_a_settled_cast_is_completed() -> None:
         outputs={"text": "t"},
         completed_at=in_seconds(7),
         updated_at=in_seconds(7),
+        closings=(Closing(1),),
         revision=2,
     )
+
+
+def test_every_closing_is_remembered_with_the_late_bills_in_its_sum() -> None:
+    first = settled(a_cast(), failure=FAILURE, billed_late=("c1.0.1",))
+    assert first.closings == (Closing(1, ("c1.0.1",)),)
+    resumed = replace(first, status="running", execution=3)
+    assert settled(resumed).closings == (Closing(1, ("c1.0.1",)), Closing(3))
 
 
 def test_with_a_failure_it_is_failed_and_never_completed() -> None:
@@ -172,3 +181,7 @@ def test_a_cast_is_run_by_its_current_execution(execution: int, name: str) -> No
 def test_the_list_of_open_casts_knows_when_one_ended() -> None:
     found = [OpenCast.of(a_cast(**changes)).ended_at for changes in ({}, {"failed_at": in_seconds(7)})]
     assert found == [None, in_seconds(7)]
+
+
+def test_an_execution_is_named_after_its_cast() -> None:
+    assert [a_cast(execution=number).execution_name for number in (1, 2)] == ["c1", "c1-2"]

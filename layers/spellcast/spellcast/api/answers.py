@@ -235,9 +235,50 @@ class ToolsAnswer(Answer):
 
 
 class SettingsAnswer(Answer):
-    """The account's own defaults, by tool id and input."""
+    """The account's own defaults, by tool id and input, and its budget of a day (UTC)."""
 
     tools: dict[str, dict[str, Any]]
+    daily_budget_usd: str | None = None
+
+
+class LedgerEntryAnswer(Answer):
+    """One movement: `day` is the one for whose budget it counts, where the account had one."""
+
+    entry_id: str
+    kind: Literal["reserve", "settle", "release", "refund", "creatorShare"]
+    cast_id: str
+    generation_id: str | None = None
+    amount_usd: str
+    points: int
+    at: str
+    day: str | None = None
+
+
+class TodayAnswer(Answer):
+    """The day's budget: what closed casts have spent of it, and what is reserved for those that run."""
+
+    day: str
+    budget_usd: str
+    spent_usd: str
+    reserved_usd: str
+
+
+class BalancesAnswer(Answer):
+    """What the entries of the whole period add up to; `today` where the account has a daily budget."""
+
+    spent_usd: str
+    points_spent: int
+    points_refunded: int
+    points_earned: int
+    today: TodayAnswer | None = None
+
+
+class LedgerAnswer(Answer):
+    """A part of the account's ledger, latest first; the balances come with the first part."""
+
+    entries: list[LedgerEntryAnswer]
+    cursor: str | None = None
+    balances: BalancesAnswer | None = None
 
 
 class ApiKeyAnswer(Answer):

@@ -334,6 +334,10 @@ class RotationBody(Body):
 
 
 class SettingsBody(Body):
-    """The account's own defaults, by tool id and input: used where a cast and its spell say nothing."""
+    """The account's own defaults, by tool id and input: used where a cast and its spell say nothing.
+
+    `dailyBudgetUsd` is what its casts may spend that are started on one day (UTC), in the place of the platform's.
+    """
 
     tools: dict[Name, dict[Name, Any]]
+    daily_budget_usd: Money | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_ledger import FindLedger
 from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
@@ -38,7 +39,7 @@ from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import Fault
+from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.tools import Tool
@@ -65,6 +66,7 @@ class UseCases:
     delete_tool: DeleteTool
     find_tools: FindTools
     find_settings: FindSettings
+    find_ledger: FindLedger
     save_settings: SaveSettings
     issue_ticket: IssueTicket
     find_api_keys: FindApiKeys
@@ -274,6 +276,36 @@ def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
     )
     def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
         return _json(200, use.save_settings(_account(app), body.document()))
+
+    @app.get(
+        "/v1/accounts/me/ledger",
+        summary="What the account has spent and earned, latest first",
+        responses=_answers(200, answers.LedgerAnswer),
+    )
+    def get_ledger(
+        start: Annotated[
+            str | None,
+            Query(
+                alias="from", pattern=times.PATTERN, description="A day or time in UTC; at most 31 days before `to`."
+            ),
+        ] = None,
+        end: Annotated[
+            str | None, Query(alias="to", pattern=times.PATTERN, description="Entries before it; now without one.")
+        ] = None,
+        limit: Annotated[
+            int, Query(ge=1, le=100, description="Of how many closings of casts at most; none is divided.")
+        ] = 25,
+        cursor: Cursor = None,
+    ) -> Response[str]:
+        begins, ends = _moment("from", start), _moment("to", end)
+        return _json(200, use.find_ledger(_account(app), start=begins, end=ends, limit=limit, cursor=cursor))
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else times.from_day_or_time(text)
+    except ValueError as error:
+        raise InvalidInput([Fault(name, "is no day or time")]) from error
 
 
 def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:

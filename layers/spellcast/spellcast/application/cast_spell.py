@@ -11,6 +11,7 @@ from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.domain import identifiers
+from spellcast.domain.budgets import daily_budget
 from spellcast.domain.cast_inputs import find_input_faults, find_input_warnings, find_missing_warnings
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
@@ -52,7 +53,8 @@ class CastStart:
 class CastSpell:
     """The cast is written before its machine is started, so a repeat of the request mends a start that was lost.
 
-    `refusal_of` says why an address must not be called, or None.
+    `refusal_of` says why an address must not be called, or None; `daily_budget_usd` is what accounts may spend on a day
+    that have not said so themselves.
     """
 
     casts: CastStore
@@ -63,6 +65,7 @@ class CastSpell:
     clock: Clock
     refusal_of: Callable[[str], str | None]
     settings: SettingsStore
+    daily_budget_usd: Decimal | None = None
 
     def __call__(self, account_id: str, order: CastOrder) -> tuple[Cast, bool]:
         """The cast, and whether it is new. Raises what `start` raises."""
@@ -84,7 +87,8 @@ class CastSpell:
         tools = {step.tool_identifier: tool for step, tool in zip(version.steps, steps_tools, strict=True)}
         if faults := find_input_faults(version, tools, order.inputs):
             raise InvalidInput(faults)
-        own_defaults = self.settings.get_settings(account_id)
+        own = self.settings.get_settings(account_id)
+        own_defaults = own.tools
         fallbacks = self.find_tools.known(
             account_id, (step.fallback_tool for step in version.steps if step.fallback_tool)
         )
@@ -112,6 +116,8 @@ class CastSpell:
             metadata=order.metadata,
             settings={tool.tool_id: own_defaults[tool.tool_id] for tool in used if tool.tool_id in own_defaults},
             budget_usd=order.budget_usd,
+            daily_budget=daily_budget(own.daily_budget_usd, self.daily_budget_usd, now),
+            creator_id=None if spell.account_id == account_id else spell.account_id,
             webhook_url=order.webhook_url,
             webhook_secret=order.webhook_secret,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from spellcast.application.budgets import Budgets
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.application.media_links import MediaLinks
@@ -51,6 +52,7 @@ class ExecuteStep:
     start_job: StartJob
     submit: Submit
     slots: Slots
+    budgets: Budgets
     clock: Clock
 
     def __call__(self, cast_id: str, segment: Segment, task_token: str, execution: str) -> None:
@@ -117,10 +119,11 @@ class ExecuteStep:
     def _begin_job(self, run: SegmentRun, reserved: Generation, tool: Tool) -> None:
         position = reserved.step_index
         try:
-            run.check_budget(tool, reserved.request_payload)
+            expected = self.budgets.expect(run, reserved, tool)
             if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             reserved = reserved.holding(self.slots.take(reserved, "jobs", run.waiting_ends(position)))
+            reserved = self.budgets.hold(run, reserved, tool, expected)
             self.start_job(run, reserved, tool)
         except NoFreeSlot:
             raise
@@ -132,6 +135,7 @@ class ExecuteStep:
             failed = reserved.failed(Failure.of(error), now=self.clock.now())
             self.casts.save_generation(failed, run.known(position))
             self.slots.give_back(reserved.generation_id, reserved.slots)
+            self.budgets.settle(failed)
             raise
 
     def _begin_second_job(
@@ -190,7 +194,8 @@ class ExecuteStep:
             adapter = self.adapters.get(tool.service)
             with self.slots.held(reserved, "requests", run.waiting_ends(position)):
                 if not (tool.is_free and adapter.is_repeatable(request)):
-                    run.check_budget(tool, reserved.request_payload)
+                    expected = self.budgets.expect(run, reserved, tool)
+                    reserved = self.budgets.hold(run, reserved, tool, expected)
                     self.casts.save_generation(reserved, run.known(position))
                     run.keep(reserved)
                     run.check_open(self.casts)
@@ -221,6 +226,8 @@ class ExecuteStep:
                 generation = replace(generation, result=kept)
             generation = self.process_output.finished(generation)
         self.casts.save_generation(generation, stored)
+        if finish:
+            self.budgets.settle(generation)
         return run.keep(generation)
 
     def _tool(self, run: SegmentRun, position: int) -> Tool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from spellcast.application.keep_accounts import KeepAccounts
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.slots import Slots
 from spellcast.domain import money
@@ -45,6 +46,7 @@ class FinalizeCost:
     casts: CastStore
     process_output: ProcessOutput
     slots: Slots
+    keep_accounts: KeepAccounts
     clock: Clock
     history: HistoryStore | None = None
 
@@ -65,6 +67,7 @@ class FinalizeCost:
                 if cast.is_terminal:
                     if closed != generations:
                         self._sum_again(cast_id)
+                    self.keep_accounts(cast, closed)
                     return cast
                 settled = self._settled(cast, closed, interruption)
                 self.casts.save_cast(settled, cast)
@@ -72,6 +75,7 @@ class FinalizeCost:
                 continue
             self._record_runs(cast.account_id, closed)
             if settled.status == "completed":
+                self.keep_accounts(settled, closed)
                 return settled
             # Once more: a step that was reserved while the cast was being closed is closed too.
 
@@ -86,7 +90,8 @@ class FinalizeCost:
             return
         amount, points = self.process_output.price(generation, result)
         if amount > 0:
-            billed = generation.billed(amount, points) if generation.is_terminal else generation.with_bill(amount)
+            is_over, now = generation.is_terminal, self.clock.now()
+            billed = generation.billed(amount, points, now) if is_over else generation.with_bill(amount)
             self.casts.save_generation(billed, generation)
             if billed.is_terminal:
                 self._sum_again(generation.cast_id, is_new=True)
@@ -130,6 +135,7 @@ class FinalizeCost:
             outputs=outputs,
             failure=failure,
             now=self.clock.now(),
+            billed_late=tuple(generation.generation_id for generation in generations if generation.billed_late),
         )
 
     def _record_runs(self, account_id: str, generations: list[Generation]) -> None:
@@ -151,12 +157,12 @@ class FinalizeCost:
                 now=self.clock.now(),
             )
             # Of a cast that still runs the revision grows with a new bill: whoever is closing it then reads it anew.
-            if billed.cost_usd == cast.cost_usd if cast.is_terminal else not is_new:
-                return
-            try:
-                self.casts.save_cast(billed, cast)
-            except WriteConflict:
-                continue
+            if billed.cost_usd != cast.cost_usd if cast.is_terminal else is_new:
+                try:
+                    self.casts.save_cast(billed, cast)
+                except WriteConflict:
+                    continue
+            self.keep_accounts.of_late_bills(cast, generations)
             return
 
 

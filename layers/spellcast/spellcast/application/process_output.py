@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from spellcast.application.budgets import Budgets
 from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.domain import cost, identifiers, money
 from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepEndedInFailure, WriteConflict
@@ -26,6 +27,7 @@ class ProcessOutput:
     tools: ToolStore
     keep_outputs: KeepOutputs
     pricing: PricingPolicy
+    budgets: Budgets
     clock: Clock
 
     def __call__(self, cast_id: str, segments: Sequence[Segment]) -> Sequence[Segment]:
@@ -57,6 +59,7 @@ class ProcessOutput:
                 self.casts.save_generation(finished, generation)
             except WriteConflict:
                 continue
+            self.budgets.settle(finished)
             return finished
 
     def finished(self, generation: Generation) -> Generation:

@@ -11,7 +11,8 @@ from typing import Any
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.table import Row, Table
 from spellcast.domain import times
-from spellcast.domain.casts import Cast, CastFailure, CastStatus, Delivery, OpenCast
+from spellcast.domain.budgets import DailyBudget, Reservation
+from spellcast.domain.casts import Cast, CastFailure, CastStatus, Closing, Delivery, OpenCast
 from spellcast.domain.documents import Unread
 from spellcast.domain.generations import Generation
 from spellcast.domain.identifiers import parse_generation_id, shard_of
@@ -122,6 +123,11 @@ class DynamoCastStore:
             failed_at=_time(row.get("failedAt")),
             failure=CastFailure(**failure) if failure else None,
             delivery=_to_delivery(row),
+            daily_budget=DailyBudget(row["budgetDay"], Decimal(row["dailyBudgetUsd"])) if "budgetDay" in row else None,
+            creator_id=row.get("creatorId"),
+            closings=tuple(
+                Closing(execution, tuple(billed)) for execution, billed in self.documents.unpack(row, "closings") or ()
+            ),
             unread=unread,
         )
 
@@ -158,6 +164,9 @@ class DynamoCastStore:
             collection=self.documents.unpack(row, "collection", unread) or {},
             slots=tuple(self.documents.unpack(row, "slots") or ()),
             fallback_from=self.documents.unpack(row, "fallbackFrom") or {},
+            execution=row.get("execution", 1),
+            reservation=Reservation(row["reservedOn"], Decimal(row["reservedUsd"])) if "reservedOn" in row else None,
+            billed_at=_time(row.get("billedAt")),
             unread=unread,
         )
 
@@ -200,6 +209,9 @@ class DynamoCastStore:
             "revision": cast.revision,
             "execution": cast.execution,
             "budgetUsd": cast.budget_usd,
+            "budgetDay": cast.daily_budget.day if cast.daily_budget else None,
+            "dailyBudgetUsd": cast.daily_budget.most_usd if cast.daily_budget else None,
+            "creatorId": cast.creator_id,
             "webhookUrl": cast.webhook_url,
             "webhookSecret": cast.webhook_secret,
             "costUsd": cast.cost_usd,
@@ -219,6 +231,7 @@ class DynamoCastStore:
                     "outputs": cast.outputs,
                     "stepGenerationIds": list(cast.step_generation_ids) or None,
                     "failure": asdict(cast.failure) if cast.failure else None,
+                    "closings": [[closing.execution, list(closing.billed)] for closing in cast.closings] or None,
                 },
                 cast.unread,
             ),
@@ -252,6 +265,10 @@ class DynamoCastStore:
             "responseTimestamp": _text(generation.response_timestamp),
             "durationMs": generation.duration_ms,
             "billedLate": generation.billed_late or None,
+            "billedAt": _text(generation.billed_at),
+            "execution": generation.execution if generation.execution > 1 else None,
+            "reservedOn": generation.reservation.day if generation.reservation else None,
+            "reservedUsd": generation.reservation.amount_usd if generation.reservation else None,
             "resultStatus": result.status if result else None,
             "resultCostUsd": result.cost_usd if result else None,
             "resultDurationMs": result.duration_ms if result else None,

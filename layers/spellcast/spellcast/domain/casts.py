@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+from spellcast.domain.budgets import DailyBudget
 from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import IllegalTransition
 from spellcast.domain.identifiers import cast_execution_name
@@ -37,12 +38,22 @@ class Delivery:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The execution at whose end the cast was closed, and the late bills that are in its sum, by generation."""
+
+    execution: int
+    billed: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
     """The record of a run. The webhook secret is kept for signing and never shown.
 
     `settings` are the caster's own defaults when the spell was cast, by tool id, as far as its tools have any.
-    `execution` counts the machine's executions; what an earlier one still says is not heard.
+    `execution` counts the machine's executions; what an earlier one still says is not heard. A cast that is resumed
+    keeps its `closings`. `daily_budget` is the account's when it was started, or resumed; `creator_id` the account
+    whose spell it is, where that is another one.
     `unread` documents are empty here, and stay where they are when the record is written.
     """
 
@@ -64,6 +75,8 @@ class Cast:
     metadata: Document = field(default_factory=dict)
     settings: Document = field(default_factory=dict)
     budget_usd: Decimal | None = None
+    daily_budget: DailyBudget | None = None
+    creator_id: str | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = field(default=None, repr=False)
     cost_usd: Decimal = ZERO
@@ -74,6 +87,7 @@ class Cast:
     failed_at: datetime | None = None
     failure: CastFailure | None = None
     delivery: Delivery | None = None
+    closings: tuple[Closing, ...] = ()
     unread: Unread = field(default_factory=dict)
 
     @property
@@ -120,8 +134,12 @@ class Cast:
         outputs: Document | list[Document] | None,
         failure: CastFailure | None,
         now: datetime,
+        billed_late: tuple[str, ...] = (),
     ) -> Cast:
-        """The end: completed, or failed where a failure is given. Raises IllegalTransition where there is one."""
+        """The end: completed, or failed where a failure is given. Raises IllegalTransition where there is one.
+
+        `billed_late` are the generations whose late bills are in the sum.
+        """
         if self.is_terminal:
             raise IllegalTransition(f"{self.cast_id} is {self.status}")
         return replace(
@@ -134,6 +152,7 @@ class Cast:
             failure=failure,
             completed_at=None if failure else now,
             failed_at=now if failure else None,
+            closings=(*self.closings, Closing(self.execution, billed_late)),
             updated_at=now,
             revision=self.revision + 1,
         )
