@@ -16,7 +16,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 # The proxy lives where the providers' own clients do; `make test` sets that up.
-PYTHON = ROOT / ".local" / "providers" / "venv" / "bin" / "python"
+PYTHON = str(ROOT / ".local" / "providers" / "venv" / "bin" / "python")
 DRAWING = ROOT / "layers" / "spellcast" / "spellcast" / "catalog" / "comfyui-text-to-image.json"
 TOKEN = "a static token"
 
