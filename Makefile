@@ -109,4 +109,4 @@ api-key: .venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/api_keys.py --stack "$(STACK)" --account "$(ACCOUNT)" $(or $(DO),issue)
 
 bench: .venv .local/venv
-	@$(BIN)/python -m tests.bench
+	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench

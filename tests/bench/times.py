@@ -122,6 +122,7 @@ def _python(source: str) -> float:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "SPELLCAST_TABLE": "spellcast-bench",
         "SPELLCAST_WEBSOCKET_ENDPOINT": "https://example.org",
     }
     timed = f"import time\nstarted = time.perf_counter()\n{source}print(time.perf_counter() - started)"

@@ -15,7 +15,7 @@ import httpx
 
 from spellcast.adapters.billing import failed_after
 from spellcast.adapters.capabilities import JobsOnly
-from spellcast.adapters.exchange import Answer, Provider, one_line
+from spellcast.adapters.exchange import Answer, Provider, fraction, one_line
 from spellcast.adapters.input_media import InputMedia, Media, OwnFiles, uploaded
 from spellcast.adapters.media import media_payload
 from spellcast.adapters.workflows import Template, with_seed, without_paths
@@ -162,10 +162,9 @@ def _running(progress: Any, status: str) -> ToolResult:
     # The proxy does not know how far a job is, and says 0 of 0 nodes.
     if isinstance(progress, dict) and progress.get("nodes_total"):
         value, message = progress.get("value"), progress.get("message")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return ToolResult(
         "processing",
-        progress=float(min(1, max(0, value))) if is_number else None,  # type: ignore[type-var, arg-type]
+        progress=fraction(value),
         live_status=one_line(message) if isinstance(message, str) and message else status,
     )
 

@@ -21,7 +21,7 @@ import httpx
 
 from spellcast.adapters.billing import failed_after, milliseconds
 from spellcast.adapters.capabilities import JobsOnly
-from spellcast.adapters.exchange import Answer, Provider, one_line
+from spellcast.adapters.exchange import Answer, Provider, fraction, one_line
 from spellcast.adapters.media import media_payload
 from spellcast.adapters.workflows import with_seed
 from spellcast.domain import money
@@ -127,11 +127,10 @@ class ComfyDeployAdapter(JobsOnly):
 
 
 def _progress(run: Document) -> ToolResult:
-    progress, live_status = run.get("progress"), run.get("live_status")
-    is_number = isinstance(progress, int | float) and not isinstance(progress, bool)
+    live_status = run.get("live_status")
     return ToolResult(
         "processing",
-        progress=float(min(1, max(0, progress))) if is_number else None,  # type: ignore[type-var, arg-type]
+        progress=fraction(run.get("progress")),
         live_status=one_line(live_status) if isinstance(live_status, str) and live_status else None,
         is_queued=run.get("status") in _QUEUED,
     )

@@ -251,6 +251,11 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parsed.scheme, parsed.host, parsed.port
 
 
+def fraction(value: object) -> float | None:
+    """How far a job is, from 0 to 1, where the provider says it in a number."""
+    return min(1.0, max(0.0, value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def one_line(text: str) -> str:
     """A message as a caller reads it: one line of bounded length."""
     line = " ".join(text.split())
