@@ -164,6 +164,8 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "step_generation_ids": st.lists(texts, max_size=4).map(tuple),
     "completed_at": st.none() | moments,
     "failed_at": st.none() | moments,
+    "cancel_requested_at": st.none() | moments,
+    "cancelled_at": st.none() | moments,
     "failure": st.none() | cast_failures,
     "delivery": st.none() | deliveries,
 }

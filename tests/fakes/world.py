@@ -8,6 +8,7 @@ from typing import Any
 
 from spellcast.api.bodies import read_draft
 from spellcast.application.adopt_spell import AdoptSpell
+from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.complete_generation import CompleteGeneration
@@ -34,6 +35,7 @@ from spellcast.application.restart_cast import RestartCast
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
+from spellcast.application.stop_cast import StopCast
 from spellcast.application.submit import Submit
 from spellcast.application.sweep import Sweep
 from spellcast.application.update_spell import UpdateSpell
@@ -136,8 +138,10 @@ class World:
         self.revoke_permission = RevokePermission(store, self.find_spells)
         self.process_output = ProcessOutput(store, store, self.keep_outputs, PricingPolicy(), self.clock)
         finalize_cost = FinalizeCost(store, self.process_output, slots, self.clock)
-        # As in the composition root: only the function of this name writes the history.
-        self.finalize_cost = replace(finalize_cost, history=store)
+        # As in the composition root: only the function of this name writes the history, and stops jobs.
+        stop_cast = StopCast(store, adapters, machine)
+        self.finalize_cost = replace(finalize_cost, history=store, stop_cast=stop_cast)
+        self.cancel_cast = CancelCast(store, FindCasts(store, store, self.links), self.clock)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.keep_outputs, slots, self.clock)
         self.cast_spell = CastSpell(
             store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
@@ -186,7 +190,7 @@ class World:
             casts=store,
             machine=machine,
             queue=through(self.queue),
-            finalize_cost=finalize_cost,
+            finalize_cost=replace(finalize_cost, stop_cast=stop_cast),
             interrupt_cast=self.interrupt_cast,
             restart_cast=self.restart_cast,
             clock=self.clock,

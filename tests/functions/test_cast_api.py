@@ -72,6 +72,17 @@ def test_a_cast_that_could_not_be_started_is_closed_and_says_so_to_the_repeat(sc
     assert scene.neighbours.started == set()
 
 
+def test_a_cancel_is_one_write_that_the_stream_announces(scene: Scene) -> None:
+    scene.add_cast()
+    status, cast = invoke(load_event("cast_api.cancel_cast"))
+    assert (status, cast["castId"], cast["status"]) == (202, CAST, "running")
+    assert cast["cancelRequestedAt"] == cast["updatedAt"]
+    scene.restart()
+    status, again = invoke(load_event("cast_api.cancel_cast"))
+    assert (status, again["cancelRequestedAt"]) == (202, cast["cancelRequestedAt"])
+    assert scene.neighbours.asked == []
+
+
 def test_a_wrong_cast_names_its_faults_and_writes_nothing(scene: Scene) -> None:
     scene.add_spell()
     before = scene.rows()

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from spellcast.application.route_cast import RouteCast
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.slots import Slots
+    from spellcast.application.stop_cast import StopCast
     from spellcast.application.sweep import Sweep
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.aws.media_store import S3MediaStore
@@ -204,6 +205,12 @@ class Parts:
         return FinalizeCost(self.casts, self.process_output, self.slots, self.clock)
 
     @cached_property
+    def stop_cast(self) -> StopCast:
+        from spellcast.application.stop_cast import StopCast
+
+        return StopCast(self.tools, self.adapters, self.machine)
+
+    @cached_property
     def complete_job(self) -> CompleteJob:
         from spellcast.application.complete_job import CompleteJob
 
@@ -328,6 +335,7 @@ def cast_api() -> CastApi:
     from spellcast.api.resolver import build_cast_api
     from spellcast.api.routes import UseCases
     from spellcast.application.authenticate import Authenticate
+    from spellcast.application.cancel_cast import CancelCast
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
@@ -360,6 +368,7 @@ def cast_api() -> CastApi:
         ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
+        cancel_cast=CancelCast(have.casts, have.find_casts, have.clock),
         create_tool=create_tool,
         import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),
@@ -499,8 +508,8 @@ def process_output() -> ProcessOutput:
 
 @cache
 def finalize_cost() -> FinalizeCost:
-    """Closes a cast; it alone has seen all that was run, and keeps samples of it."""
-    return replace(parts().finalize_cost, history=parts().history)
+    """Closes a cast; it alone has seen all that was run, keeps samples of it, and stops what was cancelled."""
+    return replace(parts().finalize_cost, history=parts().history, stop_cast=parts().stop_cast)
 
 
 @cache
@@ -543,7 +552,7 @@ def sweep() -> Sweep:
         casts=have.casts,
         machine=have.machine,
         queue=have.webhook_queue,
-        finalize_cost=have.finalize_cost,
+        finalize_cost=replace(have.finalize_cost, stop_cast=have.stop_cast),
         interrupt_cast=InterruptCast(
             have.casts,
             have.tools,

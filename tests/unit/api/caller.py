@@ -96,6 +96,7 @@ class Caller:
             revoke_permission=world.revoke_permission,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
+            cancel_cast=world.cancel_cast,
             create_tool=CreateTool(world.store, SERVICES),
             import_tool=ImportTool(CreateTool(world.store, IMPORTABLE)),
             delete_tool=DeleteTool(world.store),

@@ -42,7 +42,6 @@ CONTRACT = {
     ("DELETE", "/v1/accounts/me/keys/{}"),
 }
 NOT_YET = {
-    ("POST", "/v1/casts/{}/cancel"),
     ("POST", "/v1/casts/{}/resume"),
 }
 

@@ -345,6 +345,34 @@ class TestCasts:
         assert (shown["delivery"]["deliveryAttempts"], shown["delivery"].get("deliveryError")) == (3, error)
         assert call("GET", "/v1/casts").json["casts"][0]["delivery"] == shown["delivery"]
 
+    def test_a_cast_is_cancelled_and_says_so(self, call: Caller, world: World) -> None:
+        cast = world.cast("polled")
+        world.execute(cast)
+        path = f"/v1/casts/{cast.cast_id}/cancel"
+        asked = check(call("POST", path), 202, answers.CastAnswer)
+        assert (asked["status"], asked["cancelRequestedAt"]) == ("running", asked["updatedAt"])
+        assert check(call("POST", path), 202, answers.CastAnswer)["status"] == "running"
+        world.settle(cast)
+        ended = check(call("POST", path), 202, answers.CastAnswer)
+        assert (ended["status"], ended["cancelledAt"]) == ("cancelled", ended["updatedAt"])
+        assert not {"failure", "failureReason", "failedAt", "completedAt", "delivery"} & ended.keys()
+        shown = check(call("GET", f"/v1/casts/{cast.cast_id}"), 200, answers.CastAnswer)
+        assert [item["error"]["code"] for item in shown["generations"]] == ["CAST_CANCELLED"]
+        assert [item["castId"] for item in call("GET", "/v1/casts", query={"status": "cancelled"}).json["casts"]] == [
+            cast.cast_id
+        ]
+
+    @pytest.mark.parametrize("tool", ["free", "nothing"])
+    def test_a_cast_that_has_ended_is_not_cancelled(self, call: Caller, world: World, tool: str) -> None:
+        cast = world.cast("free")
+        if tool == "free":
+            world.execute(cast)
+            world.process(cast)
+        ended = world.settle(cast)
+        reply = call("POST", f"/v1/casts/{cast.cast_id}/cancel")
+        assert (reply.status, reply.code) == (409, "CAST_ENDED")
+        assert ended.status in reply.json["error"]["message"]
+
     def test_the_same_key_and_body_is_the_same_cast(self, call: Caller, spell: str) -> None:
         headers = {"idempotency-key": "once"}
         first = call("POST", "/v1/casts", {"spell": spell, "inputs": {"a": 1}}, headers=headers)

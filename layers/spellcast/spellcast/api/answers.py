@@ -183,6 +183,8 @@ class CastAnswer(Answer):
     updated_at: str
     completed_at: str | None = None
     failed_at: str | None = None
+    cancel_requested_at: str | None = None
+    cancelled_at: str | None = None
     failure_reason: str | None = None
     failure: CastFailureAnswer | None = None
     delivery: DeliveryAnswer | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
+    CastEnded,
     Fault,
     FlagsUnreadable,
     IdempotencyKeyReused,
@@ -54,6 +55,7 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (MissingInternalKey, 401),
     (InvalidInternalKey, 403),
     (NotFound, 404),
+    (CastEnded, 409),
     (IdempotencyKeyReused, 409),
     (IllegalTransition, 409),
     (MadeByCasts, 409),

@@ -15,6 +15,7 @@ from spellcast import __version__
 from spellcast.api import answers
 from spellcast.api.bodies import CastBody, ImportBody, QuoteBody, RotationBody, SettingsBody, SpellBody, ToolBody
 from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
+from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
@@ -57,6 +58,7 @@ class UseCases:
     revoke_permission: RevokePermission
     cast_spell: CastSpell
     find_casts: FindCasts
+    cancel_cast: CancelCast
     create_tool: CreateTool
     import_tool: ImportTool
     delete_tool: DeleteTool
@@ -218,6 +220,14 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
     def get_cast(cast_id: Name) -> Response[str]:
         return _json(200, within(use.find_casts.get(_account(app), cast_id), MAX_ANSWER_BYTES))
+
+    @app.post(
+        "/v1/casts/<cast_id>/cancel",
+        summary="Stop a cast; 409 where it was completed or failed before",
+        responses=_answers(202, answers.CastAnswer, 404, 409),
+    )
+    def cancel_cast(cast_id: Name) -> Response[str]:
+        return _json(202, use.find_casts.shown(use.cancel_cast(_account(app), cast_id)))
 
     @app.get(
         "/v1/generations/<generation_id>",

@@ -14,6 +14,7 @@ from spellcast.application.start_job import StartJob
 from spellcast.application.submit import Submit
 from spellcast.domain import results
 from spellcast.domain.errors import (
+    CastCancelled,
     CastInterrupted,
     CastNotFound,
     NoFreeSlot,
@@ -79,6 +80,8 @@ class ExecuteStep:
             raise CastInterrupted(f"The cast is {cast.status}.")
         if execution != cast.execution_name:
             raise CastInterrupted("Another execution of the machine goes on with the cast.")
+        if cast.is_cancelling:
+            raise CastCancelled("The cast was cancelled before the step began.")
         version = self.spells.get_version(cast.spell_id, cast.version)
         if version is None:
             raise SpellNotFound(f"There is no version {cast.version} of spell {cast.spell_id}.")
@@ -129,8 +132,7 @@ class ExecuteStep:
                 self._begin_second_job(run, reserved, second, error)
                 return
             # Nothing was asked, so no result will come.
-            failed = reserved.failed(Failure.of(error), now=self.clock.now())
-            self.casts.save_generation(failed, run.known(position))
+            self.casts.save_generation(self._ended(reserved, error), run.known(position))
             self.slots.give_back(reserved.generation_id, reserved.slots)
             raise
 
@@ -197,6 +199,11 @@ class ExecuteStep:
                 return reserved, self.submit.execute(adapter, request, reserved, lambda: run.check_open(self.casts))
         except NoFreeSlot:
             raise
+        except (CastCancelled, CastInterrupted) as error:
+            # Whoever closed the cast has perhaps come before the reservation: nobody would process a result.
+            if (stored := run.known(position)) is not None:
+                self.casts.save_generation(self._ended(stored, error), stored)
+            raise
         except StepFailed as error:
             if second := self._second(run, reserved, error):
                 return self._ask(run, *second)
@@ -222,6 +229,15 @@ class ExecuteStep:
             generation = self.process_output.finished(generation)
         self.casts.save_generation(generation, stored)
         return run.keep(generation)
+
+    def _ended(self, reserved: Generation, error: StepFailed) -> Generation:
+        """A step that was not begun."""
+        now = self.clock.now()
+        return (
+            reserved.cancelled(now=now)
+            if isinstance(error, CastCancelled)
+            else reserved.failed(Failure.of(error), now=now)
+        )
 
     def _tool(self, run: SegmentRun, position: int) -> Tool:
         """The tool as it is now; for a step that has begun, also where it was deleted since."""

@@ -30,7 +30,7 @@ class FindCasts:
 
     def get(self, account_id: str, cast_id: str) -> Document:
         """The cast with its generations. Raises CastNotFound."""
-        cast, generations = self._load(account_id, cast_id)
+        cast, generations = self.load(account_id, cast_id)
         return self.links.of_resource(cast_resource(cast, generations))
 
     def list(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Document]:
@@ -44,7 +44,7 @@ class FindCasts:
         try:
             if key is None:
                 raise CastNotFound(generation_id)
-            cast, generations = self._load(account_id, key.cast_id)
+            cast, generations = self.load(account_id, key.cast_id)
             generation = next(item for item in generations if item.generation_id == generation_id)
         except (CastNotFound, StopIteration) as error:
             raise GenerationNotFound(f"There is no generation {generation_id!r}.") from error
@@ -52,7 +52,8 @@ class FindCasts:
         assembled = assembled_metadata(generation, cast, version, generations) if version else None
         return self.links.of_resource(generation_resource(generation, assembled))
 
-    def _load(self, account_id: str, cast_id: str) -> tuple[Cast, Sequence[Generation]]:
+    def load(self, account_id: str, cast_id: str) -> tuple[Cast, Sequence[Generation]]:
+        """The records. Raises CastNotFound."""
         # No id of ours is longer, and DynamoDB refuses keys over 2,048 bytes.
         loaded = self.casts.load_cast(cast_id) if len(cast_id) <= 64 else None
         if loaded is None or loaded[0].account_id != account_id:

@@ -8,7 +8,14 @@ from datetime import datetime
 from spellcast.domain import cost, money
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document, is_blank
-from spellcast.domain.errors import BudgetExceeded, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
+from spellcast.domain.errors import (
+    BudgetExceeded,
+    CastCancelled,
+    CastInterrupted,
+    InvalidStepInput,
+    MissingInputs,
+    StepFailed,
+)
 from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import generation_id
 from spellcast.domain.parameters import missing_inputs, resolve
@@ -81,13 +88,15 @@ class SegmentRun:
         return waiting_ends(self.cast.started_at, sum(before))
 
     def check_open(self, casts: CastStore) -> None:
-        """Raises CastInterrupted where the cast has been closed: it spends no more.
+        """Raises CastInterrupted or CastCancelled where the cast has been closed, or is about to be: it spends no more.
 
         Asked after a step is reserved: whoever closes the cast either finds the reservation, or is found here.
         """
         cast = casts.get_cast(self.cast.cast_id)
         if cast is None or cast.is_terminal:
             raise CastInterrupted("The cast was closed while its steps ran.")
+        if cast.is_cancelling:
+            raise CastCancelled("The cast was cancelled while its steps ran.")
 
     def check_budget(self, tool: Tool, inputs: Document) -> None:
         """Raises BudgetExceeded where the step is expected to pass what the caster wants to spend."""

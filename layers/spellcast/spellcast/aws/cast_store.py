@@ -113,6 +113,8 @@ class DynamoCastStore:
             step_generation_ids=tuple(self.documents.unpack(row, "stepGenerationIds") or ()),
             completed_at=_time(row.get("completedAt")),
             failed_at=_time(row.get("failedAt")),
+            cancel_requested_at=_time(row.get("cancelRequestedAt")),
+            cancelled_at=_time(row.get("cancelledAt")),
             failure=CastFailure(**failure) if failure else None,
             delivery=_to_delivery(row),
         )
@@ -196,6 +198,8 @@ class DynamoCastStore:
             "pointsSpent": cast.points_spent,
             "completedAt": _text(cast.completed_at),
             "failedAt": _text(cast.failed_at),
+            "cancelRequestedAt": _text(cast.cancel_requested_at),
+            "cancelledAt": _text(cast.cancelled_at),
             "deliveryStatus": delivery.status if delivery else None,
             "deliveryAttempts": delivery.attempts if delivery else None,
             "deliveryError": delivery.error if delivery else None,

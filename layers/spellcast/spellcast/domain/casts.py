@@ -71,6 +71,8 @@ class Cast:
     step_generation_ids: tuple[str, ...] = ()
     completed_at: datetime | None = None
     failed_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    cancelled_at: datetime | None = None
     failure: CastFailure | None = None
     delivery: Delivery | None = None
 
@@ -85,9 +87,14 @@ class Cast:
         return self.status != "running"
 
     @property
+    def is_cancelling(self) -> bool:
+        """Whether its end is decided: it spends no more, and whoever closes it closes it as cancelled."""
+        return self.status == "running" and self.cancel_requested_at is not None
+
+    @property
     def ended_at(self) -> datetime | None:
-        """When it was completed or failed."""
-        return self.completed_at or self.failed_at
+        """When it was completed, failed or cancelled."""
+        return self.completed_at or self.failed_at or self.cancelled_at
 
     @property
     def has_just_ended(self) -> bool:
@@ -109,6 +116,23 @@ class Cast:
         """Whether its caster has not been told yet; one who was given up may still be told."""
         return self.tells_its_end and (self.delivery is None or self.delivery.status != "sent")
 
+    def cancelling(self, now: datetime) -> Cast:
+        """The caster wants no more of it: it is overdue from now on. Said again it is one revision more.
+
+        Raises IllegalTransition where the cast has ended.
+        """
+        if self.is_terminal:
+            raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        now = self._later(now)
+        requested_at = self.cancel_requested_at or now
+        return replace(
+            self,
+            cancel_requested_at=requested_at,
+            deadline_at=min(self.deadline_at, requested_at),
+            updated_at=now,
+            revision=self.revision + 1,
+        )
+
     def settled(
         self,
         *,
@@ -119,19 +143,26 @@ class Cast:
         failure: CastFailure | None,
         now: datetime,
     ) -> Cast:
-        """The end: completed, or failed where a failure is given. Raises IllegalTransition where there is one."""
+        """The end: cancelled where that was asked for, failed where a failure is given, otherwise completed.
+
+        Raises IllegalTransition where there is one.
+        """
         if self.is_terminal:
             raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        status: CastStatus = "failed" if failure else "completed"
+        if self.is_cancelling:
+            status, failure, outputs = "cancelled", None, None
         return replace(
             self,
-            status="failed" if failure else "completed",
+            status=status,
             cost_usd=cost_usd,
             points_spent=points,
             step_generation_ids=step_generation_ids,
             outputs=outputs,
             failure=failure,
-            completed_at=None if failure else now,
-            failed_at=now if failure else None,
+            completed_at=now if status == "completed" else None,
+            failed_at=now if status == "failed" else None,
+            cancelled_at=now if status == "cancelled" else None,
             updated_at=now,
             revision=self.revision + 1,
         )

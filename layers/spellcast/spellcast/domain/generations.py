@@ -16,6 +16,7 @@ from spellcast.domain import identifiers
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
     BudgetExceeded,
+    CastCancelled,
     IllegalTransition,
     InvalidStepInput,
     JobCancelled,
@@ -214,6 +215,10 @@ class Generation:
     def failed(self, failure: Failure, *, now: datetime, cost_usd: Decimal = ZERO, points: int = 0) -> Generation:
         """The step failed; what the provider billed all the same is kept."""
         return self._ended("failed", failure, cost_usd, points, now)
+
+    def cancelled(self, *, now: datetime, cost_usd: Decimal = ZERO, points: int = 0) -> Generation:
+        """The caster cancelled the cast; what the provider says that it billed is kept."""
+        return self._ended("cancelled", Failure.of(CastCancelled("The cast was cancelled.")), cost_usd, points, now)
 
     def billed(self, cost_usd: Decimal, points: int) -> Generation:
         """A late result of a failed or cancelled attempt adds its cost, once, and nothing else (contract I3)."""

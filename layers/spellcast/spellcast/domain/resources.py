@@ -69,6 +69,8 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
             "updatedAt": times.to_text(cast.updated_at),
             "completedAt": _time(cast.completed_at),
             "failedAt": _time(cast.failed_at),
+            "cancelRequestedAt": _time(cast.cancel_requested_at),
+            "cancelledAt": _time(cast.cancelled_at),
             "failureReason": cast.failure.message if cast.failure else None,
             "failure": _present(
                 {
