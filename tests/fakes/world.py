@@ -32,6 +32,8 @@ from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.application.restart_cast import RestartCast
+from spellcast.application.resume_cast import ResumeCast
+from spellcast.application.retry_step import RetryStep
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
@@ -141,7 +143,12 @@ class World:
         # As in the composition root: only the function of this name writes the history, and stops jobs.
         stop_cast = StopCast(store, adapters, machine)
         self.finalize_cost = replace(finalize_cost, history=store, stop_cast=stop_cast)
-        self.cancel_cast = CancelCast(store, FindCasts(store, store, self.links), self.clock)
+        self.cancel_cast = CancelCast(store, self.find_casts, self.clock)
+        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
+        self.resume_cast = ResumeCast(
+            store, self.find_casts, self.find_spells, self.find_tools, self.restart_cast, self.clock
+        )
+        self.retry_step = RetryStep(self.resume_cast, store, self.find_tools)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.keep_outputs, slots, self.clock)
         self.cast_spell = CastSpell(
             store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
@@ -184,7 +191,6 @@ class World:
         self.interrupt_cast = InterruptCast(
             store, store, adapters, self.complete_job, give_up_job, finalize_cost, machine
         )
-        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
         self.queue = FakeQueue(self.clock)
         self.sweep = Sweep(
             casts=store,

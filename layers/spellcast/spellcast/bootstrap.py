@@ -346,6 +346,8 @@ def cast_api() -> CastApi:
     from spellcast.application.import_tool import ImportTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
+    from spellcast.application.resume_cast import ResumeCast
+    from spellcast.application.retry_step import RetryStep
     from spellcast.application.revoke_api_key import RevokeApiKey
     from spellcast.application.revoke_permission import RevokePermission
     from spellcast.application.rotate_api_key import RotateApiKey
@@ -355,6 +357,9 @@ def cast_api() -> CastApi:
     have = parts()
     settings = have.settings
     create_tool = CreateTool(have.tools, DELIVERY_MODES)
+    resume_cast = ResumeCast(
+        have.casts, have.find_casts, have.find_spells, have.find_tools, have.cast_spell.restart_cast, have.clock
+    )
     use = UseCases(
         lint_spell=have.lint_spell,
         create_spell=CreateSpell(have.spells, have.lint_spell, have.clock),
@@ -369,6 +374,8 @@ def cast_api() -> CastApi:
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
         cancel_cast=CancelCast(have.casts, have.find_casts, have.clock),
+        resume_cast=resume_cast,
+        retry_step=RetryStep(resume_cast, have.spells, have.find_tools),
         create_tool=create_tool,
         import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),

@@ -97,6 +97,8 @@ class Caller:
             cast_spell=cast_spell,
             find_casts=world.find_casts,
             cancel_cast=world.cancel_cast,
+            resume_cast=world.resume_cast,
+            retry_step=world.retry_step,
             create_tool=CreateTool(world.store, SERVICES),
             import_tool=ImportTool(CreateTool(world.store, IMPORTABLE)),
             delete_tool=DeleteTool(world.store),

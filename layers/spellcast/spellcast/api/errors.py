@@ -8,8 +8,10 @@ from typing import Any
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
     CastEnded,
+    CastRunning,
     Fault,
     FlagsUnreadable,
+    GenerationSuperseded,
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidCallbackToken,
@@ -56,6 +58,8 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (InvalidInternalKey, 403),
     (NotFound, 404),
     (CastEnded, 409),
+    (CastRunning, 409),
+    (GenerationSuperseded, 409),
     (IdempotencyKeyReused, 409),
     (IllegalTransition, 409),
     (MadeByCasts, 409),

@@ -25,7 +25,7 @@ from spellcast.domain.errors import (
     StepToolNotFound,
     WriteConflict,
 )
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool, unknown_tool
@@ -85,7 +85,7 @@ class ExecuteStep:
         version = self.spells.get_version(cast.spell_id, cast.version)
         if version is None:
             raise SpellNotFound(f"There is no version {cast.version} of spell {cast.spell_id}.")
-        before = latest_attempts(generations).get(segment.first - 1)
+        before = cast.current(generations).get(segment.first - 1)
         if segment.first > 0 and (before is None or before.status != "completed"):
             raise PreviousStepIncomplete(f"Step {segment.first - 1} has not been completed.")
         known = {generation.generation_id: generation for generation in generations}

@@ -21,7 +21,7 @@ from spellcast.domain.errors import (
     StepTimedOut,
     WriteConflict,
 )
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.history import runs_of
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.results import Failure, ToolResult
@@ -60,7 +60,8 @@ class FinalizeCost:
             if loaded is None:
                 raise CastNotFound(f"There is no cast {cast_id}.")
             cast, generations = loaded
-            if execution not in (None, cast.execution_name):
+            execution = execution or cast.execution_name
+            if execution != cast.execution_name:
                 return cast
             told: Mapping[str, ToolResult] = {}
             if cast.is_cancelling:
@@ -123,7 +124,7 @@ class FinalizeCost:
         return finished
 
     def _settled(self, cast: Cast, generations: list[Generation], interruption: Failure | None) -> Cast:
-        latest = latest_attempts(generations)
+        latest = cast.current(generations)
         completed = [latest[index] for index in sorted(latest) if latest[index].status == "completed"]
         last = latest.get(cast.step_count - 1)
         outputs = None

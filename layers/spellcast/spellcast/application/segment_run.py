@@ -59,7 +59,15 @@ class SegmentRun:
             attempt=self.segment.attempt,
             step=step,
             tool=tool,
-            inputs=resolve(step, tool, context, self.cast.inputs, self.version.exposed, self.settings_of(tool)),
+            inputs=resolve(
+                step,
+                tool,
+                context,
+                self.cast.inputs,
+                self.version.exposed,
+                self.settings_of(tool),
+                self.cast.overrides.get(step.step_id),
+            ),
             now=now,
             task_token=task_token,
             collection={key: metadata[key] for key in ("cookId", "collectionId") if not is_blank(metadata.get(key))},
@@ -83,9 +91,9 @@ class SegmentRun:
         before = (
             (generation.deadline_at - generation.request_timestamp).total_seconds()
             for index, generation in latest_attempts(self.generations.values()).items()
-            if index < position
+            if self.cast.first_step <= index < position
         )
-        return waiting_ends(self.cast.started_at, sum(before))
+        return waiting_ends(self.cast.running_since, sum(before))
 
     def check_open(self, casts: CastStore) -> None:
         """Raises CastInterrupted or CastCancelled where the cast has been closed, or is about to be: it spends no more.
@@ -93,7 +101,7 @@ class SegmentRun:
         Asked after a step is reserved: whoever closes the cast either finds the reservation, or is found here.
         """
         cast = casts.get_cast(self.cast.cast_id)
-        if cast is None or cast.is_terminal:
+        if cast is None or cast.is_terminal or cast.attempt != self.cast.attempt:
             raise CastInterrupted("The cast was closed while its steps ran.")
         if cast.is_cancelling:
             raise CastCancelled("The cast was cancelled while its steps ran.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Literal
 
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import IllegalTransition
+from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import cast_execution_name
 from spellcast.domain.money import ZERO
 
@@ -42,7 +44,9 @@ class Cast:
     """The record of a run. The webhook secret is kept for signing and never shown.
 
     `settings` are the caster's own defaults when the spell was cast, by tool id, as far as its tools have any.
-    `execution` counts the machine's executions; what an earlier one still says is not heard.
+    `execution` counts the machine's executions; what an earlier one still says is not heard. `attempt` is that of the
+    steps from `first_step` on: it grows when the caster has them run again, at `resumed_at` and by the request that
+    `resumed_by` is known by. `overrides` are inputs that were set then, by step id.
     """
 
     cast_id: str
@@ -60,6 +64,11 @@ class Cast:
     status: CastStatus = "running"
     revision: int = 1
     execution: int = 1
+    attempt: int = 1
+    first_step: int = 0
+    resumed_at: datetime | None = None
+    resumed_by: str | None = None
+    overrides: Document = field(default_factory=dict)
     metadata: Document = field(default_factory=dict)
     settings: Document = field(default_factory=dict)
     budget_usd: Decimal | None = None
@@ -85,6 +94,11 @@ class Cast:
     def is_terminal(self) -> bool:
         """Whether nothing but a late bill and the webhook's delivery can still change the record."""
         return self.status != "running"
+
+    @property
+    def running_since(self) -> datetime:
+        """When it was started, or last resumed."""
+        return self.resumed_at or self.started_at
 
     @property
     def is_cancelling(self) -> bool:
@@ -115,6 +129,55 @@ class Cast:
     def owes_webhook(self) -> bool:
         """Whether its caster has not been told yet; one who was given up may still be told."""
         return self.tells_its_end and (self.delivery is None or self.delivery.status != "sent")
+
+    def current(self, generations: Iterable[Generation]) -> dict[int, Generation]:
+        """The attempt that counts at each step that has one: of those that are run again, only the new."""
+        return {
+            position: generation
+            for position, generation in latest_attempts(generations).items()
+            if position < self.first_step or generation.attempt >= self.attempt
+        }
+
+    def resumed(
+        self,
+        *,
+        first_step: int,
+        overrides: Document,
+        version: int,
+        step_count: int,
+        step_generation_ids: tuple[str, ...],
+        budget_usd: Decimal | None,
+        deadline_at: datetime,
+        resumed_by: str,
+        now: datetime,
+    ) -> Cast:
+        """It runs again from `first_step` on; what was spent stays spent. Raises IllegalTransition where it runs."""
+        if not self.is_terminal:
+            raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        return replace(
+            self,
+            status="running",
+            execution=self.execution + 1,
+            attempt=self.attempt + 1,
+            first_step=first_step,
+            overrides=overrides,
+            version=version,
+            step_count=step_count,
+            step_generation_ids=step_generation_ids,
+            budget_usd=budget_usd,
+            deadline_at=deadline_at,
+            resumed_at=now,
+            resumed_by=resumed_by,
+            outputs=None,
+            completed_at=None,
+            failed_at=None,
+            cancel_requested_at=None,
+            cancelled_at=None,
+            failure=None,
+            delivery=None,
+            updated_at=self._later(now),
+            revision=self.revision + 1,
+        )
 
     def cancelling(self, now: datetime) -> Cast:
         """The caster wants no more of it: it is overdue from now on. Said again it is one revision more.

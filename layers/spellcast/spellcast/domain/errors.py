@@ -123,6 +123,18 @@ class CastEnded(SpellcastError):
     code = "CAST_ENDED"
 
 
+class CastRunning(SpellcastError):
+    """The cast has not ended yet, so it cannot be run again."""
+
+    code = "CAST_RUNNING"
+
+
+class GenerationSuperseded(SpellcastError):
+    """A later attempt has taken the place of this generation, so it cannot be retried."""
+
+    code = "GENERATION_SUPERSEDED"
+
+
 class IdempotencyKeyReused(SpellcastError):
     """The same Idempotency-Key came with another body."""
 
