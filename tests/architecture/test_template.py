@@ -46,7 +46,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction", "SweepFunction"},
     "states:ListExecutions": {"SweepFunction"},
     "states:DescribeExecution": {"SweepFunction"},
-    "states:StopExecution": {"SweepFunction"},
+    "states:StopExecution": {"FinalizeCostFunction", "SweepFunction"},
     "states:SendTaskSuccess": {
         "CastApiFunction",
         "ExecuteStepFunction",
@@ -69,6 +69,7 @@ PROVIDER_CALLERS = {
     "PollJobFunction",
     "CompleteJobFunction",
     "ProcessOutputFunction",
+    "FinalizeCostFunction",
     "SweepFunction",
 }
 SECRET_READERS: dict[str, set[str]] = {
@@ -447,7 +448,7 @@ def sources_allowed_to_send(resources: Resources, queue: str) -> set[str]:
 
 def test_every_rule_keeps_what_its_target_did_not_take(prod: Resources) -> None:
     rules = of_type(prod, "AWS::Events::Rule")
-    assert len(rules) == 4
+    assert len(rules) == 5
     for name, spec in rules.items():
         for target in spec["Targets"]:
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name

@@ -10,6 +10,7 @@ from typing import Any
 from spellcast.api.bodies import read_draft
 from spellcast.application.adopt_spell import AdoptSpell
 from spellcast.application.budgets import Budgets
+from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.complete_generation import CompleteGeneration
@@ -35,9 +36,12 @@ from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.application.restart_cast import RestartCast
+from spellcast.application.resume_cast import ResumeCast
+from spellcast.application.retry_step import RetryStep
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
+from spellcast.application.stop_cast import StopCast
 from spellcast.application.submit import Submit
 from spellcast.application.sweep import Sweep
 from spellcast.application.update_spell import UpdateSpell
@@ -150,8 +154,15 @@ class World:
         self.process_output = ProcessOutput(store, store, self.keep_outputs, pricing, budgets, self.clock)
         keep_accounts = KeepAccounts(store, store, store, pricing)
         finalize_cost = FinalizeCost(store, self.process_output, slots, keep_accounts, self.clock)
-        # As in the composition root: only the function of this name writes the history.
-        self.finalize_cost = replace(finalize_cost, history=store)
+        # As in the composition root: only the function of this name writes the history, and stops jobs.
+        stop_cast = StopCast(store, adapters, machine)
+        self.finalize_cost = replace(finalize_cost, history=store, stop_cast=stop_cast)
+        self.cancel_cast = CancelCast(store, self.find_casts, self.clock)
+        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
+        self.resume_cast = ResumeCast(
+            store, self.find_casts, self.find_spells, self.find_tools, self.restart_cast, self.clock
+        )
+        self.retry_step = RetryStep(self.resume_cast, store, self.find_tools)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.keep_outputs, slots, self.clock)
         self.cast_spell = CastSpell(
             store,
@@ -203,13 +214,12 @@ class World:
         self.interrupt_cast = InterruptCast(
             store, store, adapters, self.complete_job, give_up_job, finalize_cost, machine
         )
-        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
         self.queue = FakeQueue(self.clock)
         self.sweep = Sweep(
             casts=store,
             machine=machine,
             queue=through(self.queue),
-            finalize_cost=finalize_cost,
+            finalize_cost=replace(finalize_cost, stop_cast=stop_cast),
             interrupt_cast=self.interrupt_cast,
             restart_cast=self.restart_cast,
             clock=self.clock,

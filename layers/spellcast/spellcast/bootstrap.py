@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from spellcast.application.route_cast import RouteCast
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.slots import Slots
+    from spellcast.application.stop_cast import StopCast
     from spellcast.application.sweep import Sweep
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.aws.media_store import S3MediaStore
@@ -226,6 +227,12 @@ class Parts:
         return FinalizeCost(self.casts, self.process_output, self.slots, keep_accounts, self.clock)
 
     @cached_property
+    def stop_cast(self) -> StopCast:
+        from spellcast.application.stop_cast import StopCast
+
+        return StopCast(self.tools, self.adapters, self.machine)
+
+    @cached_property
     def complete_job(self) -> CompleteJob:
         from spellcast.application.complete_job import CompleteJob
 
@@ -357,6 +364,7 @@ def cast_api() -> CastApi:
     from spellcast.api.resolver import build_cast_api
     from spellcast.api.routes import UseCases
     from spellcast.application.authenticate import Authenticate
+    from spellcast.application.cancel_cast import CancelCast
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
@@ -368,6 +376,8 @@ def cast_api() -> CastApi:
     from spellcast.application.import_tool import ImportTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
+    from spellcast.application.resume_cast import ResumeCast
+    from spellcast.application.retry_step import RetryStep
     from spellcast.application.revoke_api_key import RevokeApiKey
     from spellcast.application.revoke_permission import RevokePermission
     from spellcast.application.rotate_api_key import RotateApiKey
@@ -377,6 +387,9 @@ def cast_api() -> CastApi:
     have = parts()
     settings = have.settings
     create_tool = CreateTool(have.tools, DELIVERY_MODES)
+    resume_cast = ResumeCast(
+        have.casts, have.find_casts, have.find_spells, have.find_tools, have.cast_spell.restart_cast, have.clock
+    )
     use = UseCases(
         lint_spell=have.lint_spell,
         create_spell=CreateSpell(have.spells, have.lint_spell, have.clock),
@@ -391,6 +404,9 @@ def cast_api() -> CastApi:
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
         fit_answer=have.fit_answer,
+        cancel_cast=CancelCast(have.casts, have.find_casts, have.clock),
+        resume_cast=resume_cast,
+        retry_step=RetryStep(resume_cast, have.spells, have.find_tools),
         create_tool=create_tool,
         import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),
@@ -533,8 +549,8 @@ def process_output() -> ProcessOutput:
 
 @cache
 def finalize_cost() -> FinalizeCost:
-    """Closes a cast; it alone has seen all that was run, and keeps samples of it."""
-    return replace(parts().finalize_cost, history=parts().history)
+    """Closes a cast; it alone has seen all that was run, keeps samples of it, and stops what was cancelled."""
+    return replace(parts().finalize_cost, history=parts().history, stop_cast=parts().stop_cast)
 
 
 @cache
@@ -577,7 +593,7 @@ def sweep() -> Sweep:
         casts=have.casts,
         machine=have.machine,
         queue=have.webhook_queue,
-        finalize_cost=have.finalize_cost,
+        finalize_cost=replace(have.finalize_cost, stop_cast=have.stop_cast),
         interrupt_cast=InterruptCast(
             have.casts,
             have.tools,

@@ -345,6 +345,86 @@ class TestCasts:
         assert (shown["delivery"]["deliveryAttempts"], shown["delivery"].get("deliveryError")) == (3, error)
         assert call("GET", "/v1/casts").json["casts"][0]["delivery"] == shown["delivery"]
 
+    def test_a_cast_is_cancelled_and_says_so(self, call: Caller, world: World) -> None:
+        cast = world.cast("polled")
+        world.execute(cast)
+        path = f"/v1/casts/{cast.cast_id}/cancel"
+        asked = check(call("POST", path), 202, answers.CastAnswer)
+        assert (asked["status"], asked["cancelRequestedAt"]) == ("running", asked["updatedAt"])
+        assert check(call("POST", path), 202, answers.CastAnswer)["status"] == "running"
+        world.settle(cast)
+        ended = check(call("POST", path), 202, answers.CastAnswer)
+        assert (ended["status"], ended["cancelledAt"]) == ("cancelled", ended["updatedAt"])
+        assert not {"failure", "failureReason", "failedAt", "completedAt", "delivery"} & ended.keys()
+        shown = check(call("GET", f"/v1/casts/{cast.cast_id}"), 200, answers.CastAnswer)
+        assert [item["error"]["code"] for item in shown["generations"]] == ["CAST_CANCELLED"]
+        assert [item["castId"] for item in call("GET", "/v1/casts", query={"status": "cancelled"}).json["casts"]] == [
+            cast.cast_id
+        ]
+
+    @pytest.mark.parametrize("tool", ["free", "nothing"])
+    def test_a_cast_that_has_ended_is_not_cancelled(self, call: Caller, world: World, tool: str) -> None:
+        cast = world.cast("free")
+        if tool == "free":
+            world.execute(cast)
+            world.process(cast)
+        ended = world.settle(cast)
+        reply = call("POST", f"/v1/casts/{cast.cast_id}/cancel")
+        assert (reply.status, reply.code) == (409, "CAST_ENDED")
+        assert ended.status in reply.json["error"]["message"]
+
+    def failed(self, world: World) -> str:
+        cast = world.cast("polled")
+        world.execute(cast)
+        world.complete_job(f"{cast.cast_id}.0.1", failed(JobFailed("No.")))
+        world.process(cast)
+        return cast.cast_id
+
+    @pytest.mark.parametrize("body", [None, {}, {"version": 1, "budgetUsd": "2.50"}])
+    def test_a_failed_cast_is_resumed(self, call: Caller, world: World, body: dict[str, Any] | None) -> None:
+        path = f"/v1/casts/{self.failed(world)}/resume"
+        cast = check(call("POST", path, body), 202, answers.CastAnswer)
+        assert (cast["status"], cast["resumedAt"]) == ("running", cast["startedAt"])
+        assert cast.get("budgetUsd") == (body or {}).get("budgetUsd", "").rstrip("0") or "budgetUsd" not in cast
+        assert check(call("POST", path, body), 202, answers.CastAnswer) == cast
+        other = call("POST", path, {"budgetUsd": "7"})
+        assert (other.status, other.code) == (409, "CAST_RUNNING")
+
+    def test_a_step_is_retried_with_other_inputs(self, call: Caller, world: World) -> None:
+        cast_id = self.failed(world)
+        path, headers = f"/v1/generations/{cast_id}.0.1/retry", {"idempotency-key": "once"}
+        body = {"inputs": {"prompt": "a dog"}}
+        cast = check(call("POST", path, body, headers=headers), 202, answers.CastAnswer)
+        assert (cast["status"], cast["stepOverrides"]) == ("running", {"n0": {"prompt": "a dog"}})
+        assert check(call("POST", path, body, headers=headers), 202, answers.CastAnswer) == cast
+        reused = call("POST", path, {}, headers=headers)
+        assert (reused.status, reused.code) == (409, "IDEMPOTENCY_KEY_REUSED")
+        assert call("POST", path).code == "CAST_RUNNING"
+
+    def test_faults_of_a_retry_are_named(self, call: Caller, world: World) -> None:
+        path = f"/v1/generations/{self.failed(world)}.0.1/retry"
+        assert call("POST", path, {"inputs": {"colour": "red"}}).faults == {"inputs.colour": "is no input of Polled"}
+        assert set(call("POST", path, {"input": {}}).faults) == {"input"}
+        assert call("POST", path, {"inputs": None}).status == 400
+
+    def test_faults_of_a_resume_are_named(self, call: Caller, world: World) -> None:
+        path = f"/v1/casts/{self.failed(world)}/resume"
+        reply = call("POST", path, {"version": 0, "budgetUsd": "much", "colour": "red"})
+        assert (reply.status, set(reply.faults)) == (400, {"version", "budgetUsd", "colour"})
+        assert call("POST", path, {"version": 9}).code == "SPELL_NOT_FOUND"
+
+    def test_a_completed_cast_is_retried_and_not_resumed(self, call: Caller, world: World) -> None:
+        cast = world.cast("free")
+        world.execute(cast)
+        world.process(cast)
+        world.settle(cast)
+        assert call("POST", f"/v1/casts/{cast.cast_id}/resume").code == "CAST_ENDED"
+        assert call("POST", f"/v1/generations/{cast.cast_id}.0.1/retry").status == 202
+        world.execute(world.cast_of(cast))
+        world.process(world.cast_of(cast))
+        world.settle(world.cast_of(cast))
+        assert call("POST", f"/v1/generations/{cast.cast_id}.0.1/retry").code == "GENERATION_SUPERSEDED"
+
     def test_the_same_key_and_body_is_the_same_cast(self, call: Caller, spell: str) -> None:
         headers = {"idempotency-key": "once"}
         first = call("POST", "/v1/casts", {"spell": spell, "inputs": {"a": 1}}, headers=headers)

@@ -75,6 +75,25 @@ def test_the_webhook_is_due_once_when_the_cast_has_ended(
     assert event.detail["webhookDue"] is due
 
 
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({}, False),
+        ({"cancel_requested_at": START}, True),
+        ({"cancel_requested_at": START, "execution": 3}, True),
+        ({"cancel_requested_at": START, "status": "cancelled", "cancelled_at": START}, False),
+    ],
+)
+def test_the_stop_of_a_cancelled_cast_is_due_until_it_is_closed(
+    announcer: FakeAnnouncer, changes: dict[str, Any], due: bool
+) -> None:
+    cast = a_cast(**changes)
+    event = notify(announcer, cast)
+    assert event is not None
+    assert (event.detail["cancelDue"], event.detail["execution"]) == (due, cast.execution_name)
+    assert event.detail["webhookDue"] is False, "nobody is called for a cancelled cast"
+
+
 def test_a_generation_is_too(announcer: FakeAnnouncer) -> None:
     event = notify(announcer, a_generation(status="processing", revision=2))
     assert [(account, message["type"]) for account, message in announcer.pushed] == [("alice", "generationUpdate")]

@@ -190,15 +190,19 @@ class CastAnswer(Answer):
     status: Literal["running", "completed", "failed", "cancelled"]
     revision: int
     inputs: dict[str, Any] | None = None
+    step_overrides: dict[str, dict[str, Any]] | None = None
     step_count: int
     step_generation_ids: list[str]
     cost_usd: str
     points_spent: int
     outputs: dict[str, Any] | list[dict[str, Any]] | None = None
     started_at: str
+    resumed_at: str | None = None
     updated_at: str
     completed_at: str | None = None
     failed_at: str | None = None
+    cancel_requested_at: str | None = None
+    cancelled_at: str | None = None
     failure_reason: str | None = None
     failure: CastFailureAnswer | None = None
     delivery: DeliveryAnswer | None = None

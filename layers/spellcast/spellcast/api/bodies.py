@@ -145,6 +145,19 @@ class CastBody(Body):
     metadata: dict[Name, Any] = Field(default_factory=dict)
 
 
+class ResumeBody(Body):
+    """A cast goes on with a newer version of its spell, or a larger budget, where these are given."""
+
+    version: Annotated[int, Field(ge=1)] | None = None
+    budget_usd: Money | None = None
+
+
+class RetryBody(Body):
+    """Inputs of the step, by the names that its tool has for them; null takes back what an earlier retry set."""
+
+    inputs: dict[Name, Any] = Field(default_factory=dict)
+
+
 class VisibleIfBody(Body):
     """When an input is shown: while another one has one of these values."""
 

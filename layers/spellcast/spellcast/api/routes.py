@@ -13,8 +13,19 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, ImportBody, QuoteBody, RotationBody, SettingsBody, SpellBody, ToolBody
+from spellcast.api.bodies import (
+    CastBody,
+    ImportBody,
+    QuoteBody,
+    ResumeBody,
+    RetryBody,
+    RotationBody,
+    SettingsBody,
+    SpellBody,
+    ToolBody,
+)
 from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
+from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
@@ -32,6 +43,8 @@ from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
+from spellcast.application.resume_cast import ResumeCast, ResumeOrder
+from spellcast.application.retry_step import RetryStep
 from spellcast.application.revoke_api_key import RevokeApiKey
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.rotate_api_key import RotateApiKey
@@ -61,6 +74,9 @@ class UseCases:
     cast_spell: CastSpell
     find_casts: FindCasts
     fit_answer: FitAnswer
+    cancel_cast: CancelCast
+    resume_cast: ResumeCast
+    retry_step: RetryStep
     create_tool: CreateTool
     import_tool: ImportTool
     delete_tool: DeleteTool
@@ -84,6 +100,10 @@ SpellName = Annotated[str, Path(description="Id, slug or name.", max_length=200)
 # Ids of ours, and the subjects of tokens (`auth0|5f7c…`, addresses).
 KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 AccountId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+=-]*$", max_length=255)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, description="The same key and body: the same cast."),
+]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
@@ -183,15 +203,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post("/v1/casts", summary="Cast a spell; 200 where the Idempotency-Key has been seen", responses=started)
     def cast_spell(
         body: Annotated[CastBody, Body()],
-        idempotency_key: Annotated[
-            str | None,
-            Header(
-                alias="Idempotency-Key",
-                min_length=1,
-                max_length=255,
-                description="The same key and body: the same cast.",
-            ),
-        ] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[str]:
         order = CastOrder(
             spell=body.spell,
@@ -223,6 +235,43 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
     def get_cast(cast_id: Name) -> Response[str]:
         return _json(200, use.fit_answer(use.find_casts.get(_account(app), cast_id)))
+
+    @app.post(
+        "/v1/casts/<cast_id>/cancel",
+        summary="Stop a cast; 409 where it was completed or failed before",
+        responses=_answers(202, answers.CastAnswer, 404, 409),
+    )
+    def cancel_cast(cast_id: Name) -> Response[str]:
+        return _json(202, use.find_casts.shown(use.cancel_cast(_account(app), cast_id)))
+
+    @app.post(
+        "/v1/casts/<cast_id>/resume",
+        summary="Go on with a cast that failed or was cancelled; finished steps are kept",
+        responses=_answers(202, answers.CastAnswer, 404, 409, 413),
+    )
+    def resume_cast(
+        cast_id: Name, body: Annotated[ResumeBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
+    ) -> Response[str]:
+        asked = body or ResumeBody()
+        order = ResumeOrder(
+            fingerprint=_fingerprint("resume", asked.document()),
+            idempotency_key=idempotency_key,
+            version=asked.version,
+            budget_usd=None if asked.budget_usd is None else Decimal(asked.budget_usd),
+        )
+        return _json(202, use.find_casts.shown(use.resume_cast(_account(app), cast_id, order)))
+
+    @app.post(
+        "/v1/generations/<generation_id>/retry",
+        summary="Run a step of an ended cast again, with other inputs, and all steps after it",
+        responses=_answers(202, answers.CastAnswer, 404, 409, 413),
+    )
+    def retry_step(
+        generation_id: Name, body: Annotated[RetryBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
+    ) -> Response[str]:
+        inputs = body.inputs if body else {}
+        order = ResumeOrder(fingerprint=_fingerprint(generation_id, inputs), idempotency_key=idempotency_key)
+        return _json(202, use.find_casts.shown(use.retry_step(_account(app), generation_id, inputs, order)))
 
     @app.get(
         "/v1/generations/<generation_id>",
@@ -360,6 +409,10 @@ def _faults(warnings: Sequence[Fault]) -> list[Document]:
     return [
         {"path": warning.path, "message": warning.message[:MAX_FAULT_CHARACTERS]} for warning in warnings[:MAX_FAULTS]
     ]
+
+
+def _fingerprint(what: str, body: Document) -> str:
+    return identifiers.fingerprint(documents.canonical([what, body]))
 
 
 def _account(app: APIGatewayHttpResolver) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
+from spellcast.application.restart_cast import RestartCast
 from spellcast.domain import identifiers
 from spellcast.domain.budgets import daily_budget
 from spellcast.domain.cast_inputs import find_input_faults, find_input_warnings, find_missing_warnings
@@ -77,7 +78,7 @@ class CastSpell:
         if order.idempotency_key is not None:
             known = self.casts.get_cast(identifiers.cast_id_for(account_id, order.idempotency_key))
             if known is not None:
-                return self._repeated(account_id, known, order)
+                return self._repeated(known, order)
         if order.webhook_url is not None and (reason := self.refusal_of(order.webhook_url)):
             raise InvalidInput([Fault("webhookUrl", reason)])
         spell = self.find_spells.get(account_id, order.spell)
@@ -126,7 +127,7 @@ class CastSpell:
         except WriteConflict:
             # The same key came twice at once, and the other request was faster.
             written = self.casts.get_cast(cast.cast_id)
-            return self._repeated(account_id, written or cast, order)
+            return self._repeated(written or cast, order)
         try:
             self.machine.start_cast(cast, segments)
         except Exception:
@@ -136,18 +137,18 @@ class CastSpell:
         self._count_usage(spell.spell_id)
         return CastStart(cast, True, warnings)
 
-    def _repeated(self, account_id: str, known: Cast, order: CastOrder) -> CastStart:
+    def _repeated(self, known: Cast, order: CastOrder) -> CastStart:
         if known.request_fingerprint != order.fingerprint:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body.")
         if not known.is_terminal:
-            self._start_again(account_id, known)
+            self.restart_cast(known.cast_id)
         return CastStart(known, False)
 
-    def _start_again(self, account_id: str, known: Cast) -> None:
+    @property
+    def restart_cast(self) -> RestartCast:
         """Mends a start that was lost; harmless where there was one."""
-        version = self.find_spells.spells.get_version(known.spell_id, known.version)
-        if version is not None:
-            self.machine.start_cast(known, plan_segments(self.find_tools.of_running(account_id, version)))
+        spells = self.find_spells.spells
+        return RestartCast(self.casts, spells, self.find_tools, self.machine, self.finalize_cost, self.clock)
 
     def _count_usage(self, spell_id: str) -> None:
         try:

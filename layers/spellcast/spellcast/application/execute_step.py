@@ -15,6 +15,7 @@ from spellcast.application.start_job import StartJob
 from spellcast.application.submit import Submit
 from spellcast.domain import results
 from spellcast.domain.errors import (
+    CastCancelled,
     CastInterrupted,
     CastNotFound,
     NoFreeSlot,
@@ -25,7 +26,7 @@ from spellcast.domain.errors import (
     StepToolNotFound,
     WriteConflict,
 )
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool, unknown_tool
@@ -81,10 +82,12 @@ class ExecuteStep:
             raise CastInterrupted(f"The cast is {cast.status}.")
         if execution != cast.execution_name:
             raise CastInterrupted("Another execution of the machine goes on with the cast.")
+        if cast.is_cancelling:
+            raise CastCancelled("The cast was cancelled before the step began.")
         version = self.spells.get_version(cast.spell_id, cast.version)
         if version is None:
             raise SpellNotFound(f"There is no version {cast.version} of spell {cast.spell_id}.")
-        before = latest_attempts(generations).get(segment.first - 1)
+        before = cast.current(generations).get(segment.first - 1)
         if segment.first > 0 and (before is None or before.status != "completed"):
             raise PreviousStepIncomplete(f"Step {segment.first - 1} has not been completed.")
         known = {generation.generation_id: generation for generation in generations}
@@ -132,10 +135,10 @@ class ExecuteStep:
                 self._begin_second_job(run, reserved, second, error)
                 return
             # Nothing was asked, so no result will come.
-            failed = reserved.failed(Failure.of(error), now=self.clock.now())
-            self.casts.save_generation(failed, run.known(position))
+            ended = self._ended(reserved, error)
+            self.casts.save_generation(ended, run.known(position))
             self.slots.give_back(reserved.generation_id, reserved.slots)
-            self.budgets.settle(failed)
+            self.budgets.settle(ended)
             raise
 
     def _begin_second_job(
@@ -202,6 +205,11 @@ class ExecuteStep:
                 return reserved, self.submit.execute(adapter, request, reserved, lambda: run.check_open(self.casts))
         except NoFreeSlot:
             raise
+        except (CastCancelled, CastInterrupted) as error:
+            # Whoever closed the cast has perhaps come before the reservation: nobody would process a result.
+            if (stored := run.known(position)) is not None:
+                self.casts.save_generation(self._ended(stored, error), stored)
+            raise
         except StepFailed as error:
             if second := self._second(run, reserved, error):
                 return self._ask(run, *second)
@@ -229,6 +237,15 @@ class ExecuteStep:
         if finish:
             self.budgets.settle(generation)
         return run.keep(generation)
+
+    def _ended(self, reserved: Generation, error: StepFailed) -> Generation:
+        """A step that was not begun."""
+        now = self.clock.now()
+        return (
+            reserved.cancelled(now=now)
+            if isinstance(error, CastCancelled)
+            else reserved.failed(Failure.of(error), now=now)
+        )
 
     def _tool(self, run: SegmentRun, position: int) -> Tool:
         """The tool as it is now; for a step that has begun, also where it was deleted since."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spellcast.application.keep_accounts import KeepAccounts
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.slots import Slots
+from spellcast.application.stop_cast import StopCast
 from spellcast.domain import money
 from spellcast.domain.casts import Cast, CastFailure
 from spellcast.domain.errors import (
@@ -21,7 +23,7 @@ from spellcast.domain.errors import (
     StepTimedOut,
     WriteConflict,
 )
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.history import runs_of
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.results import Failure, ToolResult
@@ -40,7 +42,8 @@ _LOST = "An output of the cast is not in the bucket any more."
 class FinalizeCost:
     """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent.
 
-    `history` is none where nothing can have been run, and the function may not write it.
+    `history` is none where nothing can have been run, and the function may not write it. `stop_cast` is none where the
+    function may not ask providers: it leaves a cast that is being cancelled to the one that may.
     """
 
     casts: CastStore
@@ -49,6 +52,7 @@ class FinalizeCost:
     keep_accounts: KeepAccounts
     clock: Clock
     history: HistoryStore | None = None
+    stop_cast: StopCast | None = None
 
     def __call__(self, cast_id: str, interruption: Failure | None = None, execution: str | None = None) -> Cast:
         """The closed cast. `interruption` says why the machine ended where no step's record does.
@@ -60,10 +64,19 @@ class FinalizeCost:
             if loaded is None:
                 raise CastNotFound(f"There is no cast {cast_id}.")
             cast, generations = loaded
-            if execution not in (None, cast.execution_name):
+            execution = execution or cast.execution_name
+            if execution != cast.execution_name:
                 return cast
+            told: Mapping[str, ToolResult] = {}
+            if cast.is_cancelling:
+                if self.stop_cast is None:
+                    return cast
+                told = self.stop_cast(cast, generations)
             try:
-                closed = [self._closed(generation, interruption) for generation in generations]
+                closed = [
+                    self._closed(generation, cast, interruption, told.get(generation.generation_id))
+                    for generation in generations
+                ]
                 if cast.is_terminal:
                     if closed != generations:
                         self._sum_again(cast_id)
@@ -96,16 +109,25 @@ class FinalizeCost:
             if billed.is_terminal:
                 self._sum_again(generation.cast_id, is_new=True)
 
-    def _closed(self, generation: Generation, interruption: Failure | None) -> Generation:
+    def _closed(
+        self, generation: Generation, cast: Cast, interruption: Failure | None, told: ToolResult | None
+    ) -> Generation:
         if not generation.is_terminal:
             generation = self._whole(generation)
         if generation.is_terminal:
             return generation
-        if generation.result is not None:
-            finished = self.process_output.finished(generation)
+        is_cancelled = cast.is_cancelling or cast.status == "cancelled"
+        known = generation
+        if told is not None:
+            taken_in = self.process_output.keep_outputs.take_in(generation.generation_id, told)
+            known = generation.received(taken_in, self.clock.now())
+        if known.result is not None:
+            finished = self.process_output.finished(known, is_cancelled=is_cancelled)
+        elif is_cancelled:
+            finished = known.cancelled(now=self.clock.now())
         else:
             reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before this step did.", True)
-            finished = generation.failed(reason, now=self.clock.now())
+            finished = known.failed(reason, now=self.clock.now())
         self.casts.save_generation(finished, generation)
         self.slots.give_back(finished.generation_id, finished.slots)
         return finished
@@ -118,7 +140,7 @@ class FinalizeCost:
             return generation
 
     def _settled(self, cast: Cast, generations: list[Generation], interruption: Failure | None) -> Cast:
-        latest = latest_attempts(generations)
+        latest = cast.current(generations)
         completed = [latest[index] for index in sorted(latest) if latest[index].status == "completed"]
         last = latest.get(cast.step_count - 1)
         outputs = None

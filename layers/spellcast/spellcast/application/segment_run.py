@@ -7,7 +7,7 @@ from datetime import datetime
 
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document, is_blank
-from spellcast.domain.errors import CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
+from spellcast.domain.errors import CastCancelled, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
 from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import generation_id
 from spellcast.domain.parameters import missing_inputs, resolve
@@ -51,7 +51,15 @@ class SegmentRun:
             attempt=self.segment.attempt,
             step=step,
             tool=tool,
-            inputs=resolve(step, tool, context, self.cast.inputs, self.version.exposed, self.settings_of(tool)),
+            inputs=resolve(
+                step,
+                tool,
+                context,
+                self.cast.inputs,
+                self.version.exposed,
+                self.settings_of(tool),
+                self.cast.overrides.get(step.step_id),
+            ),
             now=now,
             task_token=task_token,
             execution=self.cast.execution,
@@ -76,18 +84,20 @@ class SegmentRun:
         before = (
             (generation.deadline_at - generation.request_timestamp).total_seconds()
             for index, generation in latest_attempts(self.generations.values()).items()
-            if index < position
+            if self.cast.first_step <= index < position
         )
-        return waiting_ends(self.cast.started_at, sum(before))
+        return waiting_ends(self.cast.running_since, sum(before))
 
     def check_open(self, casts: CastStore) -> None:
-        """Raises CastInterrupted where the cast has been closed: it spends no more.
+        """Raises CastInterrupted or CastCancelled where the cast has been closed, or is about to be: it spends no more.
 
         Asked after a step is reserved: whoever closes the cast either finds the reservation, or is found here.
         """
         cast = casts.get_cast(self.cast.cast_id)
-        if cast is None or cast.is_terminal:
+        if cast is None or cast.is_terminal or cast.attempt != self.cast.attempt:
             raise CastInterrupted("The cast was closed while its steps ran.")
+        if cast.is_cancelling:
+            raise CastCancelled("The cast was cancelled while its steps ran.")
 
 
 def refusal_of(tool: Tool, reserved: Generation, settings: Document) -> StepFailed | None:

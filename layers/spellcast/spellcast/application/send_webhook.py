@@ -91,7 +91,7 @@ def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
     signature = hmac.digest(cast.webhook_secret.encode(), documents.to_text(body).encode(), hashlib.sha256).hex()
     sent = documents.to_text({**body, "signature": signature}).encode()
     # One end of one cast is one message, however often it is sent and whatever is billed meanwhile.
-    message_id = f"msg_{identifiers.fingerprint(f'{cast.cast_id}.{cast.ended_at}')[:32]}"
+    message_id = f"msg_{identifiers.fingerprint(f'{cast.execution_name}.{cast.ended_at}')[:32]}"
     headers |= standard_webhooks.sign(cast.webhook_secret, message_id, now, sent)
     return sent, headers | {"x-webhook-signature": f"sha256={signature}"}
 

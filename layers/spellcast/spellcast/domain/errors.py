@@ -117,6 +117,24 @@ class ApiKeyNotFound(NotFound):
     code = "API_KEY_NOT_FOUND"
 
 
+class CastEnded(SpellcastError):
+    """The cast has ended in a way, or so often, that what was asked for is not possible any more."""
+
+    code = "CAST_ENDED"
+
+
+class CastRunning(SpellcastError):
+    """The cast has not ended yet, so it cannot be run again."""
+
+    code = "CAST_RUNNING"
+
+
+class GenerationSuperseded(SpellcastError):
+    """A later attempt has taken the place of this generation, so it cannot be retried."""
+
+    code = "GENERATION_SUPERSEDED"
+
+
 class IdempotencyKeyReused(SpellcastError):
     """The same Idempotency-Key came with another body."""
 
@@ -350,6 +368,12 @@ class CastInterrupted(StepFailed):
 
     code = "CAST_INTERRUPTED"
     retryable = True
+
+
+class CastCancelled(StepFailed):
+    """The caster cancelled the cast; the step is not begun, or its job was asked to stop."""
+
+    code = "CAST_CANCELLED"
 
 
 # --- Between the layers; never seen by a caller. ---

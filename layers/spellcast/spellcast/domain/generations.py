@@ -17,6 +17,7 @@ from spellcast.domain.budgets import Reservation
 from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import (
     BudgetExceeded,
+    CastCancelled,
     IllegalTransition,
     InvalidStepInput,
     JobCancelled,
@@ -227,6 +228,10 @@ class Generation:
     def failed(self, failure: Failure, *, now: datetime, cost_usd: Decimal = ZERO, points: int = 0) -> Generation:
         """The step failed; what the provider billed all the same is kept."""
         return self._ended("failed", failure, cost_usd, points, now)
+
+    def cancelled(self, *, now: datetime, cost_usd: Decimal = ZERO, points: int = 0) -> Generation:
+        """The caster cancelled the cast; what the provider says that it billed is kept."""
+        return self._ended("cancelled", Failure.of(CastCancelled("The cast was cancelled.")), cost_usd, points, now)
 
     def billed(self, cost_usd: Decimal, points: int, now: datetime) -> Generation:
         """A late result of a failed or cancelled attempt adds its cost, once, and nothing else (contract I3)."""

@@ -22,7 +22,9 @@ _SHOWN_UNDER = {
     "requestPayload": ("requestPayload",),
     "responsePayload": ("responsePayload", "outputs"),
 }
-_DOCUMENTS = frozenset({"inputs", "outputs", "output", "metadata", "requestPayload", "responsePayload"})
+_DOCUMENTS = frozenset(
+    {"inputs", "stepOverrides", "outputs", "output", "metadata", "requestPayload", "responsePayload"}
+)
 
 
 def spell_resource(spell: Spell, version: SpellVersion | None = None) -> Document:
@@ -57,8 +59,9 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
     """A cast; with generations, the whole of it."""
     generations = None if generations is None else list(generations)
     ids = cast.step_generation_ids
-    if not ids and generations:
-        ids = tuple(generation.generation_id for generation in generations if generation.status == "completed")
+    if generations and not cast.is_terminal:
+        current = cast.current(generations)
+        ids = tuple(current[index].generation_id for index in sorted(current) if current[index].status == "completed")
     resource = _present(
         {
             "castId": cast.cast_id,
@@ -69,15 +72,19 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
             "status": cast.status,
             "revision": cast.revision,
             "inputs": cast.inputs,
+            "stepOverrides": cast.overrides or None,
             "stepCount": cast.step_count,
             "stepGenerationIds": list(ids),
             "costUsd": money.to_text(cast.cost_usd),
             "pointsSpent": cast.points_spent,
             "outputs": {} if cast.outputs is None else cast.outputs,
             "startedAt": times.to_text(cast.started_at),
+            "resumedAt": _time(cast.resumed_at),
             "updatedAt": times.to_text(cast.updated_at),
             "completedAt": _time(cast.completed_at),
             "failedAt": _time(cast.failed_at),
+            "cancelRequestedAt": _time(cast.cancel_requested_at),
+            "cancelledAt": _time(cast.cancelled_at),
             "failureReason": cast.failure.message if cast.failure else None,
             "failure": _present(
                 {
