@@ -216,6 +216,7 @@ def test_a_cancelled_cast_has_neither_failure_nor_outputs() -> None:
         cancel_requested_at=in_seconds(3),
         deadline_at=in_seconds(3),
         cancelled_at=in_seconds(7),
+        closings=(Closing(1, ()),),
         updated_at=in_seconds(7),
         revision=3,
     )
@@ -257,6 +258,7 @@ def test_a_resumed_cast_has_nothing_of_its_end_but_what_it_cost(ended: Cast) -> 
         deadline_at=in_seconds(99),
         resumed_at=in_seconds(9),
         resumed_by="me",
+        closings=(Closing(1, ()),),
         updated_at=in_seconds(9),
     )
     assert cast.running_since == in_seconds(9)
