@@ -140,6 +140,14 @@ class Cloud:
             listener.until_ended(cast)
         return self.get_cast(cast)
 
+    def await_cast(self, cast: Document) -> Document:
+        """The cast once it has ended, among others that run beside it."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.get_cast(cast))["status"] not in TERMINAL:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+        return found
+
     def await_generation(self, generation_id: str, status: str) -> Document:
         """Polls the record, for what is not announced to this test."""
         deadline = time.monotonic() + PATIENCE

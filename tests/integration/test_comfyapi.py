@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.cloud import PATIENCE, Cloud
-from tests.ports import free_port
+from tests.cloud import Cloud
+from tests.providers.comfy_proxy import proxying
 
 ROOT = Path(__file__).parents[2]
 # The proxy lives where the providers' own clients do; `make test` sets that up.
@@ -23,29 +21,11 @@ TOKEN = "a static token"
 
 @pytest.fixture(scope="module")
 def proxy(cloud: Cloud) -> Iterator[str]:
-    port = free_port()
     comfyui = f"{str(cloud.provider.base_url).rstrip('/')}/comfyui"
-    command = [PYTHON, "-m", "comfy_api_proxy.cli", "run", "--comfyui", comfyui, "--port", str(port), "--token", TOKEN]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            await_health(url)
-            config = json.dumps({"url": url, "key": TOKEN})
-            cloud.aws("secretsmanager").put_secret_value(SecretId="spellcast/local/comfyapi", SecretString=config)
-            yield url
-        finally:
-            process.terminate()
-
-
-def await_health(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/api/v2/health").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the proxy did not start")
+    with proxying(PYTHON, comfyui, TOKEN) as url:
+        config = json.dumps({"url": url, "key": TOKEN})
+        cloud.aws("secretsmanager").put_secret_value(SecretId="spellcast/local/comfyapi", SecretString=config)
+        yield url
 
 
 def test_a_picture_is_drawn_through_the_proxy(cloud: Cloud, proxy: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import time
 from decimal import Decimal
 
 import pytest
 
-from tests.cloud import PATIENCE, TERMINAL, Cloud, Document, called, wire
+from tests.cloud import Cloud, Document, called, wire
 from tests.providers.fal import Fal
 
 NUMBERS = itertools.count()
@@ -31,15 +30,6 @@ def hasty(cloud: Cloud) -> str:
     definition = cloud.api.get("/v1/tools/fal-flux-dev").json()
     cloud.tool(definition | {"toolId": tool_id, "displayName": tool_id, "deadlineSeconds": 2})
     return tool_id
-
-
-def ended_cast(cloud: Cloud, cast: Document) -> Document:
-    """The cast once it has ended, among others that run beside it."""
-    deadline = time.monotonic() + PATIENCE
-    while (found := cloud.get_cast(cast))["status"] not in TERMINAL:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
 
 
 def test_a_picture_is_drawn_and_enlarged_by_webhook(cloud: Cloud, fal: Fal) -> None:
@@ -79,7 +69,7 @@ def test_a_poll_stands_in_for_a_webhook_that_is_lost_or_refused_and_finds_what_n
     tool = hasty(cloud)
     faults = ("drop", "forge", "stale", "stall")
     casts = {fault: cloud.cast(cloud.spell(flux(f"a fox [fault:{fault}]", tool=tool))) for fault in faults}
-    ended = {fault: ended_cast(cloud, cast) for fault, cast in casts.items()}
+    ended = {fault: cloud.await_cast(cast) for fault, cast in casts.items()}
     assert {fault: cast["status"] for fault, cast in ended.items()} == dict.fromkeys(faults, "completed") | {
         "stall": "failed"
     }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.cloud import PATIENCE, TERMINAL, Cloud, Document, called, wire
+from tests.cloud import Cloud, called, wire
 
 NUMBERS = itertools.count()
 
@@ -32,15 +31,6 @@ def variant(cloud: Cloud, **changes: Any) -> str:
     return tool_id
 
 
-def ended_cast(cloud: Cloud, cast: Document) -> Document:
-    """The cast once it has ended, among others that run beside it."""
-    deadline = time.monotonic() + PATIENCE
-    while (found := cloud.get_cast(cast))["status"] not in TERMINAL:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
-
-
 def test_a_picture_is_drawn_and_enlarged_by_webhook(cloud: Cloud) -> None:
     enlarged = {
         "id": "enlarge",
@@ -61,7 +51,7 @@ def test_a_poll_stands_in_for_a_webhook_that_is_lost_or_refused_and_finds_what_n
     hasty = variant(cloud, deadlineSeconds=2)
     faults = ("drop", "forge", "stall")
     casts = {fault: cloud.cast(cloud.spell(called(f"a fox [fault:{fault}]", tool=hasty))) for fault in faults}
-    ended = {fault: ended_cast(cloud, cast) for fault, cast in casts.items()}
+    ended = {fault: cloud.await_cast(cast) for fault, cast in casts.items()}
     assert {fault: (cast["status"], cast["costUsd"]) for fault, cast in ended.items()} == {
         "drop": ("completed", "0.003"),
         "forge": ("completed", "0.003"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool, parse_tool
 from spellcast.ports.adapter import ProviderConfig, Request
 from tests.ports import free_port
+from tests.providers.comfy_proxy import proxying
 from tests.providers.comfydeploy import PNG
 from tests.providers.serving import serving
 
@@ -55,28 +55,8 @@ def switches() -> Switches:
 @pytest.fixture(scope="module")
 def proxy(switches: Switches) -> Iterator[str]:
     fake = ComfyUI(switches, lambda text, seed, width, height: PNG)
-    port = free_port()
-    with serving(Starlette(routes=fake.routes())) as comfyui:
-        command = [sys.executable, "-m", "comfy_api_proxy.cli", "run"]
-        command += ["--comfyui", comfyui, "--port", str(port), "--token", TOKEN]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            url = f"http://127.0.0.1:{port}"
-            try:
-                await_health(url)
-                yield url
-            finally:
-                process.terminate()
-
-
-def await_health(url: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/api/v2/health").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the proxy did not start")
+    with serving(Starlette(routes=fake.routes())) as comfyui, proxying(sys.executable, comfyui, TOKEN) as url:
+        yield url
 
 
 @pytest.fixture
@@ -206,20 +186,12 @@ def test_a_wrong_token(proxy: str) -> None:
 
 
 def test_a_proxy_whose_comfyui_is_down() -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "comfy_api_proxy.cli", "run", "--comfyui", f"http://127.0.0.1:{free_port()}"]
-    with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            await_health(url)
-            with provider_client() as client:
-                adapter = build(ProviderConfig(url), lambda: client, True)
-                with pytest.raises(OutcomeUnknown, match="503") as unknown:
-                    submitted(adapter, "c10.0.1", "x")
-                assert unknown.value.run_id is not None
-                with pytest.raises(JobLost):
-                    adapter.poll_job(unknown.value.run_id, DRAW)
-                with pytest.raises(ProviderUnavailable):
-                    adapter.poll_job("00000000-0000-4000-8000-000000000000", DRAW)
-        finally:
-            process.terminate()
+    with proxying(sys.executable, f"http://127.0.0.1:{free_port()}") as url, provider_client() as client:
+        adapter = build(ProviderConfig(url), lambda: client, True)
+        with pytest.raises(OutcomeUnknown, match="503") as unknown:
+            submitted(adapter, "c10.0.1", "x")
+        assert unknown.value.run_id is not None
+        with pytest.raises(JobLost):
+            adapter.poll_job(unknown.value.run_id, DRAW)
+        with pytest.raises(ProviderUnavailable):
+            adapter.poll_job("00000000-0000-4000-8000-000000000000", DRAW)
