@@ -17,6 +17,7 @@ from spellcast.aws.lease_store import DynamoLeaseStore
 from spellcast.aws.table import Table
 from spellcast.domain.errors import NoFreeSlot
 from spellcast.domain.generations import Generation
+from spellcast.domain.identifiers import generation_id
 from spellcast.domain.limits import Limits
 from tests.cloud import Cloud, called, drawn
 from tests.fakes.adapters import FakeAdapters
@@ -42,7 +43,6 @@ def limit(cloud: Cloud) -> Iterator[Limit]:
 def test_jobs_beyond_the_limit_wait_for_their_turn(cloud: Cloud, limit: Limit) -> None:
     limit(jobsInFlight=1)
     spell = cloud.spell(drawn("[seconds:0.2]"))
-    cloud.reset_counts()
     with cloud.listening() as listener:
         casts = [cloud.cast(spell) for _ in range(3)]
         # Nobody is next: they end in any order.
@@ -54,10 +54,21 @@ def test_jobs_beyond_the_limit_wait_for_their_turn(cloud: Cloud, limit: Limit) -
     spans = sorted((job["requestTimestamp"], job["responseTimestamp"]) for job in jobs)
     assert all(ended <= begun for (_, ended), (begun, _) in itertools.pairwise(spans)), spans
     assert {job["metadata"]["submission"] for job in jobs} == {"submitted"}
+
+
+def test_a_place_costs_two_writes_and_whoever_finds_none_writes_nothing(cloud: Cloud, limit: Limit) -> None:
+    limit(jobsInFlight=1)
+    first, second = cloud.spell(drawn("[seconds:1]")), cloud.spell(drawn("[seconds:0.2]"))
+    cloud.reset_counts()
+    holder = cloud.cast(first)
+    # Of two that want it at once, one would write in vain.
+    cloud.await_generation(generation_id(holder["castId"], 0, 1), "processing")
+    waiting = cloud.cast(second)
+    for cast in (holder, waiting):
+        assert cloud.await_cast(cast)["status"] == "completed"
     writes = cloud.counts()["writesByEntity"]
-    # A place is taken and given back, once a job; whoever finds none writes nothing.
-    assert writes["LEASES"]["requests"] == 2 * len(casts)
-    assert writes["GENERATION"]["requests"] == 4 * len(casts)
+    assert writes["LEASES"]["requests"] == 2 * 2
+    assert writes["GENERATION"]["requests"] == 4 * 2
 
 
 def test_without_limits_nobody_writes_of_places(cloud: Cloud) -> None:
