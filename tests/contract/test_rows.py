@@ -14,8 +14,10 @@ from spellcast.aws.table import INDEX, OPEN_INDEX, Row, Table
 from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.budgets import Reservation
+from spellcast.domain.casts import Closing
 from spellcast.domain.documents import MAX_ROW_BYTES
 from spellcast.domain.errors import WriteConflict
+from spellcast.domain.identifiers import generation_id
 from spellcast.domain.ledger import Entry, LedgerRow
 from spellcast.domain.results import ToolResult
 from spellcast.domain.spells import Permission
@@ -111,6 +113,24 @@ class TestKeys:
 
     def test_the_stream_carries_what_announces_a_record(self) -> None:
         assert properties("Table")["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+
+
+class TestWriteUnits:
+    def test_a_completed_cast_of_ten_steps_is_a_row_of_one(self, cloud: Cloud) -> None:
+        cast = make_cast(
+            status="completed",
+            completed_at=NOW,
+            request_fingerprint="f" * 64,
+            step_count=10,
+            outputs={"text": "a cat!"},
+            closings=(Closing(1, ()),),
+        )
+        own = tuple(generation_id(cast.cast_id, step_index, 1) for step_index in range(10))
+        cast = replace(cast, step_generation_ids=(*own, "697c0ffee0000000000000a1"))
+        cloud.casts.create_cast(cast)
+        [row] = stored_rows(cloud.dynamodb)
+        assert item_bytes(row) <= 1024 - 100
+        assert cloud.casts.get_cast(cast.cast_id) == cast
 
 
 class TestLargeDocuments:

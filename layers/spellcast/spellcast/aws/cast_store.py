@@ -15,7 +15,7 @@ from spellcast.domain.budgets import DailyBudget, Reservation
 from spellcast.domain.casts import Cast, CastFailure, CastStatus, Closing, Delivery, OpenCast
 from spellcast.domain.documents import Unread
 from spellcast.domain.generations import Generation
-from spellcast.domain.identifiers import parse_generation_id, shard_of
+from spellcast.domain.identifiers import generation_id, parse_generation_id, shard_of
 from spellcast.domain.results import Failure, ToolResult, Usage
 from spellcast.ports.store import Page
 
@@ -123,7 +123,10 @@ class DynamoCastStore:
             cost_usd=Decimal(row["costUsd"]),
             points_spent=row["pointsSpent"],
             outputs=self.documents.unpack(row, "outputs", unread),
-            step_generation_ids=tuple(self.documents.unpack(row, "stepGenerationIds") or ()),
+            step_generation_ids=tuple(
+                named if isinstance(named, str) else generation_id(row["castId"], *named)
+                for named in self.documents.unpack(row, "stepGenerationIds") or ()
+            ),
             completed_at=_time(row.get("completedAt")),
             failed_at=_time(row.get("failedAt")),
             cancel_requested_at=_time(row.get("cancelRequestedAt")),
@@ -243,7 +246,8 @@ class DynamoCastStore:
                     "settings": cast.settings or None,
                     "overrides": cast.overrides or None,
                     "outputs": cast.outputs,
-                    "stepGenerationIds": list(cast.step_generation_ids) or None,
+                    # Ten whole ids would make it a row of two write units.
+                    "stepGenerationIds": [_named(id, cast.cast_id) for id in cast.step_generation_ids] or None,
                     "failure": asdict(cast.failure) if cast.failure else None,
                     "closings": [[closing.execution, list(closing.billed)] for closing in cast.closings] or None,
                 },
@@ -309,6 +313,12 @@ def _to_delivery(row: Row) -> Delivery | None:
         return None
     at = times.from_text(row["deliveryTimestamp"])
     return Delivery(row["deliveryStatus"], row["deliveryAttempts"], at, row.get("deliveryError"))
+
+
+def _named(generation_id: str, cast_id: str) -> str | tuple[int, int]:
+    """The cast's own generations by step and attempt, others by their ids."""
+    key = parse_generation_id(generation_id)
+    return (key.step_index, key.attempt) if key and key.cast_id == cast_id else generation_id
 
 
 def _pk(cast_id: str) -> str:
