@@ -160,7 +160,14 @@ class World:
         self.cancel_cast = CancelCast(store, self.find_casts, self.clock)
         self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
         self.resume_cast = ResumeCast(
-            store, self.find_casts, self.find_spells, self.find_tools, self.restart_cast, self.clock
+            store,
+            self.find_casts,
+            self.find_spells,
+            self.find_tools,
+            self.restart_cast,
+            self.clock,
+            store,
+            daily_budget_usd,
         )
         self.retry_step = RetryStep(self.resume_cast, store, self.find_tools)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.keep_outputs, slots, self.clock)

@@ -388,7 +388,14 @@ def cast_api() -> CastApi:
     settings = have.settings
     create_tool = CreateTool(have.tools, DELIVERY_MODES)
     resume_cast = ResumeCast(
-        have.casts, have.find_casts, have.find_spells, have.find_tools, have.cast_spell.restart_cast, have.clock
+        have.casts,
+        have.find_casts,
+        have.find_spells,
+        have.find_tools,
+        have.cast_spell.restart_cast,
+        have.clock,
+        have.account_settings,
+        settings.daily_budget_usd,
     )
     use = UseCases(
         lint_spell=have.lint_spell,

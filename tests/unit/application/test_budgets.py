@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from spellcast.application.cast_spell import CastOrder
+from spellcast.application.resume_cast import ResumeOrder
 from spellcast.domain import money, results
 from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.budgets import DailyBudget, Day, Reservation
@@ -45,6 +48,10 @@ def cast(world: World, *tools: str, budget: str | None = None, key: str | None =
         idempotency_key=key,
     )
     return world.cast_spell(by, order)[0]
+
+
+def resume(world: World, ended: Cast) -> Cast:
+    return world.resume_cast(ACCOUNT, ended.cast_id, ResumeOrder(fingerprint="f"))
 
 
 def run_to_its_end(world: World, started: Cast) -> Cast:
@@ -331,12 +338,10 @@ def test_a_resumed_cast_counts_for_its_new_day_and_is_booked_without_what_was_bo
     assert ended.failure is not None
     assert ended.failure.code == "BUDGET_EXCEEDED"
     world.clock.advance(24 * 3600)
-    again = DailyBudget(TOMORROW, Decimal("1.5"))
-    resumed = replace(ended, status="running", failed_at=None, execution=2, revision=9, daily_budget=again)
-    world.store.save_cast(resumed, ended)
-    segment = world.segments(started)[0]._replace(first=1, attempt=2)
-    world.execute_step(started.cast_id, segment, "t2", resumed.execution_name)
-    world.process_output(started.cast_id, [segment])
+    resumed = resume(world, started)
+    assert resumed.daily_budget == DailyBudget(TOMORROW, Decimal("1.5"))
+    world.execute(resumed, token="t2")
+    world.process(resumed)
     closed = world.settle(resumed)
     assert (closed.status, closed.cost_usd) == ("completed", Decimal(2))
     assert (day(world), day(world, TOMORROW)) == (Day(Decimal(1), {}), Day(Decimal(1), {}))
@@ -357,6 +362,100 @@ def test_what_a_resumed_cast_holds_is_left_alone_by_whoever_closed_it_before() -
     world.store.reserve(ACCOUNT, f"{started.cast_id}.0.2", Reservation(TODAY, Decimal(1)), Decimal(10))
     world.finalize_cost.keep_accounts(ended, loaded[1])
     assert day(world).held == {f"{started.cast_id}.0.2": Decimal(1)}
+    world.finalize_cost(started.cast_id, STOPPED)
+    assert day(world) == Day(Decimal(0), {})
+
+
+def test_an_account_sets_what_a_resumed_cast_may_spend_on_its_new_day() -> None:
+    world = a_world()
+    ended = world.settle(cast(world, "dear"), STOPPED)
+    world.store.put_settings(ACCOUNT, AccountSettings({}, Decimal("0.5")))
+    resumed = resume(world, ended)
+    assert resumed.daily_budget == DailyBudget(TODAY, Decimal("0.5"))
+    world.execute(resumed)
+    closed = world.settle(resumed)
+    assert closed.failure is not None and closed.failure.code == "BUDGET_EXCEEDED"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("days", [0, 1])
+def test_a_cast_whose_close_died_is_closed_before_it_is_resumed(days: int, when: When) -> None:
+    for number in range(1, 30):
+        chokepoint = Chokepoint()
+        world = a_world(through=chokepoint)
+        started = cast(world, "dear", "polled")
+        world.execute(started)
+        chokepoint.arm([(number, when)])
+        with suppress(Crash):
+            world.settle(started, STOPPED)
+        chokepoint.arm([])
+        if not world.cast_of(started).is_terminal:
+            continue
+        world.clock.advance(days * 24 * 3600)
+        resumed = resume(world, started)
+        told = f"killed: {chokepoint.killed}"
+        assert resumed.first_step == 1, told
+        assert day(world) == Day(Decimal(1), {}), told
+        assert balances(rows(world)).spent_usd == 1, told
+        world.execute(resumed, token="t2")
+        world.complete_job(f"{started.cast_id}.1.2", text_result())
+        world.process(resumed)
+        assert world.settle(resumed).status == "completed", told
+        assert [day(world, of).held for of in (TODAY, TOMORROW)] == [{}, {}], told
+        assert balances(rows(world)).spent_usd == Decimal("1.02"), told
+        if not chokepoint.killed:
+            return
+    raise AssertionError("there is always one more call")
+
+
+def before_it_is_held(world: World, meanwhile: Callable[[], object]) -> None:
+    """What somebody else does between the invocation's reading of the cast and its reservation."""
+    reserve = world.store.reserve
+
+    def late(*arguments: Any) -> None:
+        world.store.reserve = reserve  # type: ignore[method-assign]
+        meanwhile()
+        reserve(*arguments)
+
+    world.store.reserve = late  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("tool", ["dear", "polled"])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_step_that_comes_after_its_cast_was_closed_holds_nothing(resumed: bool, tool: str) -> None:
+    world = a_world()
+    started = cast(world, tool)
+
+    def closed() -> None:
+        world.settle(started, STOPPED)
+        if resumed:
+            world.clock.advance(24 * 3600)
+            resume(world, started)
+
+    before_it_is_held(world, closed)
+    world.execute(started)
+    assert (world.adapter.executed, world.adapter.started) == ([], [])
+    assert day(world) == Day(Decimal(0), {f"{started.cast_id}.0.1": Decimal(0)})
+
+
+@pytest.mark.parametrize("kill", [(1, "after"), (2, "before")])
+def test_a_late_step_that_dies_holds_nothing_once_the_resumed_cast_is_closed(kill: tuple[int, When]) -> None:
+    chokepoint = Chokepoint()
+    world = a_world(through=chokepoint)
+    started = cast(world, "dear")
+
+    def resumed_meanwhile() -> None:
+        world.settle(started, STOPPED)
+        world.clock.advance(24 * 3600)
+        resume(world, started)
+        # The record is written, and the cast is not read any more.
+        chokepoint.arm([kill])
+
+    before_it_is_held(world, resumed_meanwhile)
+    with pytest.raises(Crash):
+        world.execute(started)
+    assert world.generation(started, 0).status == "pending"
+    assert day(world).total_usd == 1
     world.finalize_cost(started.cast_id, STOPPED)
     assert day(world) == Day(Decimal(0), {})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spellcast.domain.budgets import DailyBudget
 from spellcast.domain.casts import Cast, CastFailure, Closing, Delivery, OpenCast
 from spellcast.domain.errors import IllegalTransition
 from tests.fakes.records import a_cast, a_generation, in_seconds
@@ -198,6 +199,7 @@ def resumed(cast: Cast, **changes: Any) -> Cast:
         "step_count": 3,
         "step_generation_ids": ("c1.0.1",),
         "budget_usd": Decimal(2),
+        "daily_budget": DailyBudget("2026-02-01", Decimal(3)),
         "deadline_at": in_seconds(99),
         "resumed_by": "me",
         "now": in_seconds(9),
@@ -221,6 +223,11 @@ def test_a_cancelled_cast_has_neither_failure_nor_outputs() -> None:
         revision=3,
     )
     assert not cast.is_open and not cast.tells_its_end and not cast.is_cancelling
+
+
+def test_outputs_that_were_not_read_are_forgotten_with_the_end() -> None:
+    ended = settled(a_cast(unread={"inputs": "s3:i", "outputs": "s3:o"}))
+    assert resumed(ended).unread == {"inputs": "s3:i"}
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
@@ -253,6 +260,7 @@ def test_a_resumed_cast_has_nothing_of_its_end_but_what_it_cost(ended: Cast) -> 
         step_count=3,
         step_generation_ids=("c1.0.1",),
         budget_usd=Decimal(2),
+        daily_budget=DailyBudget("2026-02-01", Decimal(3)),
         cost_usd=Decimal("0.03"),
         points_spent=9,
         deadline_at=in_seconds(99),

@@ -208,7 +208,9 @@ class ExecuteStep:
         except (CastCancelled, CastInterrupted) as error:
             # Whoever closed the cast has perhaps come before the reservation: nobody would process a result.
             if (stored := run.known(position)) is not None:
-                self.casts.save_generation(self._ended(stored, error), stored)
+                ended = self._ended(stored, error)
+                self.casts.save_generation(ended, stored)
+                self.budgets.settle(ended)
             raise
         except StepFailed as error:
             if second := self._second(run, reserved, error):

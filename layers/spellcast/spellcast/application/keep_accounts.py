@@ -26,8 +26,10 @@ class KeepAccounts:
 
     def __call__(self, cast: Cast, generations: Sequence[Generation]) -> None:
         """Of a cast that is closed, with all of its generations."""
-        if cast.daily_budget is not None:
-            self._close_day(cast, cast.daily_budget.day, generations)
+        days = {generation.reservation.day for generation in generations if generation.reservation}
+        # An invocation may have died between what it held and the record that says so.
+        for day in sorted(days | ({cast.daily_budget.day} if cast.daily_budget else set())):
+            self._close_day(cast, day, generations)
         for row in closing_rows(cast, generations, self.pricing):
             self.ledger.put_row(row)
         self.of_late_bills(cast, generations)

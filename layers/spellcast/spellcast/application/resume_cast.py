@@ -13,6 +13,7 @@ from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.restart_cast import RestartCast
 from spellcast.domain import identifiers
+from spellcast.domain.budgets import daily_budget
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
@@ -30,7 +31,7 @@ from spellcast.domain.results import Failure
 from spellcast.domain.segments import cast_seconds, plan_segments
 from spellcast.domain.spells import SpellVersion
 from spellcast.ports.clock import Clock
-from spellcast.ports.store import CastStore
+from spellcast.ports.store import CastStore, SettingsStore
 
 # All of a cast's generations are read at once.
 MOST_ATTEMPTS = 100
@@ -68,7 +69,8 @@ class ResumeCast:
     """One write decides it, the machine is started after it, and a repeat of the request mends a start that was lost.
 
     A request without an Idempotency-Key is a repeat while the cast runs by it. One with a key is a repeat for as long
-    as the cast was not resumed otherwise, also when the cast has ended again.
+    as the cast was not resumed otherwise, also when the cast has ended again. It counts for the day of the resume:
+    `daily_budget_usd` is what accounts may spend on it that have not said so themselves.
     """
 
     casts: CastStore
@@ -77,6 +79,8 @@ class ResumeCast:
     find_tools: FindTools
     restart_cast: RestartCast
     clock: Clock
+    settings: SettingsStore
+    daily_budget_usd: Decimal | None = None
 
     def __call__(self, account_id: str, cast_id: str, order: ResumeOrder) -> Cast:
         """The cast, running. Finished steps are kept, with the same or a named newer version of the spell.
@@ -95,13 +99,18 @@ class ResumeCast:
     ) -> Cast:
         """The cast, running from where `choose` says. Raises what that raises, and what a resume raises."""
         while True:
-            cast, generations = self.find_casts.load(account_id, cast_id)
-            if _is_repeat(cast, order):
-                return cast if cast.is_terminal else self._start(cast)
-            if not cast.is_terminal:
-                raise CastRunning(f"The cast is {'being cancelled' if cast.is_cancelling else 'running'}.")
-            if cast.attempt >= MOST_ATTEMPTS:
+            ended, _ = self.find_casts.load(account_id, cast_id, whole=False)
+            if _is_repeat(ended, order):
+                return self._start(ended)
+            if not ended.is_terminal:
+                raise CastRunning(f"The cast is {'being cancelled' if ended.is_cancelling else 'running'}.")
+            if ended.attempt >= MOST_ATTEMPTS:
                 raise CastEnded(f"The cast has been run {MOST_ATTEMPTS} times; cast the spell anew.")
+            # Whoever closed it may have died half-way: what is open, held or not booked of it would be lost sight of.
+            self.restart_cast.finalize_cost(cast_id, execution=ended.execution_name)
+            cast, generations = self.find_casts.load(account_id, cast_id, whole=False)
+            if cast.revision != ended.revision:
+                continue
             start = choose(cast, generations)
             resumed = self._resumed(cast, generations, order, start)
             try:
@@ -122,6 +131,7 @@ class ResumeCast:
         version = self._version(cast, order.version, kept)
         segments = plan_segments(self.find_tools.of_running(cast.account_id, version), first=start.first_step)
         now = self.clock.now()
+        own_budget = self.settings.get_settings(cast.account_id).daily_budget_usd
         return cast.resumed(
             first_step=start.first_step,
             overrides=start.overrides,
@@ -129,6 +139,7 @@ class ResumeCast:
             step_count=len(version.steps),
             step_generation_ids=tuple(generation.generation_id for generation in kept),
             budget_usd=cast.budget_usd if order.budget_usd is None else order.budget_usd,
+            daily_budget=daily_budget(own_budget, self.daily_budget_usd, now),
             deadline_at=now + timedelta(seconds=cast_seconds(segments)),
             resumed_by=order.mark,
             now=now,
@@ -157,7 +168,7 @@ class ResumeCast:
         return version
 
     def _start(self, resumed: Cast) -> Cast:
-        """The cast; at its end, where no step is left to run."""
+        """The cast; at its end, where it has ended or no step is left to run."""
         self.restart_cast(resumed.cast_id)
         return self.casts.get_cast(resumed.cast_id) or resumed
 

@@ -163,6 +163,7 @@ class Cast:
         step_count: int,
         step_generation_ids: tuple[str, ...],
         budget_usd: Decimal | None,
+        daily_budget: DailyBudget | None,
         deadline_at: datetime,
         resumed_by: str,
         now: datetime,
@@ -181,6 +182,7 @@ class Cast:
             step_count=step_count,
             step_generation_ids=step_generation_ids,
             budget_usd=budget_usd,
+            daily_budget=daily_budget,
             deadline_at=deadline_at,
             resumed_at=now,
             resumed_by=resumed_by,
@@ -191,6 +193,7 @@ class Cast:
             cancelled_at=None,
             failure=None,
             delivery=None,
+            unread={name: place for name, place in self.unread.items() if name != "outputs"},
             updated_at=self._later(now),
             revision=self.revision + 1,
         )
