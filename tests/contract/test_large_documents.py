@@ -68,7 +68,7 @@ class TestUnread:
         assert replace(listed, unread={}) == replace(cast, inputs={})
 
     def test_a_cast_can_be_loaded_without_what_is_large(self, stores: Stores) -> None:
-        cast = make_cast(cast_id="c1", inputs=LARGE, metadata=OTHER, settings=LARGE, outputs=LARGE)
+        cast = make_cast(cast_id="c1", inputs=LARGE, metadata=OTHER, settings=LARGE, overrides=LARGE, outputs=LARGE)
         generations = [
             make_generation("c1", 0, request_payload=LARGE, result=result_of("short")),
             make_generation("c1", 1, request_payload={"prompt": "p"}, result=result_of(LARGE), collection=LARGE),
@@ -80,8 +80,8 @@ class TestUnread:
         loaded = stores.casts.load_cast("c1", whole=False)
         assert loaded is not None
         found, of_it = loaded
-        assert found.unread.keys() == {"inputs", "metadata", "settings", "outputs"}
-        assert (found.inputs, found.metadata, found.settings, found.outputs) == ({}, {}, {}, None)
+        assert found.unread.keys() == {"inputs", "metadata", "settings", "overrides", "outputs"}
+        assert (found.inputs, found.metadata, found.settings, found.overrides, found.outputs) == ({}, {}, {}, {}, None)
         assert [set(generation.unread) for generation in of_it] == [
             {"requestPayload"},
             {"responsePayload", "collection"},
@@ -127,7 +127,7 @@ class TestUnread:
     def test_neither_a_list_nor_a_part_asks_the_bucket_and_nor_does_writing_what_was_not_read(
         self, cloud: Cloud
     ) -> None:
-        cast = make_cast(cast_id="c1", inputs=LARGE)
+        cast = make_cast(cast_id="c1", inputs=LARGE, overrides=LARGE)
         generation = make_generation("c1", 0, result=result_of(LARGE))
         cloud.casts.create_cast(cast)
         cloud.casts.save_generation(generation, None)

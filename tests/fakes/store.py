@@ -401,7 +401,7 @@ def read_again(record: Record, known: Record) -> Record:
 
 def _large(record: Cast | Generation) -> dict[str, Any]:
     if isinstance(record, Cast):
-        return {name: getattr(record, name) for name in ("inputs", "metadata", "settings", "outputs")}
+        return {name: getattr(record, name) for name in ("inputs", "metadata", "settings", "overrides", "outputs")}
     payload = list(record.result.payload) if record.result else None
     return {
         "requestPayload": record.request_payload,

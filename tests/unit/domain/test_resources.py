@@ -308,6 +308,8 @@ def test_what_was_not_read_is_not_shown_as_empty() -> None:
     assert cast["truncated"] is True
     # The caster's settings are shown nowhere, so that nothing is missing without them.
     assert "truncated" not in cast_resource(a_cast(unread={"settings": "s3:documents/c"}))
+    retried = cast_resource(a_cast(overrides={}, unread={"overrides": "s3:documents/d"}))
+    assert ("stepOverrides" in retried, retried["truncated"]) == (False, True)
     generation = generation_resource(a_generation(unread={"responsePayload": "s3:documents/d"}))
     assert not {"responsePayload", "outputs"} & generation.keys()
     assert generation["requestPayload"]

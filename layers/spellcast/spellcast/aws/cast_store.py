@@ -24,7 +24,7 @@ GENERATION = "GENERATION"
 # Partitions of the index of open casts: one takes 1,000 writes a second.
 OPEN_SHARDS = 8
 # What can be large; the other documents of a row are small, and stay in it while one of these is larger.
-_LARGE = ("inputs", "metadata", "settings", "outputs", "requestPayload", "responsePayload", "collection")
+_LARGE = ("inputs", "metadata", "settings", "overrides", "outputs", "requestPayload", "responsePayload", "collection")
 
 
 @dataclass(frozen=True, slots=True)

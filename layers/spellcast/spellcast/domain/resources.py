@@ -17,6 +17,7 @@ from spellcast.domain.spells import Permission, Spell, SpellVersion
 # Under which keys a resource shows what may lie apart from its record.
 _SHOWN_UNDER = {
     "inputs": ("inputs",),
+    "overrides": ("stepOverrides",),
     "outputs": ("outputs",),
     "metadata": ("metadata",),
     "requestPayload": ("requestPayload",),
@@ -184,7 +185,8 @@ def _facts(resource: Document) -> Document:
 
 
 def _without_unread(resource: Document, unread: Unread) -> Document:
-    return _without({key for name in unread for key in _SHOWN_UNDER.get(name, ())}, resource)
+    left_out = {key for name in unread for key in _SHOWN_UNDER.get(name, ())}
+    return _without(left_out, resource) | {"truncated": True} if left_out else resource
 
 
 def _without(left_out: AbstractSet[str], resource: Document) -> Document:
