@@ -54,7 +54,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
         "CompleteJobFunction",
         "SweepFunction",
     },
-    "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "SweepFunction"},
+    "states:SendTaskFailure": {"ExecuteStepFunction"},
     "events:PutEvents": {"NotifyFunction"},
     "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
@@ -63,6 +63,16 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
     "s3:AbortMultipartUpload": {"ExecuteStepFunction", "ProcessOutputFunction"},  # who copies outputs
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
+}
+RUNNERS = {  # who reads and writes records whole
+    "CastApiFunction",
+    "ExecuteStepFunction",
+    "PollJobFunction",
+    "CompleteJobFunction",
+    "ProcessOutputFunction",
+    "FinalizeCostFunction",
+    "SweepFunction",
+    "SendWebhookFunction",
 }
 PROVIDER_CALLERS = {
     "ExecuteStepFunction",
@@ -196,7 +206,7 @@ def test_keys_and_grants_are_out_of_reach_of_what_talks_with_the_world(prod: Res
     for function in functions(prod).keys() - {"CastApiFunction", "AuthorizeFunction"}:
         reached = partitions(prod, function, f"dynamodb:{action}")
         assert reached is not None, function
-        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*", "LEDGER#*"}
+        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*", "DAY#*", "LEDGER#*"}
         assert reached <= (own | {"SPELL#*"} if action in ("GetItem", "Query") else own), function
 
 
@@ -207,6 +217,34 @@ def test_rows_are_replaced_but_for_a_spells_head_a_circuit_and_an_accounts_day(p
     assert booking == closers
 
 
+def test_no_provider_can_be_made_to_change_an_accounts_settings_or_its_tools(prod: Resources) -> None:
+    """An account's connections are rows beside these: they are kept by who talks with clients."""
+    for action in ("PutItem", "UpdateItem", "BatchWriteItem"):
+        for name in functions(prod).keys() - {"CastApiFunction", "WebSocketFunction"}:
+            assert "ACCOUNT#*" not in (partitions(prod, name, f"dynamodb:{action}") or ()), (name, action)
+
+
+KEEPERS = {"documents/": RUNNERS, "media/": RUNNERS, "answers/": {"CastApiFunction"}}
+SHOWING = {
+    "documents/": RUNNERS | {"WebSocketFunction"},
+    "media/": RUNNERS | {"NotifyFunction", "WebSocketFunction"},
+    "answers/": {"CastApiFunction"},
+}
+
+
+@pytest.mark.parametrize(("action", "expected"), [("s3:PutObject", KEEPERS), ("s3:GetObject", SHOWING)])
+def test_who_may_keep_and_show_which_objects(prod: Resources, action: str, expected: dict[str, set[str]]) -> None:
+    """By the first part of their keys; nobody may have the whole bucket."""
+    found: dict[str, set[str]] = {}
+    for name, statements in grants(prod).items():
+        for statement in statements:
+            if action in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
+                    [prefix] = re.findall(r"^\$\{Bucket\.Arn\}/(.*)\*$", resource["Fn::Sub"])
+                    found.setdefault(prefix, set()).add(name)
+    assert found == expected
+
+
 def test_ledgers_are_only_ever_added_to(prod: Resources) -> None:
     for action in ("UpdateItem", "DeleteItem", "BatchWriteItem"):
         for name in functions(prod).keys() - {"CastApiFunction"}:
@@ -214,7 +252,7 @@ def test_ledgers_are_only_ever_added_to(prod: Resources) -> None:
 
 
 def test_what_runs_casts_updates_circuits_and_days_only(prod: Resources) -> None:
-    days = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ACCOUNT#*"]}}
+    days = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["DAY#*"]}}
     circuits = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
     for name in holders(prod, "dynamodb:UpdateItem") - {"CastApiFunction"}:
         found = [item for item in grants(prod)[name] if "dynamodb:UpdateItem" in str(item["Action"])]
@@ -270,8 +308,11 @@ def test_folders_functions_and_handlers_correspond(template: Properties, prod: R
 def test_a_handler_is_thin(app: Path) -> None:
     source = app.read_text()
     assert len(source.splitlines()) <= HANDLER_LINES
-    defined = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    assert "lambda_handler" in defined
+    [handler] = [
+        node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "lambda_handler"
+    ]
+    # No exception's text leaves it.
+    assert [ast.unparse(decorator) for decorator in handler.decorator_list] == ["observed"]
 
 
 def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources) -> None:
@@ -357,6 +398,8 @@ def test_only_completions_bypass_cast_api(prod: Resources) -> None:
     assert route_targets(prod) == {
         ("HTTP", "$default"): "CastApiFunction",
         ("HTTP", "POST /v1/casts"): "CastApiFunction",
+        ("HTTP", "POST /v1/casts/{castId}/resume"): "CastApiFunction",
+        ("HTTP", "POST /v1/generations/{generationId}/retry"): "CastApiFunction",
         ("HTTP", "POST /v1/realtime/ticket"): "CastApiFunction",
         ("HTTP", "ANY /internal/{proxy+}"): "CastApiFunction",
         ("HTTP", "GET /docs"): "CastApiFunction",

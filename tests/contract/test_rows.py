@@ -81,7 +81,7 @@ class TestKeys:
             ("HISTORY#built-in#3", "RUN"): ("RUN", None, None),
             ("HISTORY#alice/mine#0", "RUN"): ("RUN", None, None),
             ("ACCOUNT#alice", "SETTINGS"): ("SETTINGS", None, None),
-            ("ACCOUNT#alice", "DAY#2026-01-31"): ("DAY", None, None),
+            ("DAY#alice", "2026-01-31"): ("DAY", None, None),
             ("LEDGER#alice", f"{began}#c1#1"): ("LEDGER", None, None),
             ("ACCOUNT#alice", "CONNECTION#k="): ("CONNECTION", None, None),
             (ticket, "TICKET"): ("TICKET", None, None),

@@ -99,4 +99,4 @@ def settled_late(account_id: str, day: str, cost_usd: Decimal) -> Update:
 
 
 def _key(account_id: str, day: str) -> tuple[str, str]:
-    return f"ACCOUNT#{account_id}", f"{DAY}#{day}"
+    return f"{DAY}#{account_id}", day
