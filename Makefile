@@ -36,7 +36,7 @@ define environment
 	$(2)/bin/python $(PIP) -r $(1) && cp $(1) $(2)/lock; }
 endef
 
-.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/audit/venv
+.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/schemathesis/venv .local/audit/venv
 .venv: python
 	$(call environment,requirements-dev.txt,.venv)
 
@@ -45,6 +45,9 @@ endef
 
 .local/providers/venv: python
 	$(call environment,tests/providers/requirements.txt,.local/providers/venv)
+
+.local/schemathesis/venv: python
+	$(call environment,tests/schemathesis/requirements.txt,.local/schemathesis/venv)
 
 .local/mutants/venv: python
 	$(call environment,tests/mutation/requirements.txt,.local/mutants/venv)
@@ -69,12 +72,12 @@ clean: .local/venv
 run: .local/venv
 	@$(LOCAL)/python -m local run
 
-test: .venv .local/venv .local/providers/venv
+test: .venv .local/venv .local/providers/venv .local/schemathesis/venv
 	@$(BIN)/python -m pytest
 	@.local/providers/venv/bin/python -m pytest tests/providers/peers
 
 # The table of docs/reliability.md is what the tests of the last run noted.
-chaos: .venv .local/venv
+chaos: .venv .local/venv .local/schemathesis/venv
 	@SPELLCAST_CHAOS=long SPELLCAST_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos $(ONLY:%=-k %)
 	@$(BIN)/python -m tests.chaos.report
 

@@ -189,9 +189,7 @@ def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def grant_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         return _json(200, permission_resource(use.grant_permission(_account(app), spell, account_id)))
 
-    @app.delete(
-        "/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted() | _refused(400)
-    )
+    @app.delete("/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted())
     def revoke_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         use.revoke_permission(_account(app), spell, account_id)
         return Response(204, body="")
@@ -374,7 +372,7 @@ def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
         shown = {**_shown_key(issued.kept), "key": issued.secret, "replaced": _shown_key(ended)}
         return _json(201, shown)
 
-    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted() | _refused(400))
+    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted())
     def revoke_api_key(key_id: KeyId) -> Response[str]:
         use.revoke_api_key(_account(app), key_id)
         return Response(204, body="")
@@ -437,7 +435,7 @@ _REFUSALS = {
 
 
 def _deleted() -> Any:
-    return {204: {"description": "Done"}} | _refused(401, 404)
+    return {204: {"description": "Done"}} | _refused(400, 401, 404)
 
 
 def _refused(*codes: int) -> Any:
