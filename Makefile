@@ -6,7 +6,7 @@ AUDIT := .local/audit/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down clean run test check audit audit-packages coverage mutants bench api-key python
+.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench api-key python
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -14,6 +14,7 @@ help:
 	@echo "make down    stop it (its spells and casts are kept, and casts that run go on at the next make up)"
 	@echo "make clean   stop it and forget what it kept"
 	@echo "make test    every suite"
+	@echo "make chaos   the long form of the suite that breaks things: SEED=4711 repeats a run, ONLY=soak runs a part"
 	@echo "make check   linters, types, import rules, template and state machines"
 	@echo "make audit   scanners of the template, the code and what is committed, and a list of what is shipped (SBOM)"
 	@echo "make audit-packages known faults of what is shipped; asks a public database"
@@ -35,7 +36,7 @@ define environment
 	$(2)/bin/python $(PIP) -r $(1) && cp $(1) $(2)/lock; }
 endef
 
-.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/audit/venv
+.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/schemathesis/venv .local/audit/venv
 .venv: python
 	$(call environment,requirements-dev.txt,.venv)
 
@@ -44,6 +45,9 @@ endef
 
 .local/providers/venv: python
 	$(call environment,tests/providers/requirements.txt,.local/providers/venv)
+
+.local/schemathesis/venv: python
+	$(call environment,tests/schemathesis/requirements.txt,.local/schemathesis/venv)
 
 .local/mutants/venv: python
 	$(call environment,tests/mutation/requirements.txt,.local/mutants/venv)
@@ -68,9 +72,14 @@ clean: .local/venv
 run: .local/venv
 	@$(LOCAL)/python -m local run
 
-test: .venv .local/venv .local/providers/venv
+test: .venv .local/venv .local/providers/venv .local/schemathesis/venv
 	@$(BIN)/python -m pytest
 	@.local/providers/venv/bin/python -m pytest tests/providers/peers
+
+# The table of docs/reliability.md is what the tests of the last run noted.
+chaos: .venv .local/venv .local/schemathesis/venv
+	@SPELLCAST_CHAOS=long SPELLCAST_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos $(ONLY:%=-k %)
+	@$(BIN)/python -m tests.chaos.report
 
 check: .venv node_modules
 	$(BIN)/ruff check

@@ -13,16 +13,16 @@ from spellcast.observability import begin, logger, observed
 
 @observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """`{castId, execution, error?}`, or a `Step Functions Execution Status Change`."""
-    if "detail-type" in event:
+    """`{castId, execution, error?}`; a `Step Functions Execution Status Change`; `Cast Updated` of a cancelled cast."""
+    interruption: Failure | None = None
+    if event.get("source") == "aws.states":
         detail = event["detail"]
         cast_id, execution = documents.from_text(detail["input"])["castId"], detail["name"]
-        interruption: Failure | None = interruption_of(
-            detail.get("error") or detail["status"], detail.get("cause") or ""
-        )
+        interruption = interruption_of(detail.get("error") or detail["status"], detail.get("cause") or "")
     else:
-        cast_id, execution = event["castId"], event["execution"]
-        interruption = interruption_of(**event["error"]) if "error" in event else None
+        detail = event.get("detail", event)
+        cast_id, execution = detail["castId"], detail["execution"]
+        interruption = interruption_of(**detail["error"]) if "error" in detail else None
     begin(castId=cast_id)
     cast = bootstrap.finalize_cost()(cast_id, interruption, execution)
     logger().info("Closed the cast", status=cast.status, costUsd=str(cast.cost_usd))

@@ -57,6 +57,19 @@ def reachable(machine: State, start: str) -> set[str]:
     return found
 
 
+def test_what_a_machine_is_told_of_an_error_is_cut_before_it_goes_on() -> None:
+    """A Lambda's error has its traceback, and nothing larger than 4 KB goes through a state."""
+    caught = [
+        catch["Output"]["error"]["message"]
+        for file in FILES
+        for state in states(file, "Task").values()
+        for catch in state.get("Catch", [])
+        if "error" in catch.get("Output", {})
+    ]
+    assert len(caught) >= 3
+    assert all(", 0, 900)" in message for message in caught)
+
+
 def substitutions(node: Any) -> set[str]:
     return set(re.findall(r"\$\{(\w+)\}", json.dumps(node)))
 

@@ -1,6 +1,7 @@
 """The project's rules for its infrastructure, asserted on the transformed template."""
 
 import ast
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 from functions.sweep.app import RESERVE_MS
 from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES
 from spellcast.aws.breaker import PARTITION
+from spellcast.aws.clock import SystemClock
+from spellcast.bootstrap import Parts
+from spellcast.domain.documents import MAX_ROW_BYTES
+from spellcast.settings import Settings
+from tests.contract.deployment import session
 from tests.policies import (
     BASIC_EXECUTION,
     Properties,
@@ -40,7 +46,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction", "SweepFunction"},
     "states:ListExecutions": {"SweepFunction"},
     "states:DescribeExecution": {"SweepFunction"},
-    "states:StopExecution": {"SweepFunction"},
+    "states:StopExecution": {"FinalizeCostFunction", "SweepFunction"},
     "states:SendTaskSuccess": {
         "CastApiFunction",
         "ExecuteStepFunction",
@@ -48,7 +54,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
         "CompleteJobFunction",
         "SweepFunction",
     },
-    "states:SendTaskFailure": {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "SweepFunction"},
+    "states:SendTaskFailure": {"ExecuteStepFunction"},
     "events:PutEvents": {"NotifyFunction"},
     "execute-api:ManageConnections": {"NotifyFunction", "PollJobFunction", "CompleteJobFunction", "WebSocketFunction"},
     "sqs:ReceiveMessage": {"SendWebhookFunction"},
@@ -58,11 +64,22 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "s3:AbortMultipartUpload": {"ExecuteStepFunction", "ProcessOutputFunction"},  # who copies outputs
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
+RUNNERS = {  # who reads and writes records whole
+    "CastApiFunction",
+    "ExecuteStepFunction",
+    "PollJobFunction",
+    "CompleteJobFunction",
+    "ProcessOutputFunction",
+    "FinalizeCostFunction",
+    "SweepFunction",
+    "SendWebhookFunction",
+}
 PROVIDER_CALLERS = {
     "ExecuteStepFunction",
     "PollJobFunction",
     "CompleteJobFunction",
     "ProcessOutputFunction",
+    "FinalizeCostFunction",
     "SweepFunction",
 }
 SECRET_READERS: dict[str, set[str]] = {
@@ -189,22 +206,59 @@ def test_keys_and_grants_are_out_of_reach_of_what_talks_with_the_world(prod: Res
     for function in functions(prod).keys() - {"CastApiFunction", "AuthorizeFunction"}:
         reached = partitions(prod, function, f"dynamodb:{action}")
         assert reached is not None, function
-        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*"}
+        own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*", "DAY#*", "LEDGER#*"}
         assert reached <= (own | {"SPELL#*"} if action in ("GetItem", "Query") else own), function
 
 
-def test_rows_are_replaced_but_for_a_spells_head_and_a_circuit(prod: Resources) -> None:
-    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction", "ExecuteStepFunction"}
+def test_rows_are_replaced_but_for_a_spells_head_a_circuit_and_an_accounts_day(prod: Resources) -> None:
+    closers = {"ExecuteStepFunction", "PollJobFunction", "CompleteJobFunction", "FinalizeCostFunction", "SweepFunction"}
+    assert holders(prod, "dynamodb:UpdateItem") == {"CastApiFunction", "ProcessOutputFunction", *closers}
+    booking = {name for name in functions(prod) if "LEDGER#*" in (partitions(prod, name, "dynamodb:PutItem") or ())}
+    assert booking == closers
 
 
-def test_what_executes_steps_updates_circuits_only(prod: Resources) -> None:
-    [statement] = [
-        statement
-        for statement in grants(prod)["ExecuteStepFunction"]
-        if "dynamodb:UpdateItem" in str(statement["Action"])
-    ]
-    assert statement["Action"] == "dynamodb:UpdateItem"
-    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+def test_no_provider_can_be_made_to_change_an_accounts_settings_or_its_tools(prod: Resources) -> None:
+    """An account's connections are rows beside these: they are kept by who talks with clients."""
+    for action in ("PutItem", "UpdateItem", "BatchWriteItem"):
+        for name in functions(prod).keys() - {"CastApiFunction", "WebSocketFunction"}:
+            assert "ACCOUNT#*" not in (partitions(prod, name, f"dynamodb:{action}") or ()), (name, action)
+
+
+KEEPERS = {"documents/": RUNNERS, "media/": RUNNERS, "answers/": {"CastApiFunction"}}
+SHOWING = {
+    "documents/": RUNNERS | {"WebSocketFunction"},
+    "media/": RUNNERS | {"NotifyFunction", "WebSocketFunction"},
+    "answers/": {"CastApiFunction"},
+}
+
+
+@pytest.mark.parametrize(("action", "expected"), [("s3:PutObject", KEEPERS), ("s3:GetObject", SHOWING)])
+def test_who_may_keep_and_show_which_objects(prod: Resources, action: str, expected: dict[str, set[str]]) -> None:
+    """By the first part of their keys; nobody may have the whole bucket."""
+    found: dict[str, set[str]] = {}
+    for name, statements in grants(prod).items():
+        for statement in statements:
+            if action in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
+                    [prefix] = re.findall(r"^\$\{Bucket\.Arn\}/(.*)\*$", resource["Fn::Sub"])
+                    found.setdefault(prefix, set()).add(name)
+    assert found == expected
+
+
+def test_ledgers_are_only_ever_added_to(prod: Resources) -> None:
+    for action in ("UpdateItem", "DeleteItem", "BatchWriteItem"):
+        for name in functions(prod).keys() - {"CastApiFunction"}:
+            assert "LEDGER#*" not in (partitions(prod, name, f"dynamodb:{action}") or ()), name
+
+
+def test_what_runs_casts_updates_circuits_and_days_only(prod: Resources) -> None:
+    days = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["DAY#*"]}}
+    circuits = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PARTITION]}}
+    for name in holders(prod, "dynamodb:UpdateItem") - {"CastApiFunction"}:
+        found = [item for item in grants(prod)[name] if "dynamodb:UpdateItem" in str(item["Action"])]
+        assert {item["Action"] for item in found} == {"dynamodb:UpdateItem"}, name
+        expected = [days, circuits] if name == "ExecuteStepFunction" else [days]
+        assert sorted((item["Condition"] for item in found), key=str) == sorted(expected, key=str), name
 
 
 def test_every_service_that_invokes_a_function_does_so_for_one_source(prod: Resources) -> None:
@@ -254,8 +308,11 @@ def test_folders_functions_and_handlers_correspond(template: Properties, prod: R
 def test_a_handler_is_thin(app: Path) -> None:
     source = app.read_text()
     assert len(source.splitlines()) <= HANDLER_LINES
-    defined = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    assert "lambda_handler" in defined
+    [handler] = [
+        node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "lambda_handler"
+    ]
+    # No exception's text leaves it.
+    assert [ast.unparse(decorator) for decorator in handler.decorator_list] == ["observed"]
 
 
 def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources) -> None:
@@ -341,6 +398,8 @@ def test_only_completions_bypass_cast_api(prod: Resources) -> None:
     assert route_targets(prod) == {
         ("HTTP", "$default"): "CastApiFunction",
         ("HTTP", "POST /v1/casts"): "CastApiFunction",
+        ("HTTP", "POST /v1/casts/{castId}/resume"): "CastApiFunction",
+        ("HTTP", "POST /v1/generations/{generationId}/retry"): "CastApiFunction",
         ("HTTP", "POST /v1/realtime/ticket"): "CastApiFunction",
         ("HTTP", "ANY /internal/{proxy+}"): "CastApiFunction",
         ("HTTP", "GET /docs"): "CastApiFunction",
@@ -432,7 +491,7 @@ def sources_allowed_to_send(resources: Resources, queue: str) -> set[str]:
 
 def test_every_rule_keeps_what_its_target_did_not_take(prod: Resources) -> None:
     rules = of_type(prod, "AWS::Events::Rule")
-    assert len(rules) == 4
+    assert len(rules) == 5
     for name, spec in rules.items():
         for target in spec["Targets"]:
             assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
@@ -551,6 +610,24 @@ def test_the_table_of_prod_is_protected(resources: Callable[..., Resources], sta
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": protected}
 
 
+def test_a_record_of_the_stream_fits_into_an_invocation(prod: Resources) -> None:
+    """Lambda makes batches of at most 6 MB by itself; a record that did not fit would be lost."""
+    spec = prod["NotifyStream"]["Properties"]
+    largest = {"pk": "CAST#c", "inputs": '"' * MAX_ROW_BYTES, "taskToken": "x" * 2_048, "webhookUrl": "x" * 2_048}
+    image = {"dynamodb": {"NewImage": {name: {"S": value} for name, value in largest.items()}}}
+    assert len(json.dumps({"Records": [image]}).encode()) < 6 * 1024 * 1024
+    assert spec["BatchSize"] * MAX_ROW_BYTES < 6 * 1024 * 1024
+    assert "MaximumBatchingWindowInSeconds" not in spec  # nobody waits for others to be told
+
+
+def test_a_bucket_that_does_not_answer_is_told_before_the_api_has_to_answer(prod: Resources) -> None:
+    found: Any = Parts(Settings.read({}), session(), SystemClock()).storage.meta.config
+    each = found.connect_timeout + found.read_timeout
+    backoff = 1 + 2  # seconds at most, of botocore's standard mode
+    attempts = found.retries["total_max_attempts"]
+    assert attempts * each + backoff < prod["CastApiFunction"]["Properties"]["Timeout"]
+
+
 def test_the_store_outlives_its_replacement(prod: Resources) -> None:
     assert prod["Table"]["UpdateReplacePolicy"] == "Retain"
     assert prod["Bucket"]["UpdateReplacePolicy"] == "Retain"
@@ -561,16 +638,22 @@ def test_the_bucket_is_closed_encrypted_and_swept(prod: Resources) -> None:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    aborted, replaced = bucket["LifecycleConfiguration"]["Rules"]
+    aborted, replaced, answers = bucket["LifecycleConfiguration"]["Rules"]
     assert aborted["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
     assert replaced["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
-    assert {aborted["Status"], replaced["Status"]} == {"Enabled"}
+    assert (answers["Prefix"], answers["ExpirationInDays"]) == ("answers/", 1)
+    assert {aborted["Status"], replaced["Status"], answers["Status"]} == {"Enabled"}
 
 
 def test_what_is_live_is_deleted_only_where_an_operator_says_when(resources: Callable[..., Resources]) -> None:
     def expiring(**parameters: str) -> list[Properties]:
         rules = resources("prod", **parameters)["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
-        return [rule for rule in rules if {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)]
+        # The API's own answers, which are in the records too, are not what is meant.
+        return [
+            rule
+            for rule in rules
+            if rule.get("Prefix") != "answers/" and {"ExpirationInDays", "ExpirationDate", "Transitions"} & set(rule)
+        ]
 
     assert expiring() == []
     [rule] = expiring(MediaDays="90")

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from spellcast.aws.access_store import DynamoAccessStore
+from spellcast.aws.budget_store import DynamoBudgetStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.lease_store import DynamoLeaseStore
+from spellcast.aws.ledger_store import DynamoLedgerStore
 from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
@@ -39,6 +41,8 @@ def cloud() -> Iterator[Cloud]:
             DynamoAccessStore(table),
             DynamoEventStore(table, documents),
             DynamoLeaseStore(table, SystemClock()),
+            DynamoBudgetStore(table),
+            DynamoLedgerStore(table),
         )
 
 
@@ -46,7 +50,7 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-        return Stores("fake", fake, fake, fake, fake, fake, fake, fake, fake, CATALOG)
+        return Stores("fake", fake, fake, fake, fake, fake, fake, fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
     return Stores(
         "dynamodb",
@@ -58,5 +62,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
         cloud.access,
         cloud.events,
         cloud.leases,
+        cloud.days,
+        cloud.ledger,
         CATALOG,
     )

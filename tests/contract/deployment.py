@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
 from samtranslator.yaml_helper import yaml_parse
 
 if TYPE_CHECKING:
@@ -61,9 +64,22 @@ def create_table(client: DynamoDBClient) -> None:
 
 
 @contextmanager
+def _one_request_at_a_time() -> Iterator[None]:
+    """DynamoDB checks a condition and writes in one; moto's threads come between the two."""
+    answer, turn = DynamoHandler.call_action, Lock()
+
+    def in_turn(handler: DynamoHandler) -> Any:
+        with turn:
+            return answer(handler)
+
+    with patch.object(DynamoHandler, "call_action", in_turn):
+        yield
+
+
+@contextmanager
 def deployed() -> Iterator[tuple[DynamoDBClient, S3Client]]:
     """Table and bucket, empty."""
-    with mock_aws():
+    with mock_aws(), _one_request_at_a_time():
         dynamodb, s3 = clients()
         create_table(dynamodb)
         s3.create_bucket(Bucket=BUCKET)

@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from spellcast.domain.casts import Cast, CastFailure, Delivery
+from spellcast.domain.budgets import DailyBudget, Reservation
+from spellcast.domain.casts import Cast, CastFailure, Closing, Delivery
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import SLOTS, Run
 from spellcast.domain.results import Failure, ToolResult, Usage
@@ -137,6 +138,8 @@ results = st.builds(
     usage=st.none() | st.builds(Usage, counts, counts),
 )
 
+days = st.dates().map(lambda day: day.isoformat())
+
 _CAST: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,
     "account_id": texts,
@@ -147,6 +150,11 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "inputs": documents,
     "step_count": st.integers(1, 50),
     "execution": st.integers(1, 50),
+    "attempt": st.integers(1, 50),
+    "first_step": st.integers(0, 50),
+    "resumed_at": st.none() | moments,
+    "resumed_by": st.none() | texts,
+    "overrides": st.dictionaries(texts, documents, max_size=2),
     "started_at": moments,
     "deadline_at": moments,
     "updated_at": moments,
@@ -164,8 +172,17 @@ _CAST: dict[str, st.SearchStrategy[Any]] = {
     "step_generation_ids": st.lists(texts, max_size=4).map(tuple),
     "completed_at": st.none() | moments,
     "failed_at": st.none() | moments,
+    "cancel_requested_at": st.none() | moments,
+    "cancelled_at": st.none() | moments,
     "failure": st.none() | cast_failures,
     "delivery": st.none() | deliveries,
+    # Says what was not read, and is not written.
+    "unread": st.just({}),
+    "daily_budget": st.none() | st.builds(DailyBudget, days, amounts),
+    "creator_id": st.none() | texts,
+    "closings": st.lists(
+        st.builds(Closing, st.integers(1, 50), st.lists(texts, max_size=2).map(tuple)), max_size=2
+    ).map(tuple),
 }
 _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "cast_id": ids,
@@ -196,6 +213,10 @@ _GENERATION: dict[str, st.SearchStrategy[Any]] = {
     "collection": documents,
     "slots": st.lists(texts, max_size=2).map(tuple),
     "fallback_from": documents,
+    "unread": st.just({}),
+    "execution": st.integers(1, 50),
+    "reservation": st.none() | st.builds(Reservation, days, amounts),
+    "billed_at": st.none() | moments,
 }
 _SPELL: dict[str, st.SearchStrategy[Any]] = {
     "spell_id": ids,

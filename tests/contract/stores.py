@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spellcast.aws.access_store import DynamoAccessStore
+from spellcast.aws.budget_store import DynamoBudgetStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.lease_store import DynamoLeaseStore
+from spellcast.aws.ledger_store import DynamoLedgerStore
 from spellcast.aws.settings_store import DynamoSettingsStore
 from spellcast.aws.spell_store import DynamoSpellStore
 from spellcast.aws.table import Table
@@ -17,10 +19,12 @@ from spellcast.aws.tool_store import DynamoToolStore
 from spellcast.domain.tools import Tool
 from spellcast.ports.store import (
     AccessStore,
+    BudgetStore,
     CastStore,
     EventStore,
     HistoryStore,
     LeaseStore,
+    LedgerStore,
     SettingsStore,
     SpellStore,
     ToolStore,
@@ -47,6 +51,8 @@ class Stores:
     access: AccessStore
     events: EventStore
     leases: LeaseStore
+    days: BudgetStore
+    ledger: LedgerStore
     catalog: dict[str, Tool]
 
 
@@ -65,3 +71,5 @@ class Cloud:
     access: DynamoAccessStore
     events: DynamoEventStore
     leases: DynamoLeaseStore
+    days: DynamoBudgetStore
+    ledger: DynamoLedgerStore

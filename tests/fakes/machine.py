@@ -32,6 +32,11 @@ class FakeMachine:
         if cast.execution_name in self.casts:
             self.ended.setdefault(cast.execution_name, Execution(False, "ABORTED"))
 
+    @property
+    def stopped(self) -> list[str]:
+        """The names of the executions that somebody stopped."""
+        return [name for name, execution in self.ended.items() if execution.code == "ABORTED"]
+
     def find_execution(self, name: str) -> Execution | None:
         return self.ended.get(name, Execution(True)) if name in self.casts else None
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 
+from spellcast.domain import money
+from spellcast.domain.account_settings import AccountSettings
+from spellcast.domain.budgets import Day, Reservation
 from spellcast.domain.casts import Cast, CastStatus, OpenCast
-from spellcast.domain.documents import Document
+from spellcast.domain.documents import MAX_ROW_BYTES, size
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
+from spellcast.domain.ledger import LedgerRow
 from spellcast.domain.limits import Leases
 from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.times import to_text
@@ -24,10 +30,14 @@ from spellcast.domain.user_events import UserEvent
 from spellcast.ports.store import ApiKey, Connection, Page, Ticket
 
 _MOST_CONFLICTS = 1_000
+Record = TypeVar("Record", Cast, Generation)
+# Who writes a day's row: threads of one test.
+_one_at_a_time = threading.Lock()
 
 
 class FakeStore:
-    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore, LeaseStore, SettingsStore, AccessStore.
+    """Implements CastStore, EventStore, SpellStore, ToolStore, HistoryStore, LeaseStore, BudgetStore, LedgerStore,
+    SettingsStore, AccessStore.
 
     `writes` lists every cast and generation written, in order. `meanwhile` holds what somebody else does just before
     the next writes: one entry before each of them.
@@ -50,7 +60,9 @@ class FakeStore:
         self._runs: dict[tuple[str | None, str, int], Run] = {}
         self._deleted_tools: dict[tuple[str, str], Tool] = {}
         self.leases: dict[str, Leases] = {}
-        self._settings: dict[str, Document] = {}
+        self._days: dict[tuple[str, str], Day] = {}
+        self._ledger: dict[tuple[str, str], LedgerRow] = {}
+        self._settings: dict[str, AccountSettings] = {}
         self._tickets: dict[str, Ticket] = {}
         self._connections: dict[tuple[str, str], Connection] = {}
 
@@ -66,16 +78,17 @@ class FakeStore:
     def get_cast(self, cast_id: str) -> Cast | None:
         return self._casts.get(cast_id)
 
-    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
+    def load_cast(self, cast_id: str, *, whole: bool = True) -> tuple[Cast, list[Generation]] | None:
         cast = self._casts.get(cast_id)
         if cast is None:
             return None
         own = [generation for generation in self._generations.values() if generation.cast_id == cast_id]
-        return cast, sorted(own, key=lambda generation: (generation.step_index, generation.attempt))
+        own.sort(key=lambda generation: (generation.step_index, generation.attempt))
+        return (cast, own) if whole else (in_row(cast), [in_row(generation) for generation in own])
 
     def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
         own = {
-            f"{to_text(cast.started_at)}#{cast.cast_id}": cast
+            f"{to_text(cast.started_at)}#{cast.cast_id}": in_row(cast)
             for cast in self._casts.values()
             if cast.account_id == account_id and status in (None, cast.status)
         }
@@ -89,6 +102,7 @@ class FakeStore:
         known = self._casts.get(cast.cast_id)
         if known is None or known.revision != previous.revision:
             raise self._conflict(cast.cast_id)
+        cast = read_again(cast, known)
         self._casts[cast.cast_id] = cast
         self._written(cast)
 
@@ -100,6 +114,7 @@ class FakeStore:
         known = self._generations.get(generation.generation_id)
         if (known.revision if known else None) != (previous.revision if previous else None):
             raise self._conflict(generation.generation_id)
+        generation = read_again(generation, known or generation)
         self._generations[generation.generation_id] = generation
         self._written(generation)
 
@@ -248,11 +263,72 @@ class FakeStore:
 
     # --- settings ---
 
-    def get_settings(self, account_id: str) -> Document:
-        return self._settings.get(account_id, {})
+    def get_settings(self, account_id: str) -> AccountSettings:
+        return self._settings.get(account_id, AccountSettings())
 
-    def put_settings(self, account_id: str, tools: Document) -> None:
-        self._settings[account_id] = tools
+    def put_settings(self, account_id: str, settings: AccountSettings) -> None:
+        self._settings[account_id] = settings
+
+    # --- budgets and ledgers ---
+
+    def get_day(self, account_id: str, day: str) -> Day:
+        return self._days.get((account_id, day), Day())
+
+    def reserve(
+        self,
+        account_id: str,
+        generation_id: str,
+        reservation: Reservation,
+        most_usd: Decimal,
+        before: Decimal | None = None,
+    ) -> None:
+        with _one_at_a_time:
+            day = self.get_day(account_id, reservation.day)
+            total = money.total([day.total_usd, reservation.amount_usd, -(before or Decimal(0))])
+            if day.held.get(generation_id) != before or total > most_usd:
+                raise WriteConflict(generation_id)
+            held = {**day.held, generation_id: reservation.amount_usd}
+            self._days[account_id, reservation.day] = Day(total, held)
+
+    def settle(self, account_id: str, generation_id: str, reservation: Reservation, cost_usd: Decimal) -> None:
+        with _one_at_a_time:
+            day = self.get_day(account_id, reservation.day)
+            if day.held.get(generation_id) != reservation.amount_usd:
+                raise WriteConflict(generation_id)
+            total = money.total([day.total_usd, cost_usd, -reservation.amount_usd])
+            self._days[account_id, reservation.day] = Day(total, {**day.held, generation_id: cost_usd})
+
+    def close(self, account_id: str, day: str, held: Mapping[str, Decimal], cost_usd: Decimal) -> None:
+        with _one_at_a_time:
+            known = self.get_day(account_id, day)
+            if any(known.held.get(holder) != amount for holder, amount in held.items()):
+                raise WriteConflict(day)
+            rest = {holder: amount for holder, amount in known.held.items() if holder not in held}
+            total = money.total([known.total_usd, cost_usd, -money.total(held.values())])
+            self._days[account_id, day] = Day(total, rest)
+
+    def put_row(self, row: LedgerRow) -> None:
+        self._ledger.setdefault((row.account_id, row.row_id), row)
+
+    def put_late_row(self, row: LedgerRow, day: str) -> None:
+        if (row.account_id, row.row_id) not in self._ledger:
+            self.put_row(row)
+            known = self.get_day(row.account_id, day)
+            self._days[row.account_id, day] = replace(known, total_usd=money.total([known.total_usd, row.settled_usd]))
+
+    def list_rows(
+        self, account_id: str, *, start: str, end: str | None, limit: int, cursor: str | None
+    ) -> Page[LedgerRow]:
+        rows = {row.row_id: row for row in self.all_rows(account_id, start=start, end=end)}
+        return _page(rows, limit, cursor)
+
+    def all_rows(self, account_id: str, *, start: str, end: str | None) -> Iterator[LedgerRow]:
+        found = [
+            row
+            for (owner, row_id), row in self._ledger.items()
+            if owner == account_id and start <= row_id < (end or "~")
+        ]
+        return iter(sorted(found, key=lambda row: row.row_id, reverse=True))
 
     # --- access ---
 
@@ -304,6 +380,47 @@ class FakeStore:
         return [connection for (owner, _), connection in sorted(self._connections.items()) if owner == account_id]
 
 
+def in_row(record: Record) -> Record:
+    """The record without its largest documents, until the rest has 200 KB."""
+    documents = _large(record)
+    sizes = {name: size(document) for name, document in documents.items() if document}
+    unread = {}
+    for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if sum(sizes.values()) <= MAX_ROW_BYTES:
+            break
+        unread[name] = f"s3:documents/{name}"
+        sizes[name] = len(unread[name])
+    return replace(record, **_with(record, {**documents, **dict.fromkeys(unread)}), unread=unread) if unread else record
+
+
+def read_again(record: Record, known: Record) -> Record:
+    """The record as it is written over the known one: what was not read stays what it is."""
+    kept = {name: document for name, document in _large(known).items() if name in record.unread}
+    return replace(record, **_with(record, {**_large(record), **kept}), unread={}) if kept else record
+
+
+def _large(record: Cast | Generation) -> dict[str, Any]:
+    if isinstance(record, Cast):
+        return {name: getattr(record, name) for name in ("inputs", "metadata", "settings", "overrides", "outputs")}
+    payload = list(record.result.payload) if record.result else None
+    return {
+        "requestPayload": record.request_payload,
+        "responsePayload": payload,
+        "collection": record.collection,
+    }
+
+
+def _with(record: Cast | Generation, documents: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(record, Cast):
+        return {name: document if name == "outputs" else document or {} for name, document in documents.items()}
+    result = record.result
+    return {
+        "request_payload": documents["requestPayload"] or {},
+        "result": result and replace(result, payload=tuple(documents["responsePayload"] or ())),
+        "collection": documents["collection"] or {},
+    }
+
+
 def _page(items: dict[str, Any], limit: int, cursor: str | None) -> Page[Any]:
     keys: Sequence[str] = sorted(items, reverse=True)
     if cursor is not None:
@@ -311,7 +428,7 @@ def _page(items: dict[str, Any], limit: int, cursor: str | None) -> Page[Any]:
             start = base64.urlsafe_b64decode(cursor).decode()
         except (binascii.Error, ValueError):
             start = ""
-        if not re.fullmatch(r"[^#/]+#[^#/]+", start):
+        if not re.fullmatch(r"[^#/]+#[^/]+", start):
             raise InvalidInput([Fault("cursor", "is not a cursor of this list")])
         keys = [key for key in keys if key < start]
     following = base64.urlsafe_b64encode(keys[limit - 1].encode()).decode() if len(keys) > limit else None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from spellcast.api.bodies import read_draft
 from spellcast.application.adopt_spell import AdoptSpell
+from spellcast.application.budgets import Budgets
+from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.complete_generation import CompleteGeneration
@@ -18,11 +21,13 @@ from spellcast.application.execute_spell import ExecuteSpell
 from spellcast.application.execute_step import ExecuteStep
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_ledger import FindLedger
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
 from spellcast.application.give_up_job import GiveUpJob
 from spellcast.application.grant_permission import GrantPermission
 from spellcast.application.interrupt_cast import InterruptCast
+from spellcast.application.keep_accounts import KeepAccounts
 from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.media_links import MediaLinks
@@ -31,9 +36,12 @@ from spellcast.application.process_output import ProcessOutput
 from spellcast.application.quote_spell import QuoteSpell
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.application.restart_cast import RestartCast
+from spellcast.application.resume_cast import ResumeCast
+from spellcast.application.retry_step import RetryStep
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.slots import Slots
 from spellcast.application.start_job import StartJob
+from spellcast.application.stop_cast import StopCast
 from spellcast.application.submit import Submit
 from spellcast.application.sweep import Sweep
 from spellcast.application.update_spell import UpdateSpell
@@ -57,6 +65,7 @@ from tests.fakes.store import FakeStore
 ACCOUNT = "alice"
 SIGNING_KEY = "a signing key for tests"
 INTERNAL_KEY = "an internal key for tests"
+ORIGINAL_PRICES = PricingPolicy()
 
 
 def make_tool(tool_id: str, mode: str = "immediate", amount: str = "0", unit: str = "run", **more: Any) -> Tool:
@@ -94,7 +103,13 @@ class World:
     `through` is given every port before the use cases are, so that a test can stand in between.
     """
 
-    def __init__(self, *more_tools: Tool, through: Callable[[Any], Any] = lambda port: port) -> None:
+    def __init__(
+        self,
+        *more_tools: Tool,
+        through: Callable[[Any], Any] = lambda port: port,
+        pricing: PricingPolicy = ORIGINAL_PRICES,
+        daily_budget_usd: Decimal | None = None,
+    ) -> None:
         tools = [
             make_tool("free"),
             make_tool("paid", amount="0.01"),
@@ -127,20 +142,45 @@ class World:
         self.find_tools = FindTools(store)
         self.find_spells = FindSpells(store)
         self.find_casts = FindCasts(store, store, self.links)
-        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, PricingPolicy(), store)
+        self.quote_spell = QuoteSpell(self.find_spells, self.find_tools, store, pricing, store)
+        self.find_ledger = FindLedger(store, store, store, self.clock, daily_budget_usd)
         self.lint_spell = LintSpell(self.find_tools)
         self.create_spell = CreateSpell(store, self.lint_spell, self.clock)
         self.update_spell = UpdateSpell(store, self.find_spells, self.lint_spell, self.clock)
         self.delete_spell = DeleteSpell(store, self.find_spells)
         self.grant_permission = GrantPermission(store, self.find_spells, self.clock)
         self.revoke_permission = RevokePermission(store, self.find_spells)
-        self.process_output = ProcessOutput(store, store, self.keep_outputs, PricingPolicy(), self.clock)
-        finalize_cost = FinalizeCost(store, self.process_output, slots, self.clock)
-        # As in the composition root: only the function of this name writes the history.
-        self.finalize_cost = replace(finalize_cost, history=store)
+        self.budgets = budgets = Budgets(store, store)
+        self.process_output = ProcessOutput(store, store, self.keep_outputs, pricing, budgets, self.clock)
+        keep_accounts = KeepAccounts(store, store, store, pricing)
+        finalize_cost = FinalizeCost(store, self.process_output, slots, keep_accounts, self.clock)
+        # As in the composition root: only the function of this name writes the history, and stops jobs.
+        stop_cast = StopCast(store, adapters, machine)
+        self.finalize_cost = replace(finalize_cost, history=store, stop_cast=stop_cast)
+        self.cancel_cast = CancelCast(store, self.find_casts, self.clock)
+        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
+        self.resume_cast = ResumeCast(
+            store,
+            self.find_casts,
+            self.find_spells,
+            self.find_tools,
+            self.restart_cast,
+            self.clock,
+            store,
+            daily_budget_usd,
+        )
+        self.retry_step = RetryStep(self.resume_cast, store, self.find_tools)
         self.complete_job = CompleteJob(store, machine, finalize_cost, self.keep_outputs, slots, self.clock)
         self.cast_spell = CastSpell(
-            store, self.find_spells, self.find_tools, machine, finalize_cost, self.clock, lambda url: None, store
+            store,
+            self.find_spells,
+            self.find_tools,
+            machine,
+            finalize_cost,
+            self.clock,
+            lambda url: None,
+            store,
+            daily_budget_usd,
         )
         self.adopt_spell = AdoptSpell(store, self.find_spells, self.find_tools, self.lint_spell, self.clock, read_draft)
         self.cast_in_context = CastInContext(store, self.cast_spell)
@@ -171,6 +211,7 @@ class World:
             ),
             submit=submit,
             slots=slots,
+            budgets=budgets,
             clock=self.clock,
         )
         self.poll_job = PollJob(store, store, adapters, announcer, self.complete_job, give_up_job, self.clock)
@@ -180,13 +221,12 @@ class World:
         self.interrupt_cast = InterruptCast(
             store, store, adapters, self.complete_job, give_up_job, finalize_cost, machine
         )
-        self.restart_cast = RestartCast(store, store, self.find_tools, machine, finalize_cost, self.clock)
         self.queue = FakeQueue(self.clock)
         self.sweep = Sweep(
             casts=store,
             machine=machine,
             queue=through(self.queue),
-            finalize_cost=finalize_cost,
+            finalize_cost=replace(finalize_cost, stop_cast=stop_cast),
             interrupt_cast=self.interrupt_cast,
             restart_cast=self.restart_cast,
             clock=self.clock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.conftest import resolved_resources
-from tests.policies import as_list, functions, grants
+from tests.policies import Resources, as_list, functions, grants
 
 ACTIONS = {
     "UploadPart": "PutObject",
@@ -30,11 +31,16 @@ PREFIXES = {
 
 
 @cache
+def resources() -> Resources:
+    """The template's, of the stage that these tests are."""
+    return resolved_resources({"Stage": "test"})
+
+
+@cache
 def roles() -> dict[str, list[dict[str, Any]]]:
     """The statements of each function, by the name of its folder."""
-    resources = resolved_resources({"Stage": "test"})
-    granted = grants(resources)
-    return {spec["FunctionName"].split("-")[-1]: granted[name] for name, spec in functions(resources).items()}
+    granted = grants(resources())
+    return {spec["FunctionName"].split("-")[-1]: granted[name] for name, spec in functions(resources()).items()}
 
 
 def caller() -> str | None:
@@ -81,14 +87,31 @@ def _partitions(params: dict[str, Any]) -> set[str]:
 def _allows(statement: dict[str, Any], action: str, keys: set[str], params: dict[str, Any]) -> bool:
     if action not in as_list(statement["Action"]):
         return False
-    resources = [str(resource) for resource in as_list(statement["Resource"])]
-    if action.startswith("dynamodb:") and any("/index/" in resource for resource in resources) != (
-        "IndexName" in params
-    ):
+    places = as_list(statement["Resource"])
+    if action.startswith("dynamodb:") and any("/index/" in str(place) for place in places) != ("IndexName" in params):
         return False
-    if action.startswith("s3:") and not any("Arn}/media/" not in resource for resource in resources):
-        return str(params["Key"]).startswith("media/")
+    target = _target(params)
+    if target is not None and not any(fnmatchcase(target, _pattern(place)) for place in places):
+        return False
     patterns = [
         pattern for rule in statement.get("Condition", {}).values() for pattern in as_list(rule["dynamodb:LeadingKeys"])
     ]
     return not patterns or all(any(fnmatchcase(key, pattern) for pattern in patterns) for key in keys)
+
+
+def _target(params: dict[str, Any]) -> str | None:
+    """What else than a row a call is about: an object, a secret, a state machine or one of its executions."""
+    if isinstance(params.get("Key"), str):
+        return f"bucket/{params['Key']}"
+    named: str | None = params.get("SecretId") or params.get("stateMachineArn") or params.get("executionArn")
+    return named
+
+
+def _pattern(place: Any) -> str:
+    """What a statement is for, as `_target` says it."""
+    match place:
+        case {"Ref": str(name)}:
+            return str(resources()[name]["Properties"].get("Name"))
+        case {"Fn::Sub": str(text)}:
+            return re.sub(r"\$\{[\w:]+\}", "*", text.replace("${Bucket.Arn}", "bucket"))
+    return str(place)

@@ -72,6 +72,40 @@ def test_a_cast_that_could_not_be_started_is_closed_and_says_so_to_the_repeat(sc
     assert scene.neighbours.started == set()
 
 
+def test_a_cancel_is_one_write_that_the_stream_announces(scene: Scene) -> None:
+    scene.add_cast()
+    status, cast = invoke(load_event("cast_api.cancel_cast"))
+    assert (status, cast["castId"], cast["status"]) == (202, CAST, "running")
+    assert cast["cancelRequestedAt"] == cast["updatedAt"]
+    scene.restart()
+    status, again = invoke(load_event("cast_api.cancel_cast"))
+    assert (status, again["cancelRequestedAt"]) == (202, cast["cancelRequestedAt"])
+    assert scene.neighbours.asked == []
+
+
+@pytest.mark.parametrize(
+    ("event", "overrides"),
+    [("cast_api.resume_cast", {}), ("cast_api.retry_step", {"n1": {"input_prompt": PROMPT}})],
+)
+def test_an_ended_cast_goes_on_as_a_new_execution_once(scene: Scene, event: str, overrides: dict[str, Any]) -> None:
+    scene.add_spell()
+    scene.add_cast(status="failed", failed_at=now())
+    scene.add_generation(0, status="completed", result=ToolResult("succeeded"))
+    scene.add_generation(1, status="failed")
+    status, cast = invoke(load_event(event))
+    assert (status, cast["status"], cast["stepGenerationIds"]) == (202, "running", [f"{CAST}.0.1"])
+    assert cast.get("stepOverrides", {}) == overrides
+    before = scene.rows()
+    scene.restart()
+    assert invoke(load_event(event)) == (202, cast)
+    assert scene.rows() == before
+    stored = scene.cast()
+    assert (stored.execution, stored.attempt, stored.first_step, stored.overrides) == (2, 2, 1, overrides)
+    started = [(item["name"], json.loads(item["input"])) for item in scene.neighbours.told("StartExecution")]
+    segments = [[1, 1, 2, SEGMENTS[0][3] - 60], [2, 2, 2, SEGMENTS[1][3]]]
+    assert started == [(f"{CAST}-2", {"castId": CAST, "segments": segments})] * 2
+
+
 def test_a_wrong_cast_names_its_faults_and_writes_nothing(scene: Scene) -> None:
     scene.add_spell()
     before = scene.rows()

@@ -72,7 +72,9 @@ def test_garbage_with_a_good_signature_is_a_400(waiting: Scene, body: str) -> No
     assert waiting.rows() == before
 
 
-@pytest.mark.parametrize("output", ['{"a":1e999}', r'"\ud800"'])
+@pytest.mark.parametrize(
+    "output", ['{"a":1e999}', r'"\ud800"', "9" * 4_301, "1e" + "9" * 1_000, '{"a":' * 10_000 + "1" + "}" * 10_000]
+)
 def test_a_result_that_cannot_be_stored_is_a_4xx(waiting: Scene, output: str) -> None:
     assert invoke(callback(f'{{"status":"succeeded","output":{output}}}'))[0] == 400
 

@@ -48,7 +48,7 @@ def route_of(method: str, path: str, keys: set[str]) -> str:
 
 
 def test_functions_events_and_tests_correspond() -> None:
-    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"events"}
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"events", "roles"}
     assert len(FUNCTIONS) == 11
     assert tests == set(FUNCTIONS)
     assert {name.partition(".")[0] for name in EVENTS} == set(FUNCTIONS)
@@ -80,7 +80,11 @@ def test_websocket_events_come_by_a_route_of_the_template(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("complete_job.job_completed", "JobCompletedRule"), ("finalize_cost.execution_aborted", "CastStoppedRule")],
+    [
+        ("complete_job.job_completed", "JobCompletedRule"),
+        ("finalize_cost.execution_aborted", "CastStoppedRule"),
+        ("finalize_cost.cast_cancelled", "CastCancelledRule"),
+    ],
 )
 def test_bus_events_match_the_templates_rules(name: str, rule: str) -> None:
     event, pattern = load_event(name), json.loads(json.dumps(properties(rule)["EventPattern"]))

@@ -60,6 +60,11 @@ def test_only_this_function_writes_the_history(scene: Scene) -> None:
     assert bootstrap.parts().finalize_cost.history is None, "what cast_api closes casts with"
 
 
+def test_only_this_function_stops_what_was_cancelled(scene: Scene) -> None:
+    assert bootstrap.finalize_cost().stop_cast is not None
+    assert bootstrap.parts().finalize_cost.stop_cast is None, "what may not ask providers"
+
+
 def test_a_step_that_timed_out_fails_the_cast_with_its_place(scene: Scene) -> None:
     scene.add_cast()
     scene.add_generation(0, status="completed", result=PICTURE)
@@ -83,6 +88,27 @@ def test_a_machine_that_was_stopped_closes_its_cast_and_open_steps(scene: Scene)
     assert (scene.generation(1).status, scene.generation(2).status) == ("completed", "failed")
 
 
+def test_a_cancelled_cast_is_stopped_with_its_job_and_closed(scene: Scene) -> None:
+    scene.add_cast(cancel_requested_at=now())
+    scene.add_generation(0, status="completed", cost_usd=Decimal("0.1"), result=PICTURE)
+    scene.add_generation(1)
+    scene.neighbours.answers["/api/jobs/job-of-step-1/cancel"] = (200, {"cancelled": True})
+    assert twice(scene, load_event("finalize_cost.cast_cancelled")) == {"castId": CAST, "status": "cancelled"}
+    cast = scene.cast()
+    assert (cast.status, cast.failure, cast.cost_usd) == ("cancelled", None, Decimal("0.1"))
+    assert scene.generation(1).status == "cancelled"
+    execution = f"arn:aws:states:us-east-1:123456789012:execution:spellcast-cast-test:{CAST}"
+    assert scene.neighbours.told("StopExecution") == [{"executionArn": execution}]
+    assert scene.neighbours.lines("/api/jobs/") == ["POST /api/jobs/job-of-step-1/cancel"]
+
+
+def test_an_announcement_that_is_late_closes_no_cast_that_goes_on(scene: Scene) -> None:
+    scene.add_cast(execution=2)
+    before = scene.rows()
+    assert twice(scene, load_event("finalize_cost.cast_cancelled"))["status"] == "running"
+    assert scene.rows() == before
+
+
 def test_a_cast_that_was_closed_before_its_machine_ended_stays_as_it_is(scene: Scene) -> None:
     scene.add_cast(status="completed", cost_usd=Decimal("0.5"))
     before = scene.rows()
@@ -90,7 +116,9 @@ def test_a_cast_that_was_closed_before_its_machine_ended_stays_as_it_is(scene: S
     assert scene.rows() == before
 
 
-@pytest.mark.parametrize("name", ["finalize_cost.completed", "finalize_cost.execution_aborted"])
+@pytest.mark.parametrize(
+    "name", ["finalize_cost.completed", "finalize_cost.execution_aborted", "finalize_cost.cast_cancelled"]
+)
 def test_a_cast_that_does_not_exist_is_an_error_of_the_function(scene: Scene, name: str) -> None:
     with pytest.raises(CastNotFound):
         app.lambda_handler(load_event(name), None)

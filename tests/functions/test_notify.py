@@ -115,9 +115,23 @@ def test_a_failure_is_logged_with_its_cast(watched: Scene) -> None:
     assert entry["castId"] == CAST
 
 
+def test_what_lies_in_the_bucket_is_not_read_and_holds_up_nobody_where_it_is_lost(watched: Scene) -> None:
+    event = load_event("notify.cast_completed")
+    for record, name in zip(event["Records"], ("responsePayload", "outputs"), strict=True):
+        record["dynamodb"]["NewImage"][name] = {"S": "s3:documents/not/there.json"}
+    assert app.lambda_handler(event, None) == {"batchItemFailures": []}
+    told = posts(watched)
+    assert [("outputs" in post["payload"], post["truncated"]) for post in told] == [(False, True)] * 2
+    for item in watched.published():
+        assert not {"outputs", "responsePayload"} & item["detail"].keys()
+        assert item["detail"]["truncated"] is True
+    # Its caster is called all the same.
+    assert len(watched.published("WebhookRule")) == 1
+
+
 def test_a_record_that_cannot_be_read_is_reported_by_its_number(watched: Scene) -> None:
     event = load_event("notify.cast_completed")
     image = event["Records"][1]["dynamodb"]["NewImage"]
-    image["outputs"] = {"S": "s3:documents/not/there.json"}
+    image["outputs"] = {"S": "{"}
     second = event["Records"][1]["dynamodb"]["SequenceNumber"]
     assert app.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": second}]}

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES, Registry
 from spellcast.aws.access_store import DynamoAccessStore, to_connection
 from spellcast.aws.announcer import AwsAnnouncer
+from spellcast.aws.budget_store import DynamoBudgetStore
 from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.clock import SystemClock
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.event_store import DynamoEventStore
 from spellcast.aws.history_store import DynamoHistoryStore
 from spellcast.aws.lease_store import DynamoLeaseStore
+from spellcast.aws.ledger_store import DynamoLedgerStore
 from spellcast.aws.machine import StepFunctionsMachine
 from spellcast.aws.secrets import SecretsManagerSecrets
 from spellcast.aws.settings_store import DynamoSettingsStore
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from spellcast.api.resolver import CastApi
     from spellcast.application.adopt_spell import AdoptSpell
     from spellcast.application.authorize import Authorize
+    from spellcast.application.budgets import Budgets
     from spellcast.application.cast_in_context import CastInContext
     from spellcast.application.cast_spell import CastSpell
     from spellcast.application.complete_generation import CompleteGeneration
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from spellcast.application.find_casts import FindCasts
     from spellcast.application.find_spells import FindSpells
     from spellcast.application.find_tools import FindTools
+    from spellcast.application.fit_answer import FitAnswer
     from spellcast.application.give_up_job import GiveUpJob
     from spellcast.application.keep_outputs import KeepOutputs
     from spellcast.application.lint_spell import LintSpell
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from spellcast.application.route_cast import RouteCast
     from spellcast.application.send_webhook import SendWebhook
     from spellcast.application.slots import Slots
+    from spellcast.application.stop_cast import StopCast
     from spellcast.application.sweep import Sweep
     from spellcast.application.watch_casts import WatchCasts
     from spellcast.aws.media_store import S3MediaStore
@@ -76,13 +81,15 @@ class Parts:
     def _client(self, service: str, **options: Any) -> Any:
         from botocore.config import Config
 
-        # The defaults of 60 s would outlast most functions.
+        # The defaults of 60 s would outlast most functions. A request to the API may wait for the bucket, and has 29 s:
+        # who has to be told that it does not answer is told before that.
+        is_bucket = service == "s3"
         config = Config(
             connect_timeout=3,
-            read_timeout=10,
-            retries={"mode": "standard", "max_attempts": 4},
+            read_timeout=5 if is_bucket else 10,
+            retries={"mode": "standard", "max_attempts": 2 if is_bucket else 4},
             # Links would be signed in the old way; nothing else would.
-            signature_version="s3v4" if service == "s3" else None,
+            signature_version="s3v4" if is_bucket else None,
         )
         return self.session.client(service, config=config, **options)  # type: ignore[call-overload]
 
@@ -151,6 +158,14 @@ class Parts:
         return DynamoHistoryStore(self.table, built_in_tools().keys())
 
     @cached_property
+    def days(self) -> DynamoBudgetStore:
+        return DynamoBudgetStore(self.table)
+
+    @cached_property
+    def ledger(self) -> DynamoLedgerStore:
+        return DynamoLedgerStore(self.table)
+
+    @cached_property
     def account_settings(self) -> DynamoSettingsStore:
         return DynamoSettingsStore(self.table, self.documents)
 
@@ -195,13 +210,27 @@ class Parts:
     def process_output(self) -> ProcessOutput:
         from spellcast.application.process_output import ProcessOutput
 
-        return ProcessOutput(self.casts, self.tools, self.keep_outputs, self.settings.pricing, self.clock)
+        return ProcessOutput(self.casts, self.tools, self.keep_outputs, self.settings.pricing, self.budgets, self.clock)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        from spellcast.application.budgets import Budgets
+
+        return Budgets(self.days, self.history)
 
     @cached_property
     def finalize_cost(self) -> FinalizeCost:
         from spellcast.application.finalize_cost import FinalizeCost
+        from spellcast.application.keep_accounts import KeepAccounts
 
-        return FinalizeCost(self.casts, self.process_output, self.slots, self.clock)
+        keep_accounts = KeepAccounts(self.casts, self.days, self.ledger, self.settings.pricing)
+        return FinalizeCost(self.casts, self.process_output, self.slots, keep_accounts, self.clock)
+
+    @cached_property
+    def stop_cast(self) -> StopCast:
+        from spellcast.application.stop_cast import StopCast
+
+        return StopCast(self.tools, self.adapters, self.machine)
 
     @cached_property
     def complete_job(self) -> CompleteJob:
@@ -222,13 +251,13 @@ class Parts:
         return GiveUpJob(self.adapters, self.complete_job)
 
     def written(self, image: dict[str, Any]) -> Cast | Generation | Connection:
-        """What a row in the table's stream is."""
+        """What a row in the table's stream is, without what is not in it: an announcement has no room for that."""
         row = from_item(image)
         match row["entity"]:
             case "CAST":
-                return self.casts.to_cast(row)
+                return self.casts.to_cast(row, whole=False)
             case "GENERATION":
-                return self.casts.to_generation(row)
+                return self.casts.to_generation(row, whole=False)
             case _:
                 return to_connection(row)
 
@@ -237,6 +266,12 @@ class Parts:
         from spellcast.application.find_casts import FindCasts
 
         return FindCasts(self.casts, self.spells, self.links)
+
+    @cached_property
+    def fit_answer(self) -> FitAnswer:
+        from spellcast.application.fit_answer import FitAnswer
+
+        return FitAnswer(self.media)
 
     @cached_property
     def find_tools(self) -> FindTools:
@@ -270,6 +305,7 @@ class Parts:
             self.clock,
             lambda url: check_url(url, self.settings.allow_loopback),
             self.account_settings,
+            self.settings.daily_budget_usd,
         )
 
     @cached_property
@@ -328,16 +364,20 @@ def cast_api() -> CastApi:
     from spellcast.api.resolver import build_cast_api
     from spellcast.api.routes import UseCases
     from spellcast.application.authenticate import Authenticate
+    from spellcast.application.cancel_cast import CancelCast
     from spellcast.application.create_spell import CreateSpell
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
     from spellcast.application.delete_tool import DeleteTool
     from spellcast.application.find_api_keys import FindApiKeys
+    from spellcast.application.find_ledger import FindLedger
     from spellcast.application.find_settings import FindSettings
     from spellcast.application.grant_permission import GrantPermission
     from spellcast.application.import_tool import ImportTool
     from spellcast.application.issue_ticket import IssueTicket
     from spellcast.application.quote_spell import QuoteSpell
+    from spellcast.application.resume_cast import ResumeCast
+    from spellcast.application.retry_step import RetryStep
     from spellcast.application.revoke_api_key import RevokeApiKey
     from spellcast.application.revoke_permission import RevokePermission
     from spellcast.application.rotate_api_key import RotateApiKey
@@ -347,6 +387,16 @@ def cast_api() -> CastApi:
     have = parts()
     settings = have.settings
     create_tool = CreateTool(have.tools, DELIVERY_MODES)
+    resume_cast = ResumeCast(
+        have.casts,
+        have.find_casts,
+        have.find_spells,
+        have.find_tools,
+        have.cast_spell.restart_cast,
+        have.clock,
+        have.account_settings,
+        settings.daily_budget_usd,
+    )
     use = UseCases(
         lint_spell=have.lint_spell,
         create_spell=CreateSpell(have.spells, have.lint_spell, have.clock),
@@ -360,11 +410,16 @@ def cast_api() -> CastApi:
         ),
         cast_spell=have.cast_spell,
         find_casts=have.find_casts,
+        fit_answer=have.fit_answer,
+        cancel_cast=CancelCast(have.casts, have.find_casts, have.clock),
+        resume_cast=resume_cast,
+        retry_step=RetryStep(resume_cast, have.spells, have.find_tools),
         create_tool=create_tool,
         import_tool=ImportTool(create_tool),
         delete_tool=DeleteTool(have.tools),
         find_tools=have.find_tools,
         find_settings=FindSettings(have.account_settings),
+        find_ledger=FindLedger(have.ledger, have.days, have.account_settings, have.clock, settings.daily_budget_usd),
         save_settings=SaveSettings(have.account_settings, have.tools),
         issue_ticket=IssueTicket(have.access, have.clock),
         find_api_keys=FindApiKeys(have.access),
@@ -392,6 +447,7 @@ def internal_api() -> InternalApi:
     use = InternalUseCases(
         record_event=RecordEvent(DynamoEventStore(have.table, have.documents), have.clock),
         find_records=FindRecords(have.casts, have.find_casts),
+        fit_answer=have.fit_answer,
         complete_generation=have.complete_generation,
         run_tool=RunTool(
             have.find_tools, have.adopt_spell, have.cast_spell, have.casts, have.links, have.clock, time.sleep
@@ -453,6 +509,7 @@ def execute_step() -> ExecuteStep:
         ),
         submit=submit,
         slots=have.slots,
+        budgets=have.budgets,
         clock=have.clock,
     )
 
@@ -499,8 +556,8 @@ def process_output() -> ProcessOutput:
 
 @cache
 def finalize_cost() -> FinalizeCost:
-    """Closes a cast; it alone has seen all that was run, and keeps samples of it."""
-    return replace(parts().finalize_cost, history=parts().history)
+    """Closes a cast; it alone has seen all that was run, keeps samples of it, and stops what was cancelled."""
+    return replace(parts().finalize_cost, history=parts().history, stop_cast=parts().stop_cast)
 
 
 @cache
@@ -543,7 +600,7 @@ def sweep() -> Sweep:
         casts=have.casts,
         machine=have.machine,
         queue=have.webhook_queue,
-        finalize_cost=have.finalize_cost,
+        finalize_cost=replace(have.finalize_cost, stop_cast=have.stop_cast),
         interrupt_cast=InterruptCast(
             have.casts,
             have.tools,

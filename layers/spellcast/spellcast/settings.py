@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
+from spellcast.domain import money
 from spellcast.domain.pricing import PricingPolicy, parse_pricing
 
 
@@ -29,10 +32,11 @@ class Settings:
     webhook_queue: str
     webhook_backoff_seconds: tuple[int, ...]
     pricing: PricingPolicy
+    daily_budget_usd: Decimal | None
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """From `SPELLCAST_*`. Raises ValueError where the pricing is wrong."""
+        """From `SPELLCAST_*`. Raises ValueError where the pricing or the daily budget is wrong."""
         source = os.environ if environment is None else environment
 
         def value(name: str) -> str:
@@ -55,4 +59,12 @@ class Settings:
             webhook_queue=value("WEBHOOK_QUEUE"),
             webhook_backoff_seconds=tuple(int(wait) for wait in value("WEBHOOK_BACKOFF_SECONDS").split(",") if wait),
             pricing=parse_pricing(value("PRICING")),
+            daily_budget_usd=_budget(value("DAILY_BUDGET_USD")),
         )
+
+
+def _budget(text: str) -> Decimal | None:
+    """US dollars; None where there is none, or 0."""
+    if text and not re.fullmatch(money.TEXT_PATTERN, text):
+        raise ValueError("The daily budget is not a decimal number of at most 12 digits and 12 places.")
+    return Decimal(text or 0) or None

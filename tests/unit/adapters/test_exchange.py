@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from spellcast.adapters.exchange import Answer, Provider
-from spellcast.domain.errors import OutcomeUnknown, ProviderUnavailable
+from spellcast.adapters.exchange import MAX_ANSWER_BYTES, Answer, Provider
+from spellcast.domain.errors import OutcomeUnknown, ProviderAnswerInvalid, ProviderUnavailable
 
 
 @pytest.fixture
@@ -77,3 +77,26 @@ def test_a_question_that_may_be_repeated_proves_nothing_of_a_job(service: Provid
     with pytest.raises(ProviderUnavailable) as raised:
         service.ask("GET", "/result")
     assert not raised.value.nothing_started
+
+
+def answer_of(size: int) -> httpx.Response:
+    return httpx.Response(200, content=b'{"text":"' + b"x" * (size - 11) + b'"}')
+
+
+def test_an_answer_of_10_mib_is_read(service: Provider, provider: Any) -> None:
+    provider.answers(answer_of(MAX_ANSWER_BYTES), answer_of(MAX_ANSWER_BYTES))
+    assert len(service.submit("/run", {}, explain=explain)["text"]) == MAX_ANSWER_BYTES - 11
+    assert service.read("GET", "/job").document() is not None
+
+
+@pytest.mark.parametrize("size", [MAX_ANSWER_BYTES + 1, 25_000_000])
+def test_a_larger_one_is_not_and_what_may_have_cost_money_is_not_asked_for_again(
+    service: Provider, provider: Any, size: int
+) -> None:
+    """A text of that size has to come as a file, which is streamed into the bucket."""
+    provider.answers(answer_of(size), answer_of(size))
+    with pytest.raises(OutcomeUnknown):
+        service.submit("/run", {}, explain=explain)
+    with pytest.raises(ProviderAnswerInvalid, match="more than 10485760 bytes"):
+        service.read("GET", "/job")
+    assert len(provider.requests) == 2

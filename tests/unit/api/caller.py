@@ -23,6 +23,7 @@ from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_records import FindRecords
 from spellcast.application.find_settings import FindSettings
+from spellcast.application.fit_answer import FitAnswer
 from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.record_event import RecordEvent
@@ -32,6 +33,7 @@ from spellcast.application.route_cast import RouteCast
 from spellcast.application.run_tool import RunTool
 from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_cast import UpdateCast
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.identifiers import fingerprint
 from spellcast.outbound.guard import check_url
 from spellcast.ports.store import ApiKey
@@ -96,11 +98,16 @@ class Caller:
             revoke_permission=world.revoke_permission,
             cast_spell=cast_spell,
             find_casts=world.find_casts,
+            fit_answer=FitAnswer(world.media),
+            cancel_cast=world.cancel_cast,
+            resume_cast=world.resume_cast,
+            retry_step=world.retry_step,
             create_tool=CreateTool(world.store, SERVICES),
             import_tool=ImportTool(CreateTool(world.store, IMPORTABLE)),
             delete_tool=DeleteTool(world.store),
             find_tools=world.find_tools,
             find_settings=FindSettings(world.store),
+            find_ledger=world.find_ledger,
             save_settings=SaveSettings(world.store, world.store),
             issue_ticket=IssueTicket(world.store, world.clock),
             find_api_keys=FindApiKeys(world.store),
@@ -119,6 +126,7 @@ class Caller:
         use = InternalUseCases(
             record_event=RecordEvent(world.store, world.clock),
             find_records=FindRecords(world.store, world.find_casts),
+            fit_answer=FitAnswer(world.media),
             complete_generation=world.complete_generation,
             run_tool=RunTool(
                 world.find_tools, world.adopt_spell, cast_spell, world.store, world.links, world.clock, self._wait
@@ -167,7 +175,7 @@ class Caller:
         store = self.world.store
         spells = [store.list_spells(account, limit=1, cursor=None).items for account in (ACCOUNT, "bob")]
         own_tools = len(store.list_tools(ACCOUNT)) - len(store.list_tools("nobody"))
-        set_anew = any(store.get_settings(account) for account in (ACCOUNT, "bob"))
+        set_anew = any(store.get_settings(account) != AccountSettings() for account in (ACCOUNT, "bob"))
         return bool(store.writes or any(spells) or own_tools or set_anew or self.world.machine.casts)
 
 

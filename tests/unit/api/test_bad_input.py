@@ -19,6 +19,27 @@ from tests.unit.api.caller import MAX_ANSWER_BYTES, Caller, Reply
 POSTS = ["/v1/spells", "/v1/casts", "/v1/tools", "/v1/tools/import"]
 
 
+# A JSON number would be a binary fraction by the time it is read; what has more digits is no amount of money.
+WRONG_AMOUNTS: list[Any] = [
+    1,
+    0.1,
+    1e-7,
+    -0.1,
+    True,
+    "-1",
+    "-0",
+    "+1",
+    "1e3",
+    "1E-7",
+    ".5",
+    "1.",
+    "1,5",
+    "NaN",
+    "Infinity",
+]
+WRONG_AMOUNTS += ["1\n", " 1", "", "٣", "1" * 13, "1" * 39, "0." + "1" * 13, "0." + "1" * 39]
+
+
 def step(number: int, **more: Any) -> dict[str, Any]:
     return {"id": f"n{number}", "toolIdentifier": "free", **more}
 
@@ -412,11 +433,7 @@ class TestCasts:
             ({"version": "1"}, "version"),
             ({"version": 1.5}, "version"),
             ({"version": True}, "version"),
-            ({"budgetUsd": 1}, "budgetUsd"),
-            ({"budgetUsd": "-1"}, "budgetUsd"),
-            ({"budgetUsd": "1e3"}, "budgetUsd"),
-            ({"budgetUsd": "NaN"}, "budgetUsd"),
-            ({"budgetUsd": "1\n"}, "budgetUsd"),
+            *(({"budgetUsd": amount}, "budgetUsd") for amount in WRONG_AMOUNTS),
             ({"webhookUrl": "http://hooks.example/"}, "webhookUrl"),
             ({"webhookUrl": "https://169.254.169.254/"}, "webhookUrl"),
             ({"webhookUrl": "https://127.0.0.1/"}, "webhookUrl"),
@@ -610,6 +627,7 @@ class TestSettings:
             ({"tools": {"free": {"colour": 1}}, "theme": "dark"}, ["theme", "tools.free.colour"]),
             ({"tools": {"Free": {}, "nope": {"x": 1}, "paid": []}}, ["tools.Free", "tools.nope", "tools.paid"]),
             ({"tools": {"free": {"prompt": "x" * 100_000}}}, ["tools"]),
+            *(({"tools": {}, "dailyBudgetUsd": amount}, ["dailyBudgetUsd"]) for amount in WRONG_AMOUNTS),
         ],
     )
     def test_wrong_settings_are_refused_with_every_fault(self, call: Caller, body: Any, paths: list[str]) -> None:
@@ -622,7 +640,25 @@ class TestSettings:
 
 
 class TestQueries:
-    @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts"])
+    @pytest.mark.parametrize(
+        ("query", "path"),
+        [
+            ({"from": "yesterday"}, "from"),
+            ({"from": "2026-02-30"}, "from"),
+            ({"to": "2026-01-31T12:00:00"}, "to"),
+            ({"to": "2026-01-31T24:00:01Z"}, "to"),
+            ({"from": "2025-12-31", "to": "2026-02-01"}, "from"),
+            ({"from": "2026-01-31", "to": "2026-01-30"}, "from"),
+            ({"from": "2025-12-31"}, "from"),
+            ({"from": "2027-01-01"}, "from"),
+            ({"from": "2999-12-31", "to": "2000-01-01"}, "from"),
+            ({"cursor": "AAAA"}, "cursor"),
+        ],
+    )
+    def test_a_wrong_period_is_refused(self, call: Caller, query: dict[str, str], path: str) -> None:
+        refused(call, call("GET", "/v1/accounts/me/ledger", query=query), path)
+
+    @pytest.mark.parametrize("path", ["/v1/spells", "/v1/casts", "/v1/accounts/me/ledger"])
     @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "", "1.5", "9" * 5000])
     def test_a_wrong_limit_is_refused(self, call: Caller, path: str, limit: str) -> None:
         refused(call, call("GET", path, query={"limit": limit}), "limit")

@@ -11,7 +11,12 @@ import pytest
 from spellcast.api.completions import MAX_CALLBACK_BYTES, answer_callback
 from spellcast.domain import callback_tokens
 from spellcast.domain.casts import Cast
-from spellcast.domain.errors import ProviderAnswerInvalid, ProviderNotConfigured, ProviderUnavailable
+from spellcast.domain.errors import (
+    ProviderAnswerInvalid,
+    ProviderNotConfigured,
+    ProviderUnavailable,
+    StorageUnavailable,
+)
 from spellcast.domain.results import Job, ToolResult
 from tests.fakes.world import SIGNING_KEY, World
 
@@ -110,6 +115,17 @@ def test_a_token_expires_a_day_after_the_deadline(world: World, cast: Cast, toke
 @pytest.mark.parametrize("headers", [{}, {"x-signature": "bad"}])
 def test_a_wrong_signature_is_refused(world: World, cast: Cast, token: str, headers: dict[str, str]) -> None:
     refused(world, cast, answer(world, token, headers=headers), 401, "INVALID_SIGNATURE")
+
+
+def test_a_bucket_that_does_not_answer_is_asked_again_by_the_sender(
+    world: World, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(generation_id: str) -> None:
+        raise StorageUnavailable("It did not answer; try again in a moment.")
+
+    monkeypatch.setattr(world.store, "get_generation", fail)
+    status, document = answer(world, token)
+    assert (status, document["error"]["code"]) == (429, "STORAGE_UNAVAILABLE")
 
 
 def test_a_body_over_a_megabyte_is_refused_before_its_token_is_read(world: World, cast: Cast, token: str) -> None:

@@ -14,7 +14,7 @@ from spellcast.api.bodies import ToolBody
 from spellcast.domain.errors import JobFailed
 from spellcast.domain.results import Failure, failed
 from tests.fakes.world import ACCOUNT, World
-from tests.unit.api.caller import MAX_ANSWER_BYTES, Caller, Reply
+from tests.unit.api.caller import KEY, MAX_ANSWER_BYTES, Caller, Reply
 
 SPELL: dict[str, Any] = {
     "name": "A cat, painted!",
@@ -345,6 +345,86 @@ class TestCasts:
         assert (shown["delivery"]["deliveryAttempts"], shown["delivery"].get("deliveryError")) == (3, error)
         assert call("GET", "/v1/casts").json["casts"][0]["delivery"] == shown["delivery"]
 
+    def test_a_cast_is_cancelled_and_says_so(self, call: Caller, world: World) -> None:
+        cast = world.cast("polled")
+        world.execute(cast)
+        path = f"/v1/casts/{cast.cast_id}/cancel"
+        asked = check(call("POST", path), 202, answers.CastAnswer)
+        assert (asked["status"], asked["cancelRequestedAt"]) == ("running", asked["updatedAt"])
+        assert check(call("POST", path), 202, answers.CastAnswer)["status"] == "running"
+        world.settle(cast)
+        ended = check(call("POST", path), 202, answers.CastAnswer)
+        assert (ended["status"], ended["cancelledAt"]) == ("cancelled", ended["updatedAt"])
+        assert not {"failure", "failureReason", "failedAt", "completedAt", "delivery"} & ended.keys()
+        shown = check(call("GET", f"/v1/casts/{cast.cast_id}"), 200, answers.CastAnswer)
+        assert [item["error"]["code"] for item in shown["generations"]] == ["CAST_CANCELLED"]
+        assert [item["castId"] for item in call("GET", "/v1/casts", query={"status": "cancelled"}).json["casts"]] == [
+            cast.cast_id
+        ]
+
+    @pytest.mark.parametrize("tool", ["free", "nothing"])
+    def test_a_cast_that_has_ended_is_not_cancelled(self, call: Caller, world: World, tool: str) -> None:
+        cast = world.cast("free")
+        if tool == "free":
+            world.execute(cast)
+            world.process(cast)
+        ended = world.settle(cast)
+        reply = call("POST", f"/v1/casts/{cast.cast_id}/cancel")
+        assert (reply.status, reply.code) == (409, "CAST_ENDED")
+        assert ended.status in reply.json["error"]["message"]
+
+    def failed(self, world: World) -> str:
+        cast = world.cast("polled")
+        world.execute(cast)
+        world.complete_job(f"{cast.cast_id}.0.1", failed(JobFailed("No.")))
+        world.process(cast)
+        return cast.cast_id
+
+    @pytest.mark.parametrize("body", [None, {}, {"version": 1, "budgetUsd": "2.50"}])
+    def test_a_failed_cast_is_resumed(self, call: Caller, world: World, body: dict[str, Any] | None) -> None:
+        path = f"/v1/casts/{self.failed(world)}/resume"
+        cast = check(call("POST", path, body), 202, answers.CastAnswer)
+        assert (cast["status"], cast["resumedAt"]) == ("running", cast["startedAt"])
+        assert cast.get("budgetUsd") == (body or {}).get("budgetUsd", "").rstrip("0") or "budgetUsd" not in cast
+        assert check(call("POST", path, body), 202, answers.CastAnswer) == cast
+        other = call("POST", path, {"budgetUsd": "7"})
+        assert (other.status, other.code) == (409, "CAST_RUNNING")
+
+    def test_a_step_is_retried_with_other_inputs(self, call: Caller, world: World) -> None:
+        cast_id = self.failed(world)
+        path, headers = f"/v1/generations/{cast_id}.0.1/retry", {"idempotency-key": "once"}
+        body = {"inputs": {"prompt": "a dog"}}
+        cast = check(call("POST", path, body, headers=headers), 202, answers.CastAnswer)
+        assert (cast["status"], cast["stepOverrides"]) == ("running", {"n0": {"prompt": "a dog"}})
+        assert check(call("POST", path, body, headers=headers), 202, answers.CastAnswer) == cast
+        reused = call("POST", path, {}, headers=headers)
+        assert (reused.status, reused.code) == (409, "IDEMPOTENCY_KEY_REUSED")
+        assert call("POST", path).code == "CAST_RUNNING"
+
+    def test_faults_of_a_retry_are_named(self, call: Caller, world: World) -> None:
+        path = f"/v1/generations/{self.failed(world)}.0.1/retry"
+        assert call("POST", path, {"inputs": {"colour": "red"}}).faults == {"inputs.colour": "is no input of Polled"}
+        assert set(call("POST", path, {"input": {}}).faults) == {"input"}
+        assert call("POST", path, {"inputs": None}).status == 400
+
+    def test_faults_of_a_resume_are_named(self, call: Caller, world: World) -> None:
+        path = f"/v1/casts/{self.failed(world)}/resume"
+        reply = call("POST", path, {"version": 0, "budgetUsd": "much", "colour": "red"})
+        assert (reply.status, set(reply.faults)) == (400, {"version", "budgetUsd", "colour"})
+        assert call("POST", path, {"version": 9}).code == "SPELL_NOT_FOUND"
+
+    def test_a_completed_cast_is_retried_and_not_resumed(self, call: Caller, world: World) -> None:
+        cast = world.cast("free")
+        world.execute(cast)
+        world.process(cast)
+        world.settle(cast)
+        assert call("POST", f"/v1/casts/{cast.cast_id}/resume").code == "CAST_ENDED"
+        assert call("POST", f"/v1/generations/{cast.cast_id}.0.1/retry").status == 202
+        world.execute(world.cast_of(cast))
+        world.process(world.cast_of(cast))
+        world.settle(world.cast_of(cast))
+        assert call("POST", f"/v1/generations/{cast.cast_id}.0.1/retry").code == "GENERATION_SUPERSEDED"
+
     def test_the_same_key_and_body_is_the_same_cast(self, call: Caller, spell: str) -> None:
         headers = {"idempotency-key": "once"}
         first = call("POST", "/v1/casts", {"spell": spell, "inputs": {"a": 1}}, headers=headers)
@@ -497,7 +577,8 @@ class TestSettings:
     def test_they_are_empty_at_first_and_replaced_as_a_whole(self, call: Caller) -> None:
         path = "/v1/accounts/me/settings"
         assert check(call("GET", path), 200, answers.SettingsAnswer) == {"tools": {}}
-        following: list[dict[str, Any]] = [SETTINGS, {"tools": {"free": {}}}, {"tools": {}}]
+        budget = {"tools": {}, "dailyBudgetUsd": "12.5"}
+        following: list[dict[str, Any]] = [SETTINGS, budget, {"tools": {"free": {}}}, {"tools": {}}]
         for settings in following:
             assert check(call("PUT", path, settings), 200, answers.SettingsAnswer) == settings
             assert check(call("GET", path), 200, answers.SettingsAnswer) == settings
@@ -505,6 +586,81 @@ class TestSettings:
     def test_others_have_their_own(self, call: Caller) -> None:
         call("PUT", "/v1/accounts/me/settings", SETTINGS)
         assert call("GET", "/v1/accounts/me/settings", key="a key of bob").json == {"tools": {}}
+
+
+class TestLedger:
+    PATH = "/v1/accounts/me/ledger"
+
+    def cast(self, call: Caller, world: World, tool: str = "paid", key: str = KEY) -> str:
+        """A cast of one step, run to its end a second later."""
+        spell = {"name": "spell", "steps": [{"id": "n0", "toolIdentifier": tool}], "visibility": "public"}
+        saved = call("POST", "/v1/spells", spell).json
+        cast_id = str(call("POST", "/v1/casts", {"spell": saved["publicSlug"]}, key=key).json["castId"])
+        world.clock.advance(1)
+        cast = world.store.get_cast(cast_id)
+        assert cast is not None
+        world.execute(cast, token=cast_id)
+        world.process(cast)
+        world.settle(cast)
+        return cast_id
+
+    def test_it_is_empty_at_first(self, call: Caller) -> None:
+        found = check(call("GET", self.PATH), 200, answers.LedgerAnswer)
+        sums = {"spentUsd": "0", "pointsSpent": 0, "pointsRefunded": 0, "pointsEarned": 0}
+        assert found == {"entries": [], "balances": sums}
+
+    def test_what_casts_moved_comes_in_pages_with_the_balances_of_the_whole_period(
+        self, call: Caller, world: World
+    ) -> None:
+        call("PUT", "/v1/accounts/me/settings", {"tools": {}, "dailyBudgetUsd": "0.03"})
+        casts = [self.cast(call, world) for _ in range(3)]
+        first = check(call("GET", self.PATH, query={"limit": "2"}), 200, answers.LedgerAnswer)
+        second = check(
+            call("GET", self.PATH, query={"limit": "2", "cursor": first["cursor"]}), 200, answers.LedgerAnswer
+        )
+        assert [entry["castId"] for entry in first["entries"] + second["entries"]] == [
+            cast_id for cast_id in reversed(casts) for _ in ("reserve", "settle")
+        ]
+        assert first["balances"] == {
+            "spentUsd": "0.03",
+            "pointsSpent": 90,
+            "pointsRefunded": 0,
+            "pointsEarned": 0,
+            "today": {"day": "2026-01-31", "budgetUsd": "0.03", "spentUsd": "0.03", "reservedUsd": "0"},
+        }
+        assert {"balances", "cursor"}.isdisjoint(second)
+        assert first["entries"][1] == {
+            "entryId": f"{casts[2]}.0.1#settle",
+            "kind": "settle",
+            "castId": casts[2],
+            "generationId": f"{casts[2]}.0.1",
+            "amountUsd": "0.01",
+            "points": 30,
+            "at": "2026-01-31T12:00:03.000Z",
+            "day": "2026-01-31",
+        }
+
+    def test_a_period_has_its_own_balances(self, call: Caller, world: World) -> None:
+        casts = [self.cast(call, world) for _ in range(3)]
+        query = {"from": "2026-01-31T12:00:02Z", "to": "2026-01-31T12:00:03Z"}
+        found = check(call("GET", self.PATH, query=query), 200, answers.LedgerAnswer)
+        assert [entry["castId"] for entry in found["entries"]] == [casts[1]]
+        assert (found["balances"]["spentUsd"], "today" in found["balances"]) == ("0.01", False)
+        yesterday = call("GET", self.PATH, query={"from": "2026-01-30", "to": "2026-01-31"}).json
+        assert (yesterday["entries"], yesterday["balances"]["spentUsd"]) == ([], "0")
+
+    def test_what_runs_is_reserved(self, call: Caller, world: World) -> None:
+        call("PUT", "/v1/accounts/me/settings", {"tools": {}, "dailyBudgetUsd": "1"})
+        cast = world.cast("polled")
+        world.execute(cast)
+        found = check(call("GET", self.PATH), 200, answers.LedgerAnswer)
+        assert (found["entries"], found["balances"]["spentUsd"]) == ([], "0")
+        assert (found["balances"]["today"]["spentUsd"], found["balances"]["today"]["reservedUsd"]) == ("0", "0.02")
+
+    def test_others_have_their_own(self, call: Caller, world: World) -> None:
+        self.cast(call, world, key="a key of bob")
+        assert call("GET", self.PATH).json["entries"] == []
+        assert len(call("GET", self.PATH, key="a key of bob").json["entries"]) == 1
 
 
 def test_a_ticket_opens_the_websocket_once(call: Caller, world: World) -> None:

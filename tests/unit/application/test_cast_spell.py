@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spellcast.application.cast_spell import CastOrder, CastSpell, CastStart
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import Fault, IdempotencyKeyReused, InvalidInput, SpellNotFound
 from spellcast.domain.resources import cast_resource
@@ -292,23 +293,25 @@ def test_inputs_that_nothing_takes_come_back_as_warnings(world: World) -> None:
 
 
 def test_a_cast_keeps_what_its_caster_had_set_for_its_tools(world: World) -> None:
-    world.store.put_settings(ACCOUNT, {"paid": {"prompt": "a cat"}, "polled": {"text": "t"}, "called": {"text": "no"}})
+    world.store.put_settings(
+        ACCOUNT, AccountSettings({"paid": {"prompt": "a cat"}, "polled": {"text": "t"}, "called": {"text": "no"}})
+    )
     cast, _ = world.cast_spell(ACCOUNT, order(a_spell(world, "paid", "Polled", "free")))
     assert cast.settings == {"paid": {"prompt": "a cat"}, "polled": {"text": "t"}}
-    world.store.put_settings(ACCOUNT, {})
+    world.store.put_settings(ACCOUNT, AccountSettings({}))
     assert world.cast_of(cast).settings == cast.settings
 
 
 def test_the_settings_are_the_casters_and_not_the_authors(world: World) -> None:
-    world.store.put_settings(ACCOUNT, {"free": {"prompt": "the author's"}})
+    world.store.put_settings(ACCOUNT, AccountSettings({"free": {"prompt": "the author's"}}))
     spell = a_spell(world, visibility="public")
     assert world.cast_spell("bob", order(spell))[0].settings == {}
-    world.store.put_settings("bob", {"free": {"prompt": "bob's"}})
+    world.store.put_settings("bob", AccountSettings({"free": {"prompt": "bob's"}}))
     assert world.cast_spell("bob", order(spell))[0].settings == {"free": {"prompt": "bob's"}}
 
 
 def test_settings_are_internal(world: World) -> None:
-    world.store.put_settings(ACCOUNT, {"free": {"prompt": "a private default"}})
+    world.store.put_settings(ACCOUNT, AccountSettings({"free": {"prompt": "a private default"}}))
     cast, _ = world.cast_spell(ACCOUNT, order(a_spell(world)))
     assert "a private default" not in str(cast_resource(cast))
 

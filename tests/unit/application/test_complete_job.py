@@ -165,7 +165,7 @@ def test_a_late_bill_that_reached_the_step_only_reaches_the_cast_with_the_next_c
     cast, generation_id = interrupted(world)
     generation = world.generation(cast, 0)
     # What a process leaves that is killed between the two writes.
-    world.store.save_generation(generation.billed(Decimal("0.007"), 21), generation)
+    world.store.save_generation(generation.billed(Decimal("0.007"), 21, world.clock.now()), generation)
     assert world.cast_of(cast).cost_usd == 0
     world.complete_job(generation_id, BILL)
     assert world.cast_of(cast).cost_usd == Decimal("0.007")

@@ -9,6 +9,7 @@ import pytest
 
 from spellcast.application.cast_spell import CastOrder
 from spellcast.domain import results
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
@@ -601,9 +602,9 @@ def test_a_cast_whose_tool_is_gone_names_the_step(world: World) -> None:
 @pytest.mark.parametrize("mode", ["immediate", "async"])
 def test_a_step_runs_with_what_its_caster_had_set_when_the_spell_was_cast(mode: str) -> None:
     world = World(make_tool("sized", mode, inputSchema={"size": {"type": "number", "default": 1}, "prompt": {}}))
-    world.store.put_settings(ACCOUNT, {"sized": {"size": 3, "prompt": "a dog"}})
+    world.store.put_settings(ACCOUNT, AccountSettings({"sized": {"size": 3, "prompt": "a dog"}}))
     cast = world.cast("sized", inputs={"prompt": "a cat"})
-    world.store.put_settings(ACCOUNT, {"sized": {"size": 4}})
+    world.store.put_settings(ACCOUNT, AccountSettings({"sized": {"size": 4}}))
     world.execute(cast)
     assert world.generation(cast, 0).request_payload == {"size": 3, "prompt": "a cat"}
 
@@ -621,7 +622,7 @@ def test_a_setting_that_fits_no_longer_fails_the_step_and_is_named(
     world: World, mode: str, inputs: Document, told: str
 ) -> None:
     world.store.create_tool(ACCOUNT, make_tool("own", mode, inputSchema={"size": {"type": "string"}}))
-    world.store.put_settings(ACCOUNT, {"own": {"size": "wide"}})
+    world.store.put_settings(ACCOUNT, AccountSettings({"own": {"size": "wide"}}))
     cast = world.cast("own", inputs=inputs)
     world.store.delete_tool(ACCOUNT, "own")
     world.store.create_tool(ACCOUNT, make_tool("own", mode, inputSchema={"size": {"type": "number"}}))

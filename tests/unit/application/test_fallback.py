@@ -12,6 +12,7 @@ import pytest
 
 from spellcast.application.cast_spell import CastOrder
 from spellcast.domain import documents, results
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
@@ -248,7 +249,7 @@ def test_its_inputs_are_resolved_anew(world: World, tool: str) -> None:
         }
     ]
     spell, _, _ = world.create_spell(ACCOUNT, "s", "private", {"steps": steps})
-    world.store.put_settings(ACCOUNT, {f"{tool}-b": {"style": "ink"}})
+    world.store.put_settings(ACCOUNT, AccountSettings({f"{tool}-b": {"style": "ink"}}))
     cast, _ = world.cast_spell(ACCOUNT, CastOrder(spell=spell.spell_id, fingerprint="f"))
     world.execute(cast)
     [request] = world.other.executed + world.other.started

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import errors, results
 from spellcast.domain.casts import Cast, CastFailure
-from spellcast.domain.errors import CastNotFound, JobFailed, StepFailed
+from spellcast.domain.errors import CastNotFound, DocumentLost, JobFailed, StepFailed
+from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from tests.fakes.records import a_generation, text_result
+from tests.fakes.store import in_row
 from tests.fakes.world import World, make_tool
 
 STOPPED = Failure("CAST_INTERRUPTED", "Stopped.", True)
@@ -58,6 +60,56 @@ def test_closing_it_again_changes_nothing(world: World, again: Failure | None) -
     world.clock.advance(60)
     assert world.settle(cast, again) == closed
     assert len(world.store.writes) == writes
+
+
+LARGE = "x" * 200_001
+
+
+def lose_documents(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads a large record finds that the bucket does not have its documents."""
+    whole = world.store.get_generation
+
+    def get_generation(generation_id: str) -> Generation | None:
+        found = whole(generation_id)
+        if found is not None and in_row(found).unread:
+            raise DocumentLost("It is not in the bucket any more.")
+        return found
+
+    monkeypatch.setattr(world.store, "get_generation", get_generation)
+
+
+def test_a_cast_is_closed_with_its_large_outputs_and_keeps_its_large_inputs(world: World) -> None:
+    world.adapter.on_execute = lambda request: text_result(LARGE)
+    cast = world.cast("free", inputs={"p": LARGE})
+    world.execute(cast)
+    world.process(cast)
+    closed = world.settle(cast)
+    assert closed.outputs == {"text": LARGE}
+    stored = world.cast_of(cast)
+    assert (stored.status, stored.inputs, stored.outputs) == ("completed", {"p": LARGE}, {"text": LARGE})
+    assert world.generation(cast, 0).result == text_result(LARGE)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_i2_a_cast_whose_outputs_are_lost_is_failed_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    world.adapter.on_execute = lambda request: text_result(LARGE)
+    cast = world.cast("free")
+    world.execute(cast)
+    if ended:
+        world.process(cast)
+    lose_documents(world, monkeypatch)
+    closed = world.settle(cast, interruption_of("DocumentLost", ""))
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, closed.failure.step_index) == ("failed", "DOCUMENT_LOST", 0)
+    assert world.settle(cast) == world.cast_of(cast)
+
+
+def test_a_document_that_is_lost_on_the_way_is_named_in_the_casts_reason(world: World) -> None:
+    cast = world.cast("free", "free")
+    closed = world.settle(cast, interruption_of("DocumentLost", "a traceback"))
+    assert closed.failure == CastFailure("DOCUMENT_LOST", "An output of the cast is not in the bucket any more.")
 
 
 @pytest.mark.parametrize("again", [None, STOPPED])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spellcast.domain.errors import CastNotFound
+from spellcast.domain.errors import CastNotFound, DocumentLost
 from spellcast.domain.results import Failure
 from tests.fakes.world import World
 
@@ -39,6 +39,22 @@ def test_a_repeat_changes_nothing() -> None:
     writes = list(world.store.writes)
     assert world.interrupt_cast(cast.cast_id, REASON) == closed
     assert (world.store.writes, world.adapter.cancelled) == (writes, ["job-1"])
+
+
+def test_i2_a_cast_whose_documents_are_lost_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    cast = world.cast("called", inputs={"prompt": "x" * 200_001})
+    world.execute(cast)
+
+    def lost(generation_id: str) -> None:
+        raise DocumentLost("It is not in the bucket any more.")
+
+    monkeypatch.setattr(world.store, "get_generation", lost)
+    closed = world.interrupt_cast(cast.cast_id, REASON)
+    assert closed.failure is not None
+    assert (closed.status, closed.failure.code, world.adapter.cancelled) == ("failed", "TIMED_OUT", ["job-1"])
+    # What was not lost is still there.
+    assert world.cast_of(cast).inputs["prompt"] == "x" * 200_001
 
 
 def test_a_cast_that_does_not_exist() -> None:

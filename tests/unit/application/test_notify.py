@@ -75,6 +75,25 @@ def test_the_webhook_is_due_once_when_the_cast_has_ended(
     assert event.detail["webhookDue"] is due
 
 
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({}, False),
+        ({"cancel_requested_at": START}, True),
+        ({"cancel_requested_at": START, "execution": 3}, True),
+        ({"cancel_requested_at": START, "status": "cancelled", "cancelled_at": START}, False),
+    ],
+)
+def test_the_stop_of_a_cancelled_cast_is_due_until_it_is_closed(
+    announcer: FakeAnnouncer, changes: dict[str, Any], due: bool
+) -> None:
+    cast = a_cast(**changes)
+    event = notify(announcer, cast)
+    assert event is not None
+    assert (event.detail["cancelDue"], event.detail["execution"]) == (due, cast.execution_name)
+    assert event.detail["webhookDue"] is False, "nobody is called for a cancelled cast"
+
+
 def test_a_generation_is_too(announcer: FakeAnnouncer) -> None:
     event = notify(announcer, a_generation(status="processing", revision=2))
     assert [(account, message["type"]) for account, message in announcer.pushed] == [("alice", "generationUpdate")]
@@ -122,6 +141,23 @@ def test_one_below_the_limit_goes_whole(announcer: FakeAnnouncer) -> None:
     assert event is not None
     assert "truncated" not in event.detail
     assert event.detail["inputs"]
+
+
+@pytest.mark.parametrize("character", ["x", "é"])
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limit_of_an_event_is_met_to_the_byte(announcer: FakeAnnouncer, character: str, over: int) -> None:
+    def detail(text: str) -> Document:
+        event = notify(announcer, a_cast(outputs={"text": text}))
+        assert event is not None
+        return event.detail
+
+    room = MAX_DETAIL_BYTES - documents.size(detail(""))
+    each = len(character.encode())
+    told = detail(character * (room // each) + "y" * (room % each + over))
+    assert ("outputs" in told, "truncated" in told) == (not over, bool(over))
+    assert (documents.size(told) == MAX_DETAIL_BYTES) is not over or over
+    # With the envelope of an event, and whatever it is wrapped into, an invocation and a message of a queue have room.
+    assert MAX_DETAIL_BYTES + 16_384 < 256 * 1024
 
 
 @pytest.mark.parametrize("failing", ["push", "publish"])

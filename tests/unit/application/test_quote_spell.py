@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spellcast.application.create_tool import CreateTool
+from spellcast.domain.account_settings import AccountSettings
 from spellcast.domain.casts import Cast
 from spellcast.domain.errors import InvalidInput, SpellNotFound
 from spellcast.domain.history import mean_cost
@@ -90,7 +91,7 @@ def test_a_table_is_read_by_what_is_known(
 def test_a_table_is_read_by_what_the_caster_has_set(world: World) -> None:
     spell = a_spell(world, {"toolIdentifier": "drawing"})
     before = quoted(world, spell)
-    world.store.put_settings(ACCOUNT, {"drawing": {"quality": "hd"}})
+    world.store.put_settings(ACCOUNT, AccountSettings({"drawing": {"quality": "hd"}}))
     assert quoted(world, spell) != before == quoted(world, spell, quality="standard")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from spellcast.application import send_webhook
 from spellcast.application.media_links import MediaLinks
-from spellcast.application.send_webhook import SendWebhook, signed_request
+from spellcast.application.send_webhook import MAX_BODY_BYTES, SendWebhook, signed_request
 from spellcast.domain import documents, standard_webhooks
 from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.errors import (
@@ -116,6 +116,24 @@ def test_row_13_a_failed_cast_is_told_with_step_code_and_message() -> None:
     assert body["failure"] == {"stepIndex": 1, "stepId": "n1"}
     assert body["failedAt"] == "2026-01-31T12:00:07.000Z"
     assert not {"completedAt", "finalOutputs"} & body.keys()
+
+
+@pytest.mark.parametrize("secret", ["s3cr3t", None])
+@pytest.mark.parametrize("character", ["x", "é", '"'])
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_body_over_1_mb_goes_without_its_outputs_to_the_byte(secret: str | None, character: str, over: int) -> None:
+    def outputs_of(text: str) -> Cast:
+        return completed(outputs={"text": text}, webhook_secret=secret)
+
+    room = MAX_BODY_BYTES - len(sent(outputs_of(""))[2])
+    each = documents.size(character) - documents.size("")
+    cast = outputs_of(character * (room // each) + "y" * (room % each + over))
+    body, headers, content = sent(cast)
+    assert MAX_BODY_BYTES == 1_000_000
+    assert ("finalOutputs" in body, body.get("truncated", False)) == (not over, bool(over))
+    assert len(content) < 2_000 if over else len(content) == MAX_BODY_BYTES
+    if secret:
+        standard_webhooks.verify(secret, headers, content, START)
 
 
 def test_the_originals_signature_meets_the_vector(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from spellcast.ports.machine import Execution
 from tests.fakes.adapters import lost
 from tests.fakes.crash import Crash
 from tests.fakes.crashes import Chokepoint, Provider, StepFunctions, When
-from tests.fakes.world import World
+from tests.fakes.world import ACCOUNT, World
 
 CUT_OFF = Execution(False, "States.ServiceRestart", "", was_cut_off=True)
 NOW = timedelta(0)
@@ -64,6 +64,27 @@ def ended(world: World, **changes: Any) -> Cast:
 
 
 # What is nobody's business
+
+
+@pytest.mark.parametrize("machine", ["runs", "was stopped", "never began"])
+def test_a_cancelled_cast_of_which_nobody_heard_is_stopped_and_closed(machine: str) -> None:
+    world = World()
+    cast = with_a_job(world, "paid", "polled")
+    world.cancel_cast(ACCOUNT, cast.cast_id)
+    if machine == "was stopped":
+        world.machine.stop_cast(cast)
+    elif machine == "never began":
+        world.machine.casts.clear()
+    assert swept(world) == {}, "it is announced to somebody else first"
+    later(world)
+    assert swept(world) == {"settled": 1}
+    closed = world.cast_of(cast)
+    assert (closed.status, closed.cost_usd, world.generation(cast, 1).status) == (
+        "cancelled",
+        Decimal("0.01"),
+        "cancelled",
+    )
+    assert (world.adapter.cancelled, swept(world)) == (["job-1"], {})
 
 
 def test_a_cast_that_runs_in_its_time_is_left_alone() -> None:

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from spellcast.aws.announcer import OPENING, AwsAnnouncer, EventsRefused
+from spellcast.aws.announcer import OPENING, PUT_BYTES, AwsAnnouncer, EventsRefused
 from spellcast.ports.announcer import Event
 from spellcast.ports.store import Connection
 from tests.fakes.clock import FakeClock
@@ -171,6 +171,31 @@ def test_events_are_put_in_batches_of_ten(announcer: AwsAnnouncer, events: Stubb
     events.add_response("put_events", taken(10), {"Entries": entries(10, 20)})
     events.add_response("put_events", taken(3), {"Entries": entries(20, 23)})
     announcer.publish(updates(23))
+    events.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("together", "calls"),
+    [(PUT_BYTES - 1, [2]), (PUT_BYTES, [1, 1]), (PUT_BYTES + 1, [1, 1])],
+    ids=["256 KiB - 1", "256 KiB", "256 KiB + 1"],
+)
+def test_a_call_has_fewer_bytes_than_the_bus_takes(
+    announcer: AwsAnnouncer, events: Stubber, together: int, calls: list[int]
+) -> None:
+    """Counted as EventBridge does: source, detail-type and detail, in UTF-8."""
+    other = len("spellcast") + len("Cast Updated") + len('{"t":""}')
+    half = together // 2
+    texts = ["é" * ((half - other) // 2), "x" * (together - half - other)]
+    texts[0] += "x" * (half - other - len(texts[0].encode()))
+    sent = [Event("Cast Updated", {"t": text}) for text in texts]
+    details = [json.dumps(event.detail, ensure_ascii=False, separators=(",", ":")) for event in sent]
+    assert sum(len(f"spellcastCast Updated{detail}".encode()) for detail in details) == together
+    entry = {"Source": "spellcast", "DetailType": "Cast Updated", "EventBusName": "spellcast-test"}
+    expected = [{**entry, "Detail": detail} for detail in details]
+    for count in calls:
+        events.add_response("put_events", taken(count), {"Entries": expected[:count]})
+        del expected[:count]
+    announcer.publish(sent)
     events.assert_no_pending_responses()
 
 

@@ -10,11 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
+from spellcast.api.bodies import MAX_DEADLINE_SECONDS
 from spellcast.aws.machine import StepFunctionsMachine
+from spellcast.domain import documents
+from spellcast.domain.linter import MAX_STEPS
+from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure
-from spellcast.domain.segments import Segment
+from spellcast.domain.segments import Segment, plan_segments
 from spellcast.ports.machine import Execution
 from tests.fakes.records import a_cast
+from tests.fakes.world import make_tool
 from tests.unit.aws.stubs import client_of, stubbed
 
 CAST_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test"
@@ -55,6 +60,32 @@ def test_a_later_execution_has_its_number_in_its_name(machine: StepFunctionsMach
     stub.add_response("start_execution", STARTED, {"stateMachineArn": CAST_MACHINE, "name": "c1-2", "input": content})
     machine.start_cast(replace(CAST, execution=2), [Segment(3, 3, 2, 75)])
     stub.assert_no_pending_responses()
+
+
+MAX_PAYLOAD = 4_096
+
+
+@pytest.mark.parametrize("mode", ["immediate", "async", "webhook"])
+def test_the_longest_spell_starts_its_machine_with_less_than_4_kb(mode: str) -> None:
+    """What goes through a state is this, a task token, or what a function answers with less of it."""
+    longest = [Segment(9_999, 9_999, 999, MAX_DEADLINE_SECONDS + 60) for _ in range(MAX_STEPS)]
+    tools = [make_tool("longest", mode, deadlineSeconds=MAX_DEADLINE_SECONDS)] * MAX_STEPS
+    cast_id = "c" * 64
+    for segments in (plan_segments(tools), longest):
+        content = documents.to_text({"castId": cast_id, "segments": [list(segment) for segment in segments]})
+        assert len(content.encode()) <= MAX_PAYLOAD
+    polling = Polling(f"{cast_id}.49.999", polls=2_000, misses=2_000, wait_seconds=30)
+    assert documents.size(polling.to_document()) <= MAX_PAYLOAD
+
+
+@pytest.mark.parametrize("text", ["x", "é", "\U0001f600"])
+def test_why_a_segment_is_refused_is_cut(machine: StepFunctionsMachine, stub: Stubber, text: str) -> None:
+    expected = {"taskToken": "token", "error": "STEP_FAILED", "cause": text * 900}
+    stub.add_response("send_task_failure", {}, expected)
+    machine.refuse("token", Failure("STEP_FAILED", text * 100_000))
+    stub.assert_no_pending_responses()
+    caught = {"castId": "c" * 64, "error": {"code": "PREVIOUS_STEP_INCOMPLETE", "message": text * 900}}
+    assert documents.size(caught) <= MAX_PAYLOAD
 
 
 def test_polling_is_started_under_the_generations_id_without_dots(machine: StepFunctionsMachine, stub: Stubber) -> None:
@@ -150,7 +181,7 @@ def test_a_token_is_answered_with_the_generations_id(machine: StepFunctionsMachi
 
 
 def test_a_token_is_refused_with_code_and_bounded_message(machine: StepFunctionsMachine, stub: Stubber) -> None:
-    stub.add_response("send_task_failure", {}, {"taskToken": "token", "error": "MISSING_INPUTS", "cause": "x" * 1000})
+    stub.add_response("send_task_failure", {}, {"taskToken": "token", "error": "MISSING_INPUTS", "cause": "x" * 900})
     machine.refuse("token", Failure("MISSING_INPUTS", "x" * 40_000))
     stub.assert_no_pending_responses()
 

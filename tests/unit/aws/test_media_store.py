@@ -37,7 +37,7 @@ def chunks(size: int) -> Iterator[bytes]:
         yield bytes([start // CHUNK % 251]) * min(CHUNK, size - start)
 
 
-@pytest.mark.parametrize("size", [1, CHUNK, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 7, 3 * PART_BYTES])
+@pytest.mark.parametrize("size", [1, CHUNK, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 7, 3 * PART_BYTES, 25_000_000])
 def test_an_object_is_what_its_chunks_hold_together(store: S3MediaStore, s3: S3Client, size: int) -> None:
     assert store.write(KEY, chunks(size), "image/png") == size
     found = s3.get_object(Bucket=BUCKET, Key=KEY)

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellcast.domain.account_settings import MAX_SETTINGS_BYTES, find_setting_faults
+from spellcast.domain.account_settings import (
+    MAX_SETTINGS_BYTES,
+    AccountSettings,
+    find_setting_faults,
+    parse_settings,
+)
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import Fault
 from spellcast.domain.tools import parse_tool
@@ -78,3 +83,11 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_whatever_the_shape_only_faults_come_of_it(tools: Any) -> None:
     assert all(isinstance(fault, Fault) for fault in find_setting_faults({"tools": tools}, TOOLS))
+
+
+@pytest.mark.parametrize(
+    "document", [{"tools": {}}, {"tools": {"painter": {"size": 1}}, "dailyBudgetUsd": "0.0000001"}]
+)
+def test_settings_are_shown_as_they_were_sent(document: Document) -> None:
+    assert parse_settings(document).document() == document
+    assert AccountSettings().document() == {"tools": {}}

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from spellcast.domain.casts import Cast, CastFailure, Delivery, OpenCast
+from spellcast.domain.budgets import DailyBudget
+from spellcast.domain.casts import Cast, CastFailure, Closing, Delivery, OpenCast
 from spellcast.domain.errors import IllegalTransition
-from tests.fakes.records import a_cast, in_seconds
+from tests.fakes.records import a_cast, a_generation, in_seconds
 
 FAILURE = CastFailure("JOB_FAILED", "No.", 1, "n1", "c1.1.1")
 
@@ -36,8 +38,16 @@ def test_a_settled_cast_is_completed() -> None:
         outputs={"text": "t"},
         completed_at=in_seconds(7),
         updated_at=in_seconds(7),
+        closings=(Closing(1),),
         revision=2,
     )
+
+
+def test_every_closing_is_remembered_with_the_late_bills_in_its_sum() -> None:
+    first = settled(a_cast(), failure=FAILURE, billed_late=("c1.0.1",))
+    assert first.closings == (Closing(1, ("c1.0.1",)),)
+    resumed = replace(first, status="running", execution=3)
+    assert settled(resumed).closings == (Closing(1, ("c1.0.1",)), Closing(3))
 
 
 def test_with_a_failure_it_is_failed_and_never_completed() -> None:
@@ -172,3 +182,109 @@ def test_a_cast_is_run_by_its_current_execution(execution: int, name: str) -> No
 def test_the_list_of_open_casts_knows_when_one_ended() -> None:
     found = [OpenCast.of(a_cast(**changes)).ended_at for changes in ({}, {"failed_at": in_seconds(7)})]
     assert found == [None, in_seconds(7)]
+
+
+def test_an_execution_is_named_after_its_cast() -> None:
+    assert [a_cast(execution=number).execution_name for number in (1, 2)] == ["c1", "c1-2"]
+
+
+# --- cancelled, and run again ---
+
+
+def resumed(cast: Cast, **changes: Any) -> Cast:
+    values: dict[str, Any] = {
+        "first_step": 1,
+        "overrides": {"n1": {"width": 1}},
+        "version": 2,
+        "step_count": 3,
+        "step_generation_ids": ("c1.0.1",),
+        "budget_usd": Decimal(2),
+        "daily_budget": DailyBudget("2026-02-01", Decimal(3)),
+        "deadline_at": in_seconds(99),
+        "resumed_by": "me",
+        "now": in_seconds(9),
+        **changes,
+    }
+    return cast.resumed(**values)
+
+
+def test_a_cancelled_cast_has_neither_failure_nor_outputs() -> None:
+    cast = settled(a_cast().cancelling(in_seconds(3)), failure=FAILURE)
+    assert cast == a_cast(
+        status="cancelled",
+        cost_usd=Decimal("0.03"),
+        points_spent=9,
+        step_generation_ids=("c1.0.1",),
+        cancel_requested_at=in_seconds(3),
+        deadline_at=in_seconds(3),
+        cancelled_at=in_seconds(7),
+        closings=(Closing(1, ()),),
+        updated_at=in_seconds(7),
+        revision=3,
+    )
+    assert not cast.is_open and not cast.tells_its_end and not cast.is_cancelling
+
+
+def test_outputs_that_were_not_read_are_forgotten_with_the_end() -> None:
+    ended = settled(a_cast(unread={"inputs": "s3:i", "outputs": "s3:o"}))
+    assert resumed(ended).unread == {"inputs": "s3:i"}
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_what_has_ended_is_not_cancelled_and_what_runs_is_not_resumed(status: str) -> None:
+    with pytest.raises(IllegalTransition, match=f"^c1 is {status}$"):
+        a_cast(status=status).cancelling(in_seconds(3))
+    with pytest.raises(IllegalTransition, match=r"^c1 is running$"):
+        resumed(a_cast())
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        settled(a_cast()),
+        settled(a_cast(), failure=FAILURE).delivery_ended(attempts=3, error="No.", now=in_seconds(8)),
+        settled(a_cast().cancelling(in_seconds(3))),
+    ],
+    ids=lambda cast: str(cast.status),
+)
+def test_a_resumed_cast_has_nothing_of_its_end_but_what_it_cost(ended: Cast) -> None:
+    cast = resumed(ended)
+    assert cast == a_cast(
+        status="running",
+        revision=ended.revision + 1,
+        execution=2,
+        attempt=2,
+        first_step=1,
+        overrides={"n1": {"width": 1}},
+        version=2,
+        step_count=3,
+        step_generation_ids=("c1.0.1",),
+        budget_usd=Decimal(2),
+        daily_budget=DailyBudget("2026-02-01", Decimal(3)),
+        cost_usd=Decimal("0.03"),
+        points_spent=9,
+        deadline_at=in_seconds(99),
+        resumed_at=in_seconds(9),
+        resumed_by="me",
+        closings=(Closing(1, ()),),
+        updated_at=in_seconds(9),
+    )
+    assert cast.running_since == in_seconds(9)
+
+
+@pytest.mark.parametrize(
+    ("first_step", "attempt", "known", "current"),
+    [
+        (0, 1, [(0, 1), (1, 1)], {0: 1, 1: 1}),
+        (0, 2, [(0, 1), (1, 1)], {}),
+        (1, 2, [(0, 1), (1, 1), (2, 1)], {0: 1}),
+        (1, 2, [(0, 1), (1, 1), (1, 2), (2, 1)], {0: 1, 1: 2}),
+        (2, 3, [(0, 1), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3)], {0: 1, 1: 2, 2: 3}),
+    ],
+)
+def test_of_steps_that_are_run_again_only_the_new_attempt_counts(
+    first_step: int, attempt: int, known: list[tuple[int, int]], current: dict[int, int]
+) -> None:
+    generations = [a_generation(step_index=index, attempt=number) for index, number in known]
+    found = a_cast(first_step=first_step, attempt=attempt).current(generations)
+    assert {index: generation.attempt for index, generation in found.items()} == current

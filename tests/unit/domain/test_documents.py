@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -120,3 +121,15 @@ def test_a_very_deep_document_is_measured_without_recursion() -> None:
     assert documents.is_deeper_than(document, 60)
     while document:  # taken apart from the outside, so that freeing it does not recurse either
         document = document.pop()
+
+
+@given(st.dictionaries(st.text(), JSON | st.text(), max_size=4))
+def test_a_size_is_that_of_the_bytes_that_are_sent(document: Any) -> None:
+    text = documents.to_text(document)
+    assert documents.size(document) == len(text.encode())
+    assert documents.size_in_text(document) == len(json.dumps(text, ensure_ascii=False).encode())
+
+
+def test_quotes_and_backslashes_count_twice_within_a_text() -> None:
+    assert (documents.size(["é"]), documents.size_in_text(["é"])) == (6, 10)
+    assert (documents.size(["\\"]), documents.size_in_text(["\\"])) == (6, 12)

@@ -60,6 +60,7 @@ def test_these_may_be_asked_again() -> None:
         "WRITE_CONFLICT",
         "FLAGS_UNREADABLE",
         "ORIGINAL_UNAVAILABLE",
+        "STORAGE_UNAVAILABLE",
     }
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spellcast.domain import results
+from spellcast.domain.budgets import Reservation
 from spellcast.domain.errors import IllegalTransition, JobFailed
 from spellcast.domain.generations import TERMINAL, Generation, latest_attempts
 from spellcast.domain.results import Failure, ToolResult
@@ -28,8 +29,9 @@ TRANSITIONS: dict[str, Callable[[Generation], Generation]] = {
     "received": lambda generation: generation.received(text_result(), in_seconds(5)),
     "completed": lambda generation: generation.completed(cost_usd=ONE_CENT, points=3, now=in_seconds(6)),
     "failed": lambda generation: generation.failed(FAILURE, now=in_seconds(6)),
+    "cancelled": lambda generation: generation.cancelled(cost_usd=ONE_CENT, points=3, now=in_seconds(6)),
     "with_bill": lambda generation: generation.with_bill(ONE_CENT),
-    "billed": lambda generation: generation.billed(ONE_CENT, 3),
+    "billed": lambda generation: generation.billed(ONE_CENT, 3, in_seconds(9)),
 }
 STATES: dict[str, Generation] = {
     "pending": a_generation(task_token="t1"),
@@ -60,23 +62,28 @@ LEGAL: dict[tuple[str, str], str] = {
     ("pending", "received"): "processing",
     ("pending", "completed"): "completed",
     ("pending", "failed"): "failed",
+    ("pending", "cancelled"): "cancelled",
     ("processing", "with_task_token"): "processing",
     ("processing", "received"): "processing",
     ("processing", "completed"): "completed",
     ("processing", "failed"): "failed",
+    ("processing", "cancelled"): "cancelled",
     ("processing with result", "submitted"): "processing",
     ("processing with result", "with_task_token"): "processing",
     ("processing with result", "completed"): "completed",
     ("processing with result", "failed"): "failed",
+    ("processing with result", "cancelled"): "cancelled",
     ("processing with verdict", "submitted"): "processing",
     ("processing with verdict", "with_task_token"): "processing",
     ("processing with verdict", "completed"): "completed",
     ("processing with verdict", "failed"): "failed",
+    ("processing with verdict", "cancelled"): "cancelled",
     ("processing with verdict", "with_bill"): "processing",
     ("processing with billed verdict", "submitted"): "processing",
     ("processing with billed verdict", "with_task_token"): "processing",
     ("processing with billed verdict", "completed"): "completed",
     ("processing with billed verdict", "failed"): "failed",
+    ("processing with billed verdict", "cancelled"): "cancelled",
     ("failed", "billed"): "failed",
     ("failed with result", "billed"): "failed",
     ("cancelled", "billed"): "cancelled",
@@ -212,7 +219,7 @@ def test_a_bill_before_the_verdict_is_processed_is_kept_with_the_verdict() -> No
 
 def test_a_late_bill_adds_its_cost_and_nothing_else() -> None:
     failed = a_generation(status="failed", failure=FAILURE, duration_ms=7)
-    billed = failed.billed(ONE_CENT, 30)
+    billed = failed.billed(ONE_CENT, 30, in_seconds(9))
     assert billed == a_generation(
         status="failed",
         failure=FAILURE,
@@ -220,6 +227,7 @@ def test_a_late_bill_adds_its_cost_and_nothing_else() -> None:
         cost_usd=ONE_CENT,
         points_spent=30,
         billed_late=True,
+        billed_at=in_seconds(9),
         revision=2,
     )
 
@@ -229,7 +237,7 @@ def test_a_step_that_was_given_up_takes_a_late_bill_too(code: str) -> None:
     # What was stored is our own verdict, which says nothing of what the provider billed.
     verdict = Failure(code, "Given up.")
     given_up = a_generation().received(ToolResult("failed", failure=verdict), START).failed(verdict, now=START)
-    assert given_up.billed(ONE_CENT, 3).cost_usd == ONE_CENT
+    assert given_up.billed(ONE_CENT, 3, START).cost_usd == ONE_CENT
 
 
 @pytest.mark.parametrize(("seconds", "overdue"), [(899.999, False), (900, True), (901, True)])
@@ -325,3 +333,8 @@ def test_a_fallbacks_record_takes_the_place_of_the_first_tools() -> None:
 
 def test_a_lost_answer_changes_nothing_but_the_revision() -> None:
     assert a_generation().unanswered() == a_generation(revision=2)
+
+
+def test_a_record_is_written_with_what_is_held_for_it() -> None:
+    held = Reservation("2026-01-31", ONE_CENT)
+    assert a_generation().counting(held) == a_generation(reservation=held)

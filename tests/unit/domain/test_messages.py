@@ -173,6 +173,38 @@ def test_the_size_is_counted_in_bytes() -> None:
     assert messages.fitted(messages.generation_messages(generation, START)[0])["truncated"] is True
 
 
+@pytest.mark.parametrize("character", ["x", "é", "\U0001f600", '"', "\n"])
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limit_of_a_message_is_met_to_the_byte(character: str, over: int) -> None:
+    def with_text(text: str) -> Document:
+        return messages.cast_update(a_cast(outputs={"text": text}), START)
+
+    room = messages.MAX_MESSAGE_BYTES - size(with_text(""))
+    each = size(with_text(character)) - size(with_text(""))
+    message = with_text(character * (room // each) + "y" * (room % each + over))
+    assert size(message) == messages.MAX_MESSAGE_BYTES + over
+    fitted = messages.fitted(message)
+    assert (fitted == message) is not over or over
+    assert ("outputs" in fitted["payload"], "truncated" in fitted) == (not over, bool(over))
+    # API Gateway posts 128 KB, in frames of 32 KB.
+    assert size(fitted) <= 128 * 1024
+
+
+def test_what_was_not_read_is_left_out_and_said() -> None:
+    generation = a_generation(
+        status="completed", delivery_mode="immediate", unread={"responsePayload": "s3:documents/a"}
+    )
+    update, response = messages.generation_messages(generation, START)
+    assert (set(update["payload"]), update["truncated"]) == (UPDATE - {"outputs"}, True)
+    assert (set(response["payload"]), response["truncated"]) == (RESPONSE - {"output"}, True)
+    cast = messages.cast_update(a_cast(outputs={"text": "t"}, unread={"inputs": "s3:documents/a"}), START)
+    assert (cast["payload"]["outputs"], "inputs" in cast["payload"], cast["truncated"]) == ({"text": "t"}, False, True)
+    assert "truncated" not in cast["payload"]
+    # What a message does not tell of is not missing from it.
+    inputs = a_generation(unread={"requestPayload": "s3:documents/a"})
+    assert "truncated" not in messages.generation_messages(inputs, START)[0]
+
+
 def test_a_tool_response_drops_its_output() -> None:
     generation = a_generation(status="completed", delivery_mode="immediate", result=text_result("x" * 100_001))
     response = messages.fitted(messages.generation_messages(generation, START)[1])
@@ -184,7 +216,7 @@ def test_a_snapshot_keeps_its_generations_without_their_documents() -> None:
     snapshot = messages.fitted(messages.cast_snapshot({"castId": "c1", "generations": [generation]}, START))
     assert snapshot["payload"] == {
         "castId": "c1",
-        "generations": [{"generationId": "c1.0.1", "status": "completed"}],
+        "generations": [{"generationId": "c1.0.1", "status": "completed", "truncated": True}],
     }
 
 

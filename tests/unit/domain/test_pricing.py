@@ -81,6 +81,13 @@ def test_what_is_left_out_is_the_originals(text: str) -> None:
     assert parse_pricing('{"floorUsd": "0"}') == PricingPolicy(floor_usd=Decimal(0))
 
 
+@pytest.mark.parametrize("share", ['"0.7"', "0.7", '"1"', "0"])
+def test_refunds_and_a_creators_share_are_a_policy_of_the_deployment(share: str) -> None:
+    policy = parse_pricing(f'{{"refundFailed": true, "creatorShare": {share}}}')
+    assert (policy.refund_failed, policy.creator_share) == (True, Decimal(share.strip('"')))
+    assert (ORIGINAL.refund_failed, ORIGINAL.creator_share) == (False, Decimal(0))
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
@@ -95,6 +102,11 @@ def test_what_is_left_out_is_the_originals(text: str) -> None:
         ('{"multipliers": {"comfyui": null}}', ["multipliers is not a decimal number"]),
         ('{"neverCharged": "string"}', ["neverCharged is not a list"]),
         ('{"neverCharged": [{}]}', ["neverCharged is not a list"]),
+        ('{"creatorShare": "-0.1"}', ["creatorShare is not a decimal number"]),
+        ('{"creatorShare": "1.000000000001"}', ["creatorShare is over 1"]),
+        ('{"creatorShare": true}', ["creatorShare is not a decimal number"]),
+        ('{"refundFailed": "true"}', ["refundFailed is neither true nor false"]),
+        ('{"refundFailed": 1}', ["refundFailed is neither true nor false"]),
         ('{"pointUsd": 1, "floorUsd": "x", "usdPerPoint": 0}', ["floorUsd is", "pointUsd is not known", "usdPerPoint"]),
     ],
 )

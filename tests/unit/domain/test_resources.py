@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -277,15 +278,42 @@ def test_only_a_shared_spell_has_a_public_slug(visibility: str, public_slug: str
     assert spell_resource(a_spell(visibility=visibility)).get("publicSlug") == public_slug
 
 
-def test_a_resource_is_whole_up_to_its_limit_in_bytes_and_without_its_documents_beyond() -> None:
-    cast = cast_resource(a_cast(inputs={"prompt": "é" * 50}), [a_generation()])
-    size = len(documents.to_text(cast).encode())
-    assert within(cast, size) == cast
-    smaller = within(cast, size - 1)
-    assert smaller["truncated"] is True
-    assert set(cast) - set(smaller) == {"inputs", "outputs", "metadata"}
-    assert [set(item) & {"requestPayload", "responsePayload", "outputs"} for item in smaller["generations"]] == [set()]
-    assert smaller["generations"][0]["generationId"] == "c1.0.1"
+SIZES = [documents.size, documents.size_in_text]
+
+
+@pytest.mark.parametrize("size_of", SIZES)
+def test_a_resource_is_whole_up_to_its_limit_in_bytes_and_leaves_documents_out_beyond(
+    size_of: Callable[[object], int],
+) -> None:
+    cast = cast_resource(a_cast(inputs={"prompt": 'é"\\' * 50}), [a_generation()])
+    limit = size_of(cast)
+    assert within(cast, limit, size_of) == cast
+    # The documents of its generations leave first: each of them is a record that can be asked for.
+    smaller = within(cast, limit - 1, size_of)
+    assert {**smaller, "generations": cast["generations"]} == cast
+    [generation] = smaller["generations"]
+    assert set(cast["generations"][0]) - set(generation) == {"requestPayload", "responsePayload", "outputs", "metadata"}
+    assert (generation["generationId"], generation["truncated"]) == ("c1.0.1", True)
+    limit = size_of(smaller)
+    assert within(cast, limit, size_of) == smaller
+    smallest = within(cast, limit - 1, size_of)
+    assert set(cast) - set(smallest) == {"inputs", "outputs", "metadata"}
+    assert (smallest["truncated"], smallest["generations"]) == (True, [generation])
+
+
+def test_what_was_not_read_is_not_shown_as_empty() -> None:
+    unread = {"inputs": "s3:documents/a", "outputs": "s3:documents/b", "settings": "s3:documents/c"}
+    cast = cast_resource(a_cast(unread=unread))
+    assert not {"inputs", "outputs"} & cast.keys()
+    assert cast["truncated"] is True
+    # The caster's settings are shown nowhere, so that nothing is missing without them.
+    assert "truncated" not in cast_resource(a_cast(unread={"settings": "s3:documents/c"}))
+    retried = cast_resource(a_cast(overrides={}, unread={"overrides": "s3:documents/d"}))
+    assert ("stepOverrides" in retried, retried["truncated"]) == (False, True)
+    generation = generation_resource(a_generation(unread={"responsePayload": "s3:documents/d"}))
+    assert not {"responsePayload", "outputs"} & generation.keys()
+    assert generation["requestPayload"]
+    assert generation["truncated"] is True
 
 
 def test_a_record_is_the_resource_with_its_id_and_its_account() -> None:

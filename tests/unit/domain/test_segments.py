@@ -122,27 +122,19 @@ def test_a_step_may_wait_for_four_minutes_and_for_what_those_before_it_did_not_n
 
 
 @pytest.mark.parametrize(
-    ("generations", "segments"),
+    ("statuses", "attempt", "segments"),
     [
-        pytest.param([], [(0, 1, 1), (2, 2, 1)], id="nothing has begun"),
-        pytest.param([(0, 1, "completed")], [(1, 1, 1), (2, 2, 1)], id="the first step is done"),
-        pytest.param([(0, 1, "completed"), (1, 1, "processing")], [(1, 1, 1), (2, 2, 1)], id="its job is taken up"),
-        pytest.param([(0, 1, "completed"), (1, 1, "failed")], [(1, 1, 1), (2, 2, 1)], id="what failed is not retried"),
-        pytest.param(
-            [(0, 1, "completed"), (1, 1, "failed"), (1, 2, "pending")],
-            [(1, 1, 2), (2, 2, 2)],
-            id="a further attempt is taken up",
-        ),
-        pytest.param(
-            [(0, 1, "completed"), (1, 1, "failed"), (1, 2, "completed")],
-            [(2, 2, 2)],
-            id="later steps are under it",
-        ),
-        pytest.param([(position, 1, "completed") for position in range(3)], [], id="nothing is left"),
+        pytest.param([], 1, [(0, 1, 1), (2, 2, 1)], id="nothing has begun"),
+        pytest.param(["completed"], 1, [(1, 1, 1), (2, 2, 1)], id="the first step is done"),
+        pytest.param(["completed", "processing"], 1, [(1, 1, 1), (2, 2, 1)], id="its job is taken up"),
+        pytest.param(["completed", "failed"], 1, [(1, 1, 1), (2, 2, 1)], id="what failed is not retried"),
+        pytest.param(["completed", "pending"], 2, [(1, 1, 2), (2, 2, 2)], id="a further attempt is taken up"),
+        pytest.param(["completed", "completed"], 2, [(2, 2, 2)], id="later steps are under it"),
+        pytest.param(["completed"] * 3, 1, [], id="nothing is left"),
     ],
 )
 def test_the_rest_of_a_cast_begins_with_its_first_step_that_is_not_completed(
-    generations: list[tuple[int, int, str]], segments: list[tuple[int, int, int]]
+    statuses: list[str], attempt: int, segments: list[tuple[int, int, int]]
 ) -> None:
-    records = [a_generation(step_index=index, attempt=attempt, status=status) for index, attempt, status in generations]
-    assert [segment[:3] for segment in plan_rest([NOW, HOOK, NOW], records)] == segments
+    current = {index: a_generation(step_index=index, status=status) for index, status in enumerate(statuses)}
+    assert [segment[:3] for segment in plan_rest([NOW, HOOK, NOW], current, attempt)] == segments

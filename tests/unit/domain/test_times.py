@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -52,3 +53,30 @@ def test_texts_sort_in_the_order_of_time(one: datetime, other: datetime) -> None
 def test_a_duration_is_in_whole_milliseconds_and_never_negative(seconds: float, expected: int) -> None:
     start = datetime(2026, 1, 31, tzinfo=UTC)
     assert times.milliseconds(start, start + timedelta(seconds=seconds)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31", "2026-01-31T00:00:00.000Z"),
+        ("2026-01-31T12:30:15Z", "2026-01-31T12:30:15.000Z"),
+        ("2026-01-31T12:30:15.123Z", "2026-01-31T12:30:15.123Z"),
+    ],
+)
+def test_callers_send_a_day_or_a_time(text: str, moment: str) -> None:
+    assert re.fullmatch(times.PATTERN, text)
+    assert times.to_text(times.from_day_or_time(text)) == moment
+
+
+@pytest.mark.parametrize("text", ["2026-02-30", "2026-13-01", "2026-01-31T25:00:00Z"])
+def test_what_no_calendar_has_is_no_day(text: str) -> None:
+    assert re.fullmatch(times.PATTERN, text)
+    with pytest.raises(ValueError, match=r"."):
+        times.from_day_or_time(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026-1-31", "2026-01-31T12:00:00", "2026-01-31T12:00:00+01:00", "now", "0001-01-01"]
+)
+def test_other_texts_are_not_allowed(text: str) -> None:
+    assert not re.fullmatch(times.PATTERN, text)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+Truncated = Annotated[
+    bool | None,
+    Field(
+        description="It came without some or all of its documents (inputs, payloads, outputs, metadata), which are too "
+        "large for where it stands. Asked for by its own id it has them."
+    ),
+]
+WholeUrl = Annotated[
+    str | None,
+    Field(
+        description="Where even that is over 6 MB: a link to all of the answer as JSON, good for 12 hours. Beside "
+        "`truncated`, and only where the one record was asked for."
+    ),
+]
 
 
 class Answer(BaseModel):
@@ -141,7 +156,8 @@ class GenerationAnswer(Answer):
     delivery_status: str
     error: StepFailureAnswer | None = None
     metadata: GenerationMetadata | None = None
-    truncated: bool | None = None
+    truncated: Truncated = None
+    whole_url: WholeUrl = None
 
 
 class CastFailureAnswer(Answer):
@@ -174,21 +190,26 @@ class CastAnswer(Answer):
     status: Literal["running", "completed", "failed", "cancelled"]
     revision: int
     inputs: dict[str, Any] | None = None
+    step_overrides: dict[str, dict[str, Any]] | None = None
     step_count: int
     step_generation_ids: list[str]
     cost_usd: str
     points_spent: int
     outputs: dict[str, Any] | list[dict[str, Any]] | None = None
     started_at: str
+    resumed_at: str | None = None
     updated_at: str
     completed_at: str | None = None
     failed_at: str | None = None
+    cancel_requested_at: str | None = None
+    cancelled_at: str | None = None
     failure_reason: str | None = None
     failure: CastFailureAnswer | None = None
     delivery: DeliveryAnswer | None = None
     budget_usd: str | None = None
     metadata: dict[str, Any] | None = None
-    truncated: bool | None = None
+    truncated: Truncated = None
+    whole_url: WholeUrl = None
     generations: list[GenerationAnswer] | None = None
     warnings: list[FaultAnswer] | None = None
 
@@ -208,6 +229,7 @@ class ToolAnswer(BaseModel):
     tool_id: str
     service: str
     display_name: str
+    truncated: Truncated = None
 
 
 class ToolsAnswer(Answer):
@@ -217,9 +239,50 @@ class ToolsAnswer(Answer):
 
 
 class SettingsAnswer(Answer):
-    """The account's own defaults, by tool id and input."""
+    """The account's own defaults, by tool id and input, and its budget of a day (UTC)."""
 
     tools: dict[str, dict[str, Any]]
+    daily_budget_usd: str | None = None
+
+
+class LedgerEntryAnswer(Answer):
+    """One movement: `day` is the one for whose budget it counts, where the account had one."""
+
+    entry_id: str
+    kind: Literal["reserve", "settle", "release", "refund", "creatorShare"]
+    cast_id: str
+    generation_id: str | None = None
+    amount_usd: str
+    points: int
+    at: str
+    day: str | None = None
+
+
+class TodayAnswer(Answer):
+    """The day's budget: what closed casts have spent of it, and what is reserved for those that run."""
+
+    day: str
+    budget_usd: str
+    spent_usd: str
+    reserved_usd: str
+
+
+class BalancesAnswer(Answer):
+    """What the entries of the whole period add up to; `today` where the account has a daily budget."""
+
+    spent_usd: str
+    points_spent: int
+    points_refunded: int
+    points_earned: int
+    today: TodayAnswer | None = None
+
+
+class LedgerAnswer(Answer):
+    """A part of the account's ledger, latest first; the balances come with the first part."""
+
+    entries: list[LedgerEntryAnswer]
+    cursor: str | None = None
+    balances: BalancesAnswer | None = None
 
 
 class ApiKeyAnswer(Answer):

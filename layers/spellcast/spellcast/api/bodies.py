@@ -145,6 +145,19 @@ class CastBody(Body):
     metadata: dict[Name, Any] = Field(default_factory=dict)
 
 
+class ResumeBody(Body):
+    """A cast goes on with a newer version of its spell, or a larger budget, where these are given."""
+
+    version: Annotated[int, Field(ge=1)] | None = None
+    budget_usd: Money | None = None
+
+
+class RetryBody(Body):
+    """Inputs of the step, by the names that its tool has for them; null takes back what an earlier retry set."""
+
+    inputs: dict[Name, Any] = Field(default_factory=dict)
+
+
 class VisibleIfBody(Body):
     """When an input is shown: while another one has one of these values."""
 
@@ -334,6 +347,10 @@ class RotationBody(Body):
 
 
 class SettingsBody(Body):
-    """The account's own defaults, by tool id and input: used where a cast and its spell say nothing."""
+    """The account's own defaults, by tool id and input: used where a cast and its spell say nothing.
+
+    `dailyBudgetUsd` is what its casts may spend that are started on one day (UTC), in the place of the platform's.
+    """
 
     tools: dict[Name, dict[Name, Any]]
+    daily_budget_usd: Money | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from spellcast.api.errors import refusal
 from spellcast.application.receive_callback import ReceiveCallback
 from spellcast.domain import documents
-from spellcast.domain.errors import PayloadTooLarge, SpellcastError, StepFailed
+from spellcast.domain.errors import PayloadTooLarge, SpellcastError, StepFailed, StorageUnavailable
 from spellcast.observability import logger
 
 MAX_CALLBACK_BYTES = 1_000_000
@@ -36,6 +36,6 @@ def _status_of(error: SpellcastError) -> int | None:
 
     Senders repeat after any status but a 2xx, and those that choose repeat after a 429.
     """
-    if not isinstance(error, StepFailed):
+    if not isinstance(error, StepFailed | StorageUnavailable):
         return None
     return 429 if error.retryable else 400

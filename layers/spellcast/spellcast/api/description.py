@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, PathItem
+from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Operation, PathItem, RequestBody, Schema
 
 # Powertools' own refusal of a body; ours is a 400 with every fault.
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
@@ -21,6 +21,7 @@ _COMPLETIONS = {
             "400": {"description": "Not what the provider's protocol says"},
             "401": {"description": "The token or the provider's signature is wrong, or has expired"},
             "413": {"description": "The body is over 1 MB"},
+            "429": {"description": "It cannot be taken just now, and is taken a little later"},
         },
     }
 }
@@ -39,6 +40,15 @@ def _place(path: str) -> tuple[int, str]:
     return (_ORDER.index(group) if group in _ORDER else len(_ORDER)), path
 
 
+def _take_null_from_body(operation: Operation) -> None:
+    """A body that may be absent may not be null."""
+    body = operation.requestBody
+    for media in body.content.values() if isinstance(body, RequestBody) else ():
+        kinds = media.schema_.anyOf if isinstance(media.schema_, Schema) else None
+        if kinds:
+            media.schema_ = next(kind for kind in kinds if isinstance(kind, Schema) and kind.ref)
+
+
 class DescribedResolver(APIGatewayHttpResolver):
     """The page and the document show the same."""
 
@@ -53,6 +63,7 @@ class DescribedResolver(APIGatewayHttpResolver):
             for operation in (item.get, item.post, item.put, item.delete):
                 if operation is not None:
                     operation.tags = [_group(path)]
+                    _take_null_from_body(operation)
                     responses = operation.responses or {}
                     operation.responses = {code: said for code, said in responses.items() if code != 422}
             if path == "/v1/health" and item.get is not None and item.get.responses:

@@ -7,8 +7,11 @@ from typing import Any
 
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
+    CastEnded,
+    CastRunning,
     Fault,
     FlagsUnreadable,
+    GenerationSuperseded,
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidCallbackToken,
@@ -24,6 +27,7 @@ from spellcast.domain.errors import (
     SpellAmbiguous,
     SpellcastError,
     SpellNotExecutable,
+    StorageUnavailable,
     ToolExists,
     Unauthorized,
 )
@@ -54,6 +58,9 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (MissingInternalKey, 401),
     (InvalidInternalKey, 403),
     (NotFound, 404),
+    (CastEnded, 409),
+    (CastRunning, 409),
+    (GenerationSuperseded, 409),
     (IdempotencyKeyReused, 409),
     (IllegalTransition, 409),
     (MadeByCasts, 409),
@@ -62,6 +69,7 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (PayloadTooLarge, 413),
     (FlagsUnreadable, 503),
     (OriginalUnavailable, 503),
+    (StorageUnavailable, 503),
 )
 
 

@@ -16,11 +16,12 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from spellcast.api.errors import status_of
 from spellcast.api.internal_bodies import OUTCOME_KEYS, CastUpdateBody, EventBody, ExecuteBody
 from spellcast.api.refusals import add_errors
-from spellcast.api.routes import MAX_ANSWER_BYTES, Name
+from spellcast.api.routes import Name
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.complete_generation import CompleteGeneration
 from spellcast.application.find_records import FindRecords
+from spellcast.application.fit_answer import MAX_ANSWER_BYTES, FitAnswer
 from spellcast.application.record_event import RecordEvent
 from spellcast.application.route_cast import RouteCast
 from spellcast.application.run_tool import RunTool, ToolRun
@@ -63,6 +64,7 @@ class InternalUseCases:
 
     record_event: RecordEvent
     find_records: FindRecords
+    fit_answer: FitAnswer
     complete_generation: CompleteGeneration
     run_tool: RunTool
     cast_in_context: CastInContext
@@ -103,7 +105,7 @@ def _add_generations(app: APIGatewayHttpResolver, use: InternalUseCases) -> None
         records, complete = use.find_records.generations(query)
         share = MAX_ANSWER_BYTES // max(1, len(records))
         cut = {} if complete else {"truncated": True}
-        return _json(200, {"generations": [within(record, share) for record in records], **cut})
+        return _json(200, {"generations": [within(record, share, documents.size_in_text) for record in records], **cut})
 
     @app.post(f"{_DATA}/generations")
     def create_generation() -> Response[str]:
@@ -111,11 +113,11 @@ def _add_generations(app: APIGatewayHttpResolver, use: InternalUseCases) -> None
 
     @app.get(f"{_DATA}/generations/last/<account_id>")
     def get_last_generation(account_id: Name) -> Response[str]:
-        return _json(200, within(use.find_records.last_generation(account_id), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_records.last_generation(account_id)))
 
     @app.get(f"{_DATA}/generations/<generation_id>")
     def get_generation(generation_id: str) -> Response[str]:
-        return _json(200, within(use.find_records.generation(generation_id, _asked_account(app)), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_records.generation(generation_id, _asked_account(app))))
 
     @app.put(f"{_DATA}/generations/<generation_id>")
     def update_generation(generation_id: str) -> Response[str]:
@@ -127,7 +129,7 @@ def _add_generations(app: APIGatewayHttpResolver, use: InternalUseCases) -> None
                 f"A caller completes or fails a generation; {update['status']!r} is not for it to say."
             )
         use.complete_generation(generation_id, originals.record_result(update), account_id)
-        return _json(200, within(use.find_records.generation(generation_id, account_id), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_records.generation(generation_id, account_id)))
 
 
 def _add_execute(app: APIGatewayHttpResolver, use: InternalUseCases) -> None:
@@ -160,7 +162,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: InternalUseCases) -> None:
 
     @app.get(f"{_DATA}/spells/casts/<cast_id>")
     def get_cast(cast_id: str) -> Response[str]:
-        return _json(200, within(use.find_records.cast(cast_id, _asked_account(app)), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_records.cast(cast_id, _asked_account(app))))
 
     @app.put(f"{_DATA}/spells/casts/<cast_id>")
     def update_cast(cast_id: str, body: Annotated[CastUpdateBody, Body()]) -> Response[str]:
@@ -192,9 +194,10 @@ def _answer(run: ToolRun) -> Response[str]:
         kind = payload[0].get("type", "text") if payload else "text"
         data = payload[0].get("data") if len(payload) == 1 else output
         response = {"response": output["text"]} if "text" in output else {}
-        return _json(
-            200, within({**about, **done, "outputs": {"type": kind, "data": data}, **response}, MAX_ANSWER_BYTES)
-        )
+        whole = {**about, **done, "outputs": {"type": kind, "data": data}, **response}
+        # The text stands in it twice; where it is left out, the record has it.
+        fits = documents.size_in_text(whole) <= MAX_ANSWER_BYTES
+        return _json(200, whole if fits else {**about, **done, "truncated": True})
     if cast.is_terminal:
         failure = cast.failure or CastFailure("INTERNAL_ERROR", f"The run is {cast.status}.")
         return _refused(_FAILURES.get(failure.code, 500), failure.code, failure.message)

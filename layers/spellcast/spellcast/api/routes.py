@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -13,8 +13,19 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 
 from spellcast import __version__
 from spellcast.api import answers
-from spellcast.api.bodies import CastBody, ImportBody, QuoteBody, RotationBody, SettingsBody, SpellBody, ToolBody
+from spellcast.api.bodies import (
+    CastBody,
+    ImportBody,
+    QuoteBody,
+    ResumeBody,
+    RetryBody,
+    RotationBody,
+    SettingsBody,
+    SpellBody,
+    ToolBody,
+)
 from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
+from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
@@ -22,14 +33,18 @@ from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.delete_tool import DeleteTool
 from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_casts import FindCasts
+from spellcast.application.find_ledger import FindLedger
 from spellcast.application.find_settings import FindSettings
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
+from spellcast.application.fit_answer import MAX_ANSWER_BYTES, FitAnswer
 from spellcast.application.grant_permission import GrantPermission
 from spellcast.application.import_tool import ImportTool
 from spellcast.application.issue_ticket import IssueTicket
 from spellcast.application.lint_spell import LintSpell
 from spellcast.application.quote_spell import QuoteSpell
+from spellcast.application.resume_cast import ResumeCast, ResumeOrder
+from spellcast.application.retry_step import RetryStep
 from spellcast.application.revoke_api_key import RevokeApiKey
 from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.rotate_api_key import RotateApiKey
@@ -37,9 +52,10 @@ from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, identifiers, times
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import Fault
+from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
+from spellcast.domain.tools import Tool
 from spellcast.ports.store import ApiKey
 
 
@@ -57,11 +73,16 @@ class UseCases:
     revoke_permission: RevokePermission
     cast_spell: CastSpell
     find_casts: FindCasts
+    fit_answer: FitAnswer
+    cancel_cast: CancelCast
+    resume_cast: ResumeCast
+    retry_step: RetryStep
     create_tool: CreateTool
     import_tool: ImportTool
     delete_tool: DeleteTool
     find_tools: FindTools
     find_settings: FindSettings
+    find_ledger: FindLedger
     save_settings: SaveSettings
     issue_ticket: IssueTicket
     find_api_keys: FindApiKeys
@@ -70,8 +91,7 @@ class UseCases:
     websocket_url: str
 
 
-# A Lambda answers at most 6 MB (Lambda quotas): what is larger comes without its documents, and says so.
-MAX_ANSWER_BYTES = 5_000_000
+# A cast in a list that is larger comes without its documents: 100 of them fit into an answer.
 MAX_LISTED_BYTES = 40_000
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
@@ -80,6 +100,10 @@ SpellName = Annotated[str, Path(description="Id, slug or name.", max_length=200)
 # Ids of ours, and the subjects of tokens (`auth0|5f7c…`, addresses).
 KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 AccountId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+=-]*$", max_length=255)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, description="The same key and body: the same cast."),
+]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
@@ -165,9 +189,7 @@ def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def grant_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         return _json(200, permission_resource(use.grant_permission(_account(app), spell, account_id)))
 
-    @app.delete(
-        "/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted() | _refused(400)
-    )
+    @app.delete("/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted())
     def revoke_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         use.revoke_permission(_account(app), spell, account_id)
         return Response(204, body="")
@@ -179,15 +201,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post("/v1/casts", summary="Cast a spell; 200 where the Idempotency-Key has been seen", responses=started)
     def cast_spell(
         body: Annotated[CastBody, Body()],
-        idempotency_key: Annotated[
-            str | None,
-            Header(
-                alias="Idempotency-Key",
-                min_length=1,
-                max_length=255,
-                description="The same key and body: the same cast.",
-            ),
-        ] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[str]:
         order = CastOrder(
             spell=body.spell,
@@ -213,11 +227,49 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         cursor: Cursor = None,
     ) -> Response[str]:
         page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor)
-        return _json(200, _page("casts", [within(cast, MAX_LISTED_BYTES) for cast in page.items], page.cursor))
+        listed = [within(cast, MAX_LISTED_BYTES, documents.size_in_text) for cast in page.items]
+        return _json(200, _page("casts", listed, page.cursor))
 
     @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
     def get_cast(cast_id: Name) -> Response[str]:
-        return _json(200, within(use.find_casts.get(_account(app), cast_id), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_casts.get(_account(app), cast_id)))
+
+    @app.post(
+        "/v1/casts/<cast_id>/cancel",
+        summary="Stop a cast; 409 where it was completed or failed before",
+        responses=_answers(202, answers.CastAnswer, 404, 409),
+    )
+    def cancel_cast(cast_id: Name) -> Response[str]:
+        return _json(202, use.find_casts.shown(use.cancel_cast(_account(app), cast_id)))
+
+    @app.post(
+        "/v1/casts/<cast_id>/resume",
+        summary="Go on with a cast that failed or was cancelled; finished steps are kept",
+        responses=_answers(202, answers.CastAnswer, 404, 409, 413),
+    )
+    def resume_cast(
+        cast_id: Name, body: Annotated[ResumeBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
+    ) -> Response[str]:
+        asked = body or ResumeBody()
+        order = ResumeOrder(
+            fingerprint=_fingerprint("resume", asked.document()),
+            idempotency_key=idempotency_key,
+            version=asked.version,
+            budget_usd=None if asked.budget_usd is None else Decimal(asked.budget_usd),
+        )
+        return _json(202, use.find_casts.shown(use.resume_cast(_account(app), cast_id, order)))
+
+    @app.post(
+        "/v1/generations/<generation_id>/retry",
+        summary="Run a step of an ended cast again, with other inputs, and all steps after it",
+        responses=_answers(202, answers.CastAnswer, 404, 409, 413),
+    )
+    def retry_step(
+        generation_id: Name, body: Annotated[RetryBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
+    ) -> Response[str]:
+        inputs = body.inputs if body else {}
+        order = ResumeOrder(fingerprint=_fingerprint(generation_id, inputs), idempotency_key=idempotency_key)
+        return _json(202, use.find_casts.shown(use.retry_step(_account(app), generation_id, inputs, order)))
 
     @app.get(
         "/v1/generations/<generation_id>",
@@ -225,13 +277,13 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         responses=_answers(200, answers.GenerationAnswer, 404),
     )
     def get_generation(generation_id: Name) -> Response[str]:
-        return _json(200, within(use.find_casts.get_generation(_account(app), generation_id), MAX_ANSWER_BYTES))
+        return _json(200, use.fit_answer(use.find_casts.get_generation(_account(app), generation_id)))
 
 
 def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get("/v1/tools", summary="All tools that steps can use", responses=_answers(200, answers.ToolsAnswer))
     def list_tools() -> Response[str]:
-        return _json(200, {"tools": [tool.document for tool in use.find_tools.list(_account(app))]})
+        return _json(200, {"tools": _listed_tools(use.find_tools.list(_account(app)))})
 
     @app.get("/v1/tools/<tool_id>", summary="One tool's definition", responses=_answers(200, answers.ToolAnswer, 404))
     def get_tool(tool_id: Name) -> Response[str]:
@@ -272,6 +324,36 @@ def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
         return _json(200, use.save_settings(_account(app), body.document()))
 
+    @app.get(
+        "/v1/accounts/me/ledger",
+        summary="What the account has spent and earned, latest first",
+        responses=_answers(200, answers.LedgerAnswer),
+    )
+    def get_ledger(
+        start: Annotated[
+            str | None,
+            Query(
+                alias="from", pattern=times.PATTERN, description="A day or time in UTC; at most 31 days before `to`."
+            ),
+        ] = None,
+        end: Annotated[
+            str | None, Query(alias="to", pattern=times.PATTERN, description="Entries before it; now without one.")
+        ] = None,
+        limit: Annotated[
+            int, Query(ge=1, le=100, description="Of how many closings of casts at most; none is divided.")
+        ] = 25,
+        cursor: Cursor = None,
+    ) -> Response[str]:
+        begins, ends = _moment("from", start), _moment("to", end)
+        return _json(200, use.find_ledger(_account(app), start=begins, end=ends, limit=limit, cursor=cursor))
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else times.from_day_or_time(text)
+    except ValueError as error:
+        raise InvalidInput([Fault(name, "is no day or time")]) from error
+
 
 def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get("/v1/accounts/me/keys", summary="The account's API keys", responses=_answers(200, answers.ApiKeysAnswer))
@@ -290,7 +372,7 @@ def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
         shown = {**_shown_key(issued.kept), "key": issued.secret, "replaced": _shown_key(ended)}
         return _json(201, shown)
 
-    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted() | _refused(400))
+    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted())
     def revoke_api_key(key_id: KeyId) -> Response[str]:
         use.revoke_api_key(_account(app), key_id)
         return Response(204, body="")
@@ -306,11 +388,29 @@ def _saved_spell(spell: Spell, version: SpellVersion, warnings: Sequence[Fault])
     return {**spell_resource(spell, version), "warnings": _faults(warnings)}
 
 
+def _listed_tools(tools: Sequence[Tool]) -> list[Document]:
+    """Whole, if they fit into an answer; otherwise those over their share of it as facts only."""
+    definitions = [tool.document for tool in tools]
+    if documents.size_in_text(definitions) <= MAX_ANSWER_BYTES:
+        return definitions
+    share = MAX_ANSWER_BYTES // len(definitions)
+    return [
+        definition
+        if documents.size_in_text(definition) <= share
+        else {key: definition[key] for key in ("toolId", "service", "displayName")} | {"truncated": True}
+        for definition in definitions
+    ]
+
+
 def _faults(warnings: Sequence[Fault]) -> list[Document]:
     """As many as an error names of its faults: more would not fit into an answer."""
     return [
         {"path": warning.path, "message": warning.message[:MAX_FAULT_CHARACTERS]} for warning in warnings[:MAX_FAULTS]
     ]
+
+
+def _fingerprint(what: str, body: Document) -> str:
+    return identifiers.fingerprint(documents.canonical([what, body]))
 
 
 def _account(app: APIGatewayHttpResolver) -> str:
@@ -335,7 +435,7 @@ _REFUSALS = {
 
 
 def _deleted() -> Any:
-    return {204: {"description": "Done"}} | _refused(401, 404)
+    return {204: {"description": "Done"}} | _refused(400, 401, 404)
 
 
 def _refused(*codes: int) -> Any:

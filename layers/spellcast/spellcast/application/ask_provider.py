@@ -9,6 +9,7 @@ from typing import TypeVar
 from spellcast.domain.completions import MAX_DEPTH
 from spellcast.domain.documents import is_deeper_than
 from spellcast.domain.errors import AdapterFault, InvalidSignature, ProviderAnswerInvalid, StepFailed
+from spellcast.domain.generations import Generation
 from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool
 from spellcast.observability import logger
@@ -33,6 +34,26 @@ def start_job(adapter: Adapter, request: Request) -> Job:
 def poll_job(adapter: Adapter, run_id: str, tool: Tool) -> ToolResult:
     """Asks after a job. Raises StepFailed."""
     return _bounded(_guarded(tool.service, lambda: adapter.poll_job(run_id, tool)))
+
+
+def look_up_job(
+    adapters: Adapters, generation: Generation, recall_tool: Callable[[], Tool | None], *, cancel: bool = False
+) -> tuple[str | None, ToolResult | None]:
+    """The job's id, where there is one to name, and its end, where it is over; where it cannot be asked, there is none.
+
+    With `cancel` it is asked to stop first, so that its end may name what was billed.
+    """
+    run_id, state = generation.run_id, None
+    try:
+        adapter = adapters.get(generation.service_name)
+        run_id = run_id or adapter.derived_run_id(generation.generation_id)
+        if run_id is not None and cancel:
+            cancel_job(adapters, generation.service_name, run_id)
+        if run_id is not None and (tool := recall_tool()) is not None:
+            state = poll_job(adapter, run_id, tool)
+    except StepFailed as error:
+        logger().warning("The job could not be looked up", code=error.code, generationId=generation.generation_id)
+    return run_id, state if state is not None and state.is_final else None
 
 
 def parse_webhook(adapter: Adapter, headers: Mapping[str, str], body: bytes, tool: Tool, now: datetime) -> ToolResult:

@@ -10,7 +10,9 @@ from decimal import Decimal
 from spellcast.application.finalize_cost import FinalizeCost
 from spellcast.application.find_spells import FindSpells
 from spellcast.application.find_tools import FindTools
+from spellcast.application.restart_cast import RestartCast
 from spellcast.domain import identifiers
+from spellcast.domain.budgets import daily_budget
 from spellcast.domain.cast_inputs import find_input_faults, find_input_warnings, find_missing_warnings
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
@@ -52,7 +54,8 @@ class CastStart:
 class CastSpell:
     """The cast is written before its machine is started, so a repeat of the request mends a start that was lost.
 
-    `refusal_of` says why an address must not be called, or None.
+    `refusal_of` says why an address must not be called, or None; `daily_budget_usd` is what accounts may spend on a day
+    that have not said so themselves.
     """
 
     casts: CastStore
@@ -63,6 +66,7 @@ class CastSpell:
     clock: Clock
     refusal_of: Callable[[str], str | None]
     settings: SettingsStore
+    daily_budget_usd: Decimal | None = None
 
     def __call__(self, account_id: str, order: CastOrder) -> tuple[Cast, bool]:
         """The cast, and whether it is new. Raises what `start` raises."""
@@ -74,7 +78,7 @@ class CastSpell:
         if order.idempotency_key is not None:
             known = self.casts.get_cast(identifiers.cast_id_for(account_id, order.idempotency_key))
             if known is not None:
-                return self._repeated(account_id, known, order)
+                return self._repeated(known, order)
         if order.webhook_url is not None and (reason := self.refusal_of(order.webhook_url)):
             raise InvalidInput([Fault("webhookUrl", reason)])
         spell = self.find_spells.get(account_id, order.spell)
@@ -84,7 +88,8 @@ class CastSpell:
         tools = {step.tool_identifier: tool for step, tool in zip(version.steps, steps_tools, strict=True)}
         if faults := find_input_faults(version, tools, order.inputs):
             raise InvalidInput(faults)
-        own_defaults = self.settings.get_settings(account_id)
+        own = self.settings.get_settings(account_id)
+        own_defaults = own.tools
         fallbacks = self.find_tools.known(
             account_id, (step.fallback_tool for step in version.steps if step.fallback_tool)
         )
@@ -112,6 +117,8 @@ class CastSpell:
             metadata=order.metadata,
             settings={tool.tool_id: own_defaults[tool.tool_id] for tool in used if tool.tool_id in own_defaults},
             budget_usd=order.budget_usd,
+            daily_budget=daily_budget(own.daily_budget_usd, self.daily_budget_usd, now),
+            creator_id=None if spell.account_id == account_id else spell.account_id,
             webhook_url=order.webhook_url,
             webhook_secret=order.webhook_secret,
         )
@@ -120,7 +127,7 @@ class CastSpell:
         except WriteConflict:
             # The same key came twice at once, and the other request was faster.
             written = self.casts.get_cast(cast.cast_id)
-            return self._repeated(account_id, written or cast, order)
+            return self._repeated(written or cast, order)
         try:
             self.machine.start_cast(cast, segments)
         except Exception:
@@ -130,18 +137,18 @@ class CastSpell:
         self._count_usage(spell.spell_id)
         return CastStart(cast, True, warnings)
 
-    def _repeated(self, account_id: str, known: Cast, order: CastOrder) -> CastStart:
+    def _repeated(self, known: Cast, order: CastOrder) -> CastStart:
         if known.request_fingerprint != order.fingerprint:
             raise IdempotencyKeyReused("This Idempotency-Key was used with another body.")
         if not known.is_terminal:
-            self._start_again(account_id, known)
+            self.restart_cast(known.cast_id)
         return CastStart(known, False)
 
-    def _start_again(self, account_id: str, known: Cast) -> None:
+    @property
+    def restart_cast(self) -> RestartCast:
         """Mends a start that was lost; harmless where there was one."""
-        version = self.find_spells.spells.get_version(known.spell_id, known.version)
-        if version is not None:
-            self.machine.start_cast(known, plan_segments(self.find_tools.of_running(account_id, version)))
+        spells = self.find_spells.spells
+        return RestartCast(self.casts, spells, self.find_tools, self.machine, self.finalize_cost, self.clock)
 
     def _count_usage(self, spell_id: str) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from spellcast.application.budgets import Budgets
 from spellcast.application.complete_job import CompleteJob
 from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.application.media_links import MediaLinks
@@ -14,6 +15,7 @@ from spellcast.application.start_job import StartJob
 from spellcast.application.submit import Submit
 from spellcast.domain import results
 from spellcast.domain.errors import (
+    CastCancelled,
     CastInterrupted,
     CastNotFound,
     NoFreeSlot,
@@ -24,7 +26,7 @@ from spellcast.domain.errors import (
     StepToolNotFound,
     WriteConflict,
 )
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool, unknown_tool
@@ -51,6 +53,7 @@ class ExecuteStep:
     start_job: StartJob
     submit: Submit
     slots: Slots
+    budgets: Budgets
     clock: Clock
 
     def __call__(self, cast_id: str, segment: Segment, task_token: str, execution: str) -> None:
@@ -79,10 +82,12 @@ class ExecuteStep:
             raise CastInterrupted(f"The cast is {cast.status}.")
         if execution != cast.execution_name:
             raise CastInterrupted("Another execution of the machine goes on with the cast.")
+        if cast.is_cancelling:
+            raise CastCancelled("The cast was cancelled before the step began.")
         version = self.spells.get_version(cast.spell_id, cast.version)
         if version is None:
             raise SpellNotFound(f"There is no version {cast.version} of spell {cast.spell_id}.")
-        before = latest_attempts(generations).get(segment.first - 1)
+        before = cast.current(generations).get(segment.first - 1)
         if segment.first > 0 and (before is None or before.status != "completed"):
             raise PreviousStepIncomplete(f"Step {segment.first - 1} has not been completed.")
         known = {generation.generation_id: generation for generation in generations}
@@ -117,10 +122,11 @@ class ExecuteStep:
     def _begin_job(self, run: SegmentRun, reserved: Generation, tool: Tool) -> None:
         position = reserved.step_index
         try:
-            run.check_budget(tool, reserved.request_payload)
+            expected = self.budgets.expect(run, reserved, tool)
             if refusal := refusal_of(tool, reserved, run.settings_of(tool)):
                 raise refusal
             reserved = reserved.holding(self.slots.take(reserved, "jobs", run.waiting_ends(position)))
+            reserved = self.budgets.hold(run, reserved, tool, expected)
             self.start_job(run, reserved, tool)
         except NoFreeSlot:
             raise
@@ -129,9 +135,10 @@ class ExecuteStep:
                 self._begin_second_job(run, reserved, second, error)
                 return
             # Nothing was asked, so no result will come.
-            failed = reserved.failed(Failure.of(error), now=self.clock.now())
-            self.casts.save_generation(failed, run.known(position))
+            ended = self._ended(reserved, error)
+            self.casts.save_generation(ended, run.known(position))
             self.slots.give_back(reserved.generation_id, reserved.slots)
+            self.budgets.settle(ended)
             raise
 
     def _begin_second_job(
@@ -190,12 +197,20 @@ class ExecuteStep:
             adapter = self.adapters.get(tool.service)
             with self.slots.held(reserved, "requests", run.waiting_ends(position)):
                 if not (tool.is_free and adapter.is_repeatable(request)):
-                    run.check_budget(tool, reserved.request_payload)
+                    expected = self.budgets.expect(run, reserved, tool)
+                    reserved = self.budgets.hold(run, reserved, tool, expected)
                     self.casts.save_generation(reserved, run.known(position))
                     run.keep(reserved)
                     run.check_open(self.casts)
                 return reserved, self.submit.execute(adapter, request, reserved, lambda: run.check_open(self.casts))
         except NoFreeSlot:
+            raise
+        except (CastCancelled, CastInterrupted) as error:
+            # Whoever closed the cast has perhaps come before the reservation: nobody would process a result.
+            if (stored := run.known(position)) is not None:
+                ended = self._ended(stored, error)
+                self.casts.save_generation(ended, stored)
+                self.budgets.settle(ended)
             raise
         except StepFailed as error:
             if second := self._second(run, reserved, error):
@@ -221,7 +236,18 @@ class ExecuteStep:
                 generation = replace(generation, result=kept)
             generation = self.process_output.finished(generation)
         self.casts.save_generation(generation, stored)
+        if finish:
+            self.budgets.settle(generation)
         return run.keep(generation)
+
+    def _ended(self, reserved: Generation, error: StepFailed) -> Generation:
+        """A step that was not begun."""
+        now = self.clock.now()
+        return (
+            reserved.cancelled(now=now)
+            if isinstance(error, CastCancelled)
+            else reserved.failed(Failure.of(error), now=now)
+        )
 
     def _tool(self, run: SegmentRun, position: int) -> Tool:
         """The tool as it is now; for a step that has begun, also where it was deleted since."""

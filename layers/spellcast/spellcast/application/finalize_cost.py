@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spellcast.application.keep_accounts import KeepAccounts
 from spellcast.application.process_output import ProcessOutput
 from spellcast.application.slots import Slots
+from spellcast.application.stop_cast import StopCast
 from spellcast.domain import money
 from spellcast.domain.casts import Cast, CastFailure
 from spellcast.domain.errors import (
     CastInterrupted,
     CastNotFound,
+    DocumentLost,
     FileUnavailable,
     LimitReached,
     NoFreeSlot,
@@ -19,7 +23,7 @@ from spellcast.domain.errors import (
     StepTimedOut,
     WriteConflict,
 )
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.history import runs_of
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.results import Failure, ToolResult
@@ -31,20 +35,24 @@ _RETRYABLE = frozenset(
     kind.code
     for kind in (CastInterrupted, FileUnavailable, LimitReached, NoFreeSlot, ProviderUnavailable, StepTimedOut)
 )
+_LOST = "An output of the cast is not in the bucket any more."
 
 
 @dataclass(frozen=True, slots=True)
 class FinalizeCost:
     """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent.
 
-    `history` is none where nothing can have been run, and the function may not write it.
+    `history` is none where nothing can have been run, and the function may not write it. `stop_cast` is none where the
+    function may not ask providers: it leaves a cast that is being cancelled to the one that may.
     """
 
     casts: CastStore
     process_output: ProcessOutput
     slots: Slots
+    keep_accounts: KeepAccounts
     clock: Clock
     history: HistoryStore | None = None
+    stop_cast: StopCast | None = None
 
     def __call__(self, cast_id: str, interruption: Failure | None = None, execution: str | None = None) -> Cast:
         """The closed cast. `interruption` says why the machine ended where no step's record does.
@@ -52,17 +60,27 @@ class FinalizeCost:
         A cast that another execution than `execution` has taken over stays as it is.
         """
         while True:
-            loaded = self.casts.load_cast(cast_id)
+            loaded = self.casts.load_cast(cast_id, whole=False)
             if loaded is None:
                 raise CastNotFound(f"There is no cast {cast_id}.")
             cast, generations = loaded
-            if execution not in (None, cast.execution_name):
+            execution = execution or cast.execution_name
+            if execution != cast.execution_name:
                 return cast
+            told: Mapping[str, ToolResult] = {}
+            if cast.is_cancelling:
+                if self.stop_cast is None:
+                    return cast
+                told = self.stop_cast(cast, generations)
             try:
-                closed = [self._closed(generation, interruption) for generation in generations]
+                closed = [
+                    self._closed(generation, cast, interruption, told.get(generation.generation_id))
+                    for generation in generations
+                ]
                 if cast.is_terminal:
                     if closed != generations:
                         self._sum_again(cast_id)
+                    self.keep_accounts(cast, closed)
                     return cast
                 settled = self._settled(cast, closed, interruption)
                 self.casts.save_cast(settled, cast)
@@ -70,6 +88,7 @@ class FinalizeCost:
                 continue
             self._record_runs(cast.account_id, closed)
             if settled.status == "completed":
+                self.keep_accounts(settled, closed)
                 return settled
             # Once more: a step that was reserved while the cast was being closed is closed too.
 
@@ -84,31 +103,51 @@ class FinalizeCost:
             return
         amount, points = self.process_output.price(generation, result)
         if amount > 0:
-            billed = generation.billed(amount, points) if generation.is_terminal else generation.with_bill(amount)
+            is_over, now = generation.is_terminal, self.clock.now()
+            billed = generation.billed(amount, points, now) if is_over else generation.with_bill(amount)
             self.casts.save_generation(billed, generation)
             if billed.is_terminal:
                 self._sum_again(generation.cast_id, is_new=True)
 
-    def _closed(self, generation: Generation, interruption: Failure | None) -> Generation:
+    def _closed(
+        self, generation: Generation, cast: Cast, interruption: Failure | None, told: ToolResult | None
+    ) -> Generation:
+        if not generation.is_terminal:
+            generation = self._whole(generation)
         if generation.is_terminal:
             return generation
-        if generation.result is not None:
-            finished = self.process_output.finished(generation)
+        is_cancelled = cast.is_cancelling or cast.status == "cancelled"
+        known = generation
+        if told is not None:
+            taken_in = self.process_output.keep_outputs.take_in(generation.generation_id, told)
+            known = generation.received(taken_in, self.clock.now())
+        if known.result is not None:
+            finished = self.process_output.finished(known, is_cancelled=is_cancelled)
+        elif is_cancelled:
+            finished = known.cancelled(now=self.clock.now())
         else:
             reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before this step did.", True)
-            finished = generation.failed(reason, now=self.clock.now())
+            finished = known.failed(reason, now=self.clock.now())
         self.casts.save_generation(finished, generation)
         self.slots.give_back(finished.generation_id, finished.slots)
         return finished
 
+    def _whole(self, generation: Generation) -> Generation:
+        """With what was not read; where that is lost, without it: a cast is closed whatever became of its documents."""
+        try:
+            return (self.casts.get_generation(generation.generation_id) if generation.unread else None) or generation
+        except DocumentLost:
+            return generation
+
     def _settled(self, cast: Cast, generations: list[Generation], interruption: Failure | None) -> Cast:
-        latest = latest_attempts(generations)
+        latest = cast.current(generations)
         completed = [latest[index] for index in sorted(latest) if latest[index].status == "completed"]
         last = latest.get(cast.step_count - 1)
         outputs = None
         failure = None
-        if len(completed) == cast.step_count and last and last.result:
+        if len(completed) == cast.step_count and last and (last := self._whole(last)).result:
             outputs = web_outputs(last.result.payload)
+            failure = _lost(last) if "responsePayload" in last.unread else None
         else:
             failure = _failure(latest, interruption)
         return cast.settled(
@@ -118,6 +157,7 @@ class FinalizeCost:
             outputs=outputs,
             failure=failure,
             now=self.clock.now(),
+            billed_late=tuple(generation.generation_id for generation in generations if generation.billed_late),
         )
 
     def _record_runs(self, account_id: str, generations: list[Generation]) -> None:
@@ -131,7 +171,7 @@ class FinalizeCost:
             logger().exception("What the cast's runs cost is missing in the history")
 
     def _sum_again(self, cast_id: str, *, is_new: bool = False) -> None:
-        while loaded := self.casts.load_cast(cast_id):
+        while loaded := self.casts.load_cast(cast_id, whole=False):
             cast, generations = loaded
             billed = cast.billed(
                 cost_usd=money.total(generation.cost_usd for generation in generations),
@@ -139,12 +179,12 @@ class FinalizeCost:
                 now=self.clock.now(),
             )
             # Of a cast that still runs the revision grows with a new bill: whoever is closing it then reads it anew.
-            if billed.cost_usd == cast.cost_usd if cast.is_terminal else not is_new:
-                return
-            try:
-                self.casts.save_cast(billed, cast)
-            except WriteConflict:
-                continue
+            if billed.cost_usd != cast.cost_usd if cast.is_terminal else is_new:
+                try:
+                    self.casts.save_cast(billed, cast)
+                except WriteConflict:
+                    continue
+            self.keep_accounts.of_late_bills(cast, generations)
             return
 
 
@@ -163,6 +203,10 @@ def _failure(latest: dict[int, Generation], interruption: Failure | None) -> Cas
     return CastFailure(reason.code, reason.message)
 
 
+def _lost(generation: Generation) -> CastFailure:
+    return CastFailure(DocumentLost.code, _LOST, generation.step_index, generation.step_id, generation.generation_id)
+
+
 def interruption_of(code: str, message: str) -> Failure:
     """What the machine knows of its end, in the words of the closed list where it is one of ours.
 
@@ -172,6 +216,8 @@ def interruption_of(code: str, message: str) -> Failure:
         return Failure("TIMED_OUT", "The step did not finish by its deadline.", True)
     if code == "ABORTED":
         return Failure("CAST_INTERRUPTED", "The cast's machine was stopped.", True)
+    if code == DocumentLost.__name__:
+        return Failure(DocumentLost.code, _LOST)
     if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", code):
         return Failure(code, message, code in _RETRYABLE)
     return Failure("INTERNAL_ERROR", f"The step could not be run because of an internal error ({code}).", True)

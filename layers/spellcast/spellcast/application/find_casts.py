@@ -29,12 +29,17 @@ class FindCasts:
         return self.links.of_resource(cast_resource(cast))
 
     def get(self, account_id: str, cast_id: str) -> Document:
-        """The cast with its generations. Raises CastNotFound."""
-        cast, generations = self._load(account_id, cast_id)
+        """The cast with its generations, of which the large come without their documents. Raises CastNotFound."""
+        cast, generations = self.load(account_id, cast_id, whole=False)
+        if cast.unread:
+            cast = self.casts.get_cast(cast_id) or cast
         return self.links.of_resource(cast_resource(cast, generations))
 
     def list(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Document]:
-        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+        """The account's casts, latest first, the large without their documents.
+
+        Raises InvalidInput for a cursor that is none.
+        """
         page = self.casts.list_casts(account_id, status=status, limit=limit, cursor=cursor)
         return Page([self.shown(cast) for cast in page.items], page.cursor)
 
@@ -44,7 +49,7 @@ class FindCasts:
         try:
             if key is None:
                 raise CastNotFound(generation_id)
-            cast, generations = self._load(account_id, key.cast_id)
+            cast, generations = self.load(account_id, key.cast_id)
             generation = next(item for item in generations if item.generation_id == generation_id)
         except (CastNotFound, StopIteration) as error:
             raise GenerationNotFound(f"There is no generation {generation_id!r}.") from error
@@ -52,9 +57,10 @@ class FindCasts:
         assembled = assembled_metadata(generation, cast, version, generations) if version else None
         return self.links.of_resource(generation_resource(generation, assembled))
 
-    def _load(self, account_id: str, cast_id: str) -> tuple[Cast, Sequence[Generation]]:
+    def load(self, account_id: str, cast_id: str, *, whole: bool = True) -> tuple[Cast, Sequence[Generation]]:
+        """The records, with or without what lies apart from them. Raises CastNotFound."""
         # No id of ours is longer, and DynamoDB refuses keys over 2,048 bytes.
-        loaded = self.casts.load_cast(cast_id) if len(cast_id) <= 64 else None
+        loaded = self.casts.load_cast(cast_id, whole=whole) if len(cast_id) <= 64 else None
         if loaded is None or loaded[0].account_id != account_id:
             raise CastNotFound(f"There is no cast {cast_id!r}.")
         return loaded

@@ -41,7 +41,8 @@ class FindRecords:
         return generation_record(self.find_casts.get_generation(owner, generation_id), owner)
 
     def generations(self, query: GenerationQuery) -> tuple[list[Document], bool]:
-        """The records without what is assembled from others, and whether all that could be meant were looked at.
+        """The records without what is assembled from others, the large ones without their documents, and whether all
+        that could be meant were looked at.
 
         By account alone: those of its latest 100 casts.
         """
@@ -75,7 +76,7 @@ class FindRecords:
         return found, page.cursor is None
 
     def _of_cast(self, cast_id: str) -> list[Generation]:
-        loaded = self.casts.load_cast(cast_id) if len(cast_id) <= 64 else None
+        loaded = self.casts.load_cast(cast_id, whole=False) if len(cast_id) <= 64 else None
         return loaded[1] if loaded else []
 
     def _owner(self, cast_id: str, account_id: str | None) -> str | None:

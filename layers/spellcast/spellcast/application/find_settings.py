@@ -15,5 +15,5 @@ class FindSettings:
     settings: SettingsStore
 
     def __call__(self, account_id: str) -> Document:
-        """`{tools: {toolId: {param: value}}}`."""
-        return {"tools": self.settings.get_settings(account_id)}
+        """`{tools: {toolId: {param: value}}, dailyBudgetUsd?}`."""
+        return self.settings.get_settings(account_id).document()

@@ -14,7 +14,7 @@ from spellcast.ports.announcer import Announcer, Event
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import Connection
 
-# One entry of PutEvents takes 256 KB (EventBridge quotas).
+# PutEvents, and the queue and the functions behind the bus, take 256 KB with the event's envelope (AWS quotas).
 MAX_DETAIL_BYTES = 200_000
 
 
@@ -42,6 +42,10 @@ class Notify:
                 self.announcer.publish([Event("Generation Updated", within(detail, MAX_DETAIL_BYTES))])
 
     def _cast_detail(self, cast: Cast) -> Document:
-        """The resource, and whether its caster is to be called: once, when the cast has ended."""
-        is_due = cast.webhook_url is not None and cast.has_just_ended
-        return within({**self.links.of_resource(cast_resource(cast)), "webhookDue": is_due}, MAX_DETAIL_BYTES)
+        """The resource, and what is to follow: the caster's webhook, once, or the stop of what was cancelled."""
+        following = {
+            "webhookDue": cast.tells_its_end and cast.has_just_ended,
+            "cancelDue": cast.is_cancelling,
+            "execution": cast.execution_name,
+        }
+        return within({**self.links.of_resource(cast_resource(cast)), **following}, MAX_DETAIL_BYTES)

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from spellcast.application.budgets import Budgets
 from spellcast.application.keep_outputs import KeepOutputs
 from spellcast.domain import cost, identifiers, money
-from spellcast.domain.errors import GenerationNotFound, IllegalTransition, StepEndedInFailure, WriteConflict
+from spellcast.domain.errors import (
+    CastCancelled,
+    GenerationNotFound,
+    IllegalTransition,
+    JobCancelled,
+    StepEndedInFailure,
+    WriteConflict,
+)
 from spellcast.domain.generations import Generation
 from spellcast.domain.pricing import PricingPolicy
 from spellcast.domain.results import Failure, ToolResult
@@ -26,6 +34,7 @@ class ProcessOutput:
     tools: ToolStore
     keep_outputs: KeepOutputs
     pricing: PricingPolicy
+    budgets: Budgets
     clock: Clock
 
     def __call__(self, cast_id: str, segments: Sequence[Segment]) -> Sequence[Segment]:
@@ -57,10 +66,14 @@ class ProcessOutput:
                 self.casts.save_generation(finished, generation)
             except WriteConflict:
                 continue
+            self.budgets.settle(finished)
             return finished
 
-    def finished(self, generation: Generation) -> Generation:
-        """The terminal revision that the stored result leads to, not yet written."""
+    def finished(self, generation: Generation, *, is_cancelled: bool = False) -> Generation:
+        """The terminal revision that the stored result leads to, not yet written.
+
+        Where the cast `is_cancelled`, so is a step whose job was cancelled at its provider, or not begun any more.
+        """
         result = generation.result
         if result is None:
             raise IllegalTransition(f"{generation.generation_id} has no result to process")
@@ -69,6 +82,8 @@ class ProcessOutput:
         if result.status == "succeeded":
             return generation.completed(cost_usd=amount, points=points, now=now)
         failure = result.failure or Failure("JOB_FAILED", "The provider gave no reason.")
+        if is_cancelled and failure.code in (JobCancelled.code, CastCancelled.code):
+            return generation.cancelled(cost_usd=amount, points=points, now=now)
         return generation.failed(failure, cost_usd=amount, points=points, now=now)
 
     def price(self, generation: Generation, result: ToolResult) -> tuple[Decimal, int]:

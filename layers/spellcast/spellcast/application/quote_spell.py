@@ -28,7 +28,7 @@ class QuoteSpell:
         version = self.find_spells.version(self.find_spells.get(account_id, reference))
         tools = self.find_tools.of_version(account_id, version)
         runs = self.history.list_runs(account_id, {tool.tool_id for tool in tools})
-        own_defaults = self.settings.get_settings(account_id)
+        own_defaults = self.settings.get_settings(account_id).tools
         # What earlier steps will put out is not known: the wires that lead to them have no value yet.
         context = caster_inputs(inputs)
         return Quote(

@@ -34,7 +34,7 @@ class RestartCast:
         `cut_off` is the execution that is to be followed by another; without it, the current one is begun. Raises
         CastNotFound, SpellNotFound, and WriteConflict where somebody else has written the cast.
         """
-        loaded = self.casts.load_cast(cast_id)
+        loaded = self.casts.load_cast(cast_id, whole=False)
         if loaded is None:
             raise CastNotFound(f"There is no cast {cast_id}.")
         cast, generations = loaded
@@ -43,7 +43,8 @@ class RestartCast:
         version = self.spells.get_version(cast.spell_id, cast.version)
         if version is None:
             raise SpellNotFound(f"There is no version {cast.version} of spell {cast.spell_id}.")
-        rest = plan_rest(self.find_tools.of_running(cast.account_id, version), generations)
+        tools = self.find_tools.of_running(cast.account_id, version)
+        rest = plan_rest(tools, cast.current(generations), cast.attempt)
         if not rest:
             self.finalize_cost(cast_id)
             return True

@@ -94,8 +94,7 @@ class RunTool:
     def _awaited(self, tool: Tool, cast: Cast) -> ToolRun:
         give_up_at, pause = self.clock.now() + PATIENCE, _FIRST_WAIT_SECONDS
         while True:
-            loaded = self.casts.load_cast(cast.cast_id)
-            known, generations = loaded or (cast, [])
+            known, generations = self.casts.load_cast(cast.cast_id, whole=False) or (cast, [])
             run = ToolRun(tool, known, generations[-1] if generations else None)
             if run.cast.is_terminal or _is_submitted(run.generation) or self.clock.now() >= give_up_at:
                 return self._linked(run)
@@ -105,6 +104,8 @@ class RunTool:
     def _linked(self, run: ToolRun) -> ToolRun:
         """The run with links to its media, for whoever asked for it."""
         generation = run.generation
+        if generation is not None and generation.unread:
+            generation = self.casts.get_generation(generation.generation_id)
         if generation is None or generation.result is None:
             return run
         payload = tuple(self.links(run.cast.cast_id, list(generation.result.payload)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spellcast.domain.account_settings import find_setting_faults
+from spellcast.domain.account_settings import find_setting_faults, parse_settings
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.ports.store import SettingsStore, ToolStore
@@ -22,8 +22,9 @@ class SaveSettings:
         """The settings as they are kept. Raises InvalidInput with every fault."""
         if faults := self.find_faults(account_id, settings):
             raise InvalidInput(faults)
-        self.settings.put_settings(account_id, settings["tools"])
-        return settings
+        saved = parse_settings(settings)
+        self.settings.put_settings(account_id, saved)
+        return saved.document()
 
     def find_faults(self, account_id: str, settings: Document) -> Sequence[Fault]:
         """What is wrong with settings whose shape may be wrong besides."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from spellcast.domain import cost, money
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document, is_blank
-from spellcast.domain.errors import BudgetExceeded, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
+from spellcast.domain.errors import CastCancelled, CastInterrupted, InvalidStepInput, MissingInputs, StepFailed
 from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import generation_id
 from spellcast.domain.parameters import missing_inputs, resolve
@@ -52,9 +51,18 @@ class SegmentRun:
             attempt=self.segment.attempt,
             step=step,
             tool=tool,
-            inputs=resolve(step, tool, context, self.cast.inputs, self.version.exposed, self.settings_of(tool)),
+            inputs=resolve(
+                step,
+                tool,
+                context,
+                self.cast.inputs,
+                self.version.exposed,
+                self.settings_of(tool),
+                self.cast.overrides.get(step.step_id),
+            ),
             now=now,
             task_token=task_token,
+            execution=self.cast.execution,
             collection={key: metadata[key] for key in ("cookId", "collectionId") if not is_blank(metadata.get(key))},
         )
 
@@ -76,31 +84,20 @@ class SegmentRun:
         before = (
             (generation.deadline_at - generation.request_timestamp).total_seconds()
             for index, generation in latest_attempts(self.generations.values()).items()
-            if index < position
+            if self.cast.first_step <= index < position
         )
-        return waiting_ends(self.cast.started_at, sum(before))
+        return waiting_ends(self.cast.running_since, sum(before))
 
     def check_open(self, casts: CastStore) -> None:
-        """Raises CastInterrupted where the cast has been closed: it spends no more.
+        """Raises CastInterrupted or CastCancelled where the cast has been closed, or is about to be: it spends no more.
 
         Asked after a step is reserved: whoever closes the cast either finds the reservation, or is found here.
         """
         cast = casts.get_cast(self.cast.cast_id)
-        if cast is None or cast.is_terminal:
+        if cast is None or cast.is_terminal or cast.attempt != self.cast.attempt:
             raise CastInterrupted("The cast was closed while its steps ran.")
-
-    def check_budget(self, tool: Tool, inputs: Document) -> None:
-        """Raises BudgetExceeded where the step is expected to pass what the caster wants to spend."""
-        budget = self.cast.budget_usd
-        if budget is None:
-            return
-        spent = money.total(generation.cost_usd for generation in self.generations.values())
-        expected = cost.expected_cost(tool, inputs).cost_usd
-        if money.total([spent, expected]) > budget:
-            raise BudgetExceeded(
-                f"${money.to_text(spent)} of the budget of ${money.to_text(budget)} are spent, "
-                f"and {tool.display_name} is expected to cost ${money.to_text(expected)}."
-            )
+        if cast.is_cancelling:
+            raise CastCancelled("The cast was cancelled while its steps ran.")
 
 
 def refusal_of(tool: Tool, reserved: Generation, settings: Document) -> StepFailed | None:

@@ -17,6 +17,11 @@ from spellcast.ports.queue import Message, Queue
 from spellcast.ports.receiver import Receiver
 from spellcast.ports.store import CastStore
 
+# As much as we take of others' callbacks; of a larger body the caster reads the outputs in the cast's record.
+MAX_BODY_BYTES = 1_000_000
+# What the signature adds: its key, 64 digits, quotes, colon and comma.
+_SIGNATURE_BYTES = len(',"signature":""') + 64
+
 
 @dataclass(frozen=True, slots=True)
 class SendWebhook:
@@ -73,15 +78,20 @@ class SendWebhook:
 
 
 def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
-    """Body and headers. The original's signature covers the body without `signature`, Standard Webhooks' all of it."""
+    """Body and headers, without the outputs where they are too large.
+
+    The original's signature covers the body without `signature`, Standard Webhooks' all of it.
+    """
     body = _body(cast)
+    if documents.size(body) > MAX_BODY_BYTES - (_SIGNATURE_BYTES if cast.webhook_secret else 0):
+        body = {key: value for key, value in body.items() if key != "finalOutputs"} | {"truncated": True}
     headers = {"content-type": "application/json", "user-agent": "Spellcast-Webhook/1.0"}
     if not cast.webhook_secret:
         return documents.to_text(body).encode(), headers
     signature = hmac.digest(cast.webhook_secret.encode(), documents.to_text(body).encode(), hashlib.sha256).hex()
     sent = documents.to_text({**body, "signature": signature}).encode()
     # One end of one cast is one message, however often it is sent and whatever is billed meanwhile.
-    message_id = f"msg_{identifiers.fingerprint(f'{cast.cast_id}.{cast.ended_at}')[:32]}"
+    message_id = f"msg_{identifiers.fingerprint(f'{cast.execution_name}.{cast.ended_at}')[:32]}"
     headers |= standard_webhooks.sign(cast.webhook_secret, message_id, now, sent)
     return sent, headers | {"x-webhook-signature": f"sha256={signature}"}
 

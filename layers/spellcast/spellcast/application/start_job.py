@@ -13,7 +13,7 @@ from spellcast.application.submit import Submit
 from spellcast.domain import callback_tokens, results
 from spellcast.domain.errors import OutcomeUnknown, StepFailed, WriteConflict
 from spellcast.domain.generations import Generation
-from spellcast.domain.results import Job, ToolResult
+from spellcast.domain.results import Job
 from spellcast.domain.tools import Tool
 from spellcast.observability import logger
 from spellcast.ports.adapter import Adapters, Request
@@ -73,16 +73,9 @@ class StartJob:
         if waiting.is_terminal or waiting.result is not None:
             self.machine.answer(run.task_token, waiting.generation_id)
             return
-        adapter = self.adapters.get(waiting.service_name)
-        run_id = waiting.run_id or adapter.derived_run_id(waiting.generation_id)
-        state: ToolResult | None = None
-        if run_id is not None:
-            try:
-                state = ask_provider.poll_job(adapter, run_id, tool)
-            except StepFailed as error:
-                logger().warning("The job could not be looked up", code=error.code)
-        if state is not None and state.is_final:
-            self.complete_job(waiting.generation_id, state)
+        run_id, end = ask_provider.look_up_job(self.adapters, waiting, lambda: tool)
+        if end is not None:
+            self.complete_job(waiting.generation_id, end)
         elif waiting.is_overdue(self.clock.now()):
             self.give_up_job(waiting, run_id)
         elif waiting.run_id is None and run_id is not None:

@@ -102,6 +102,9 @@ class Sweep:
             return None
         if cast.is_terminal:
             return self._deliver_again(cast)
+        if cast.is_cancelling:
+            self.finalize_cost(cast_id, execution=cast.execution_name)
+            return "settled"
         if cast.deadline_at <= self.clock.now():
             self.interrupt_cast(cast_id, Failure.of(StepTimedOut("The cast did not end by its deadline.")))
             return "settled"

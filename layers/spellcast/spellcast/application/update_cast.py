@@ -42,7 +42,8 @@ class UpdateCast:
             reason = update.failure_reason or "The cast was closed by its caller."
             closed = self.finalize_cost(cast_id, Failure("CAST_INTERRUPTED", reason))
             if closed.status != "failed":
-                raise IllegalTransition(f"The cast {cast_id} is {closed.status}, and stays so.")
+                status = "being cancelled" if closed.is_cancelling else closed.status
+                raise IllegalTransition(f"The cast {cast_id} is {status}, and stays so.")
 
 
 def _check(cast: Cast, generations: Sequence[Generation], update: CastUpdate) -> None:

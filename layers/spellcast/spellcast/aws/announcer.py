@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 SOURCE = "spellcast"
+# Of PutEvents, entries together (EventBridge API reference): fewer bytes than these.
 _ENTRIES_PER_CALL = 10
+PUT_BYTES = 256 * 1024
 
 
 # A row is written inside `$connect`, before the connection is open; one that is older than this and gone, is gone.
@@ -72,8 +74,8 @@ class AwsAnnouncer:
             }
             for event in events
         ]
-        for start in range(0, len(entries), _ENTRIES_PER_CALL):
-            answer = self.events.put_events(Entries=entries[start : start + _ENTRIES_PER_CALL])  # type: ignore[arg-type]
+        for part in _parts(entries):
+            answer = self.events.put_events(Entries=part)  # type: ignore[arg-type]
             if answer["FailedEntryCount"]:
                 raise EventsRefused(f"{answer['FailedEntryCount']} events were not taken by {self.bus}.")
 
@@ -83,3 +85,19 @@ class AwsAnnouncer:
         except self.connections.exceptions.GoneException:
             return False
         return True
+
+
+def _parts(entries: Sequence[dict[str, str]]) -> Iterator[list[dict[str, str]]]:
+    """As many entries a call as the bus takes."""
+    part: list[dict[str, str]] = []
+    room = PUT_BYTES
+    for entry in entries:
+        # As EventBridge counts: what names the bus is not in the event.
+        needed = sum(len(entry[name].encode()) for name in ("Source", "DetailType", "Detail"))
+        if part and (len(part) == _ENTRIES_PER_CALL or needed >= room):
+            yield part
+            part, room = [], PUT_BYTES
+        part.append(entry)
+        room -= needed
+    if part:
+        yield part

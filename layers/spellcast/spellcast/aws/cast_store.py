@@ -11,9 +11,11 @@ from typing import Any
 from spellcast.aws.documents import DocumentStore
 from spellcast.aws.table import Row, Table
 from spellcast.domain import times
-from spellcast.domain.casts import Cast, CastFailure, CastStatus, Delivery, OpenCast
+from spellcast.domain.budgets import DailyBudget, Reservation
+from spellcast.domain.casts import Cast, CastFailure, CastStatus, Closing, Delivery, OpenCast
+from spellcast.domain.documents import Unread
 from spellcast.domain.generations import Generation
-from spellcast.domain.identifiers import parse_generation_id, shard_of
+from spellcast.domain.identifiers import generation_id, parse_generation_id, shard_of
 from spellcast.domain.results import Failure, ToolResult, Usage
 from spellcast.ports.store import Page
 
@@ -21,6 +23,8 @@ CAST = "CAST"
 GENERATION = "GENERATION"
 # Partitions of the index of open casts: one takes 1,000 writes a second.
 OPEN_SHARDS = 8
+# What can be large; the other documents of a row are small, and stay in it while one of these is larger.
+_LARGE = ("inputs", "metadata", "settings", "overrides", "outputs", "requestPayload", "responsePayload", "collection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +43,23 @@ class DynamoCastStore:
         row = self.table.get(_pk(cast_id), CAST)
         return self.to_cast(row) if row else None
 
-    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
-        """One query; the cast's sort key comes before its generations'."""
+    def load_cast(self, cast_id: str, *, whole: bool = True) -> tuple[Cast, list[Generation]] | None:
+        """One query, and nothing besides where they need not be whole; the cast's sort key comes first."""
         rows = list(self.table.query(_pk(cast_id)))
         if not rows or rows[0]["entity"] != CAST:
             return None
-        return self.to_cast(rows[0]), [self.to_generation(row) for row in rows[1:]]
+        return self.to_cast(rows[0], whole=whole), [self.to_generation(row, whole=whole) for row in rows[1:]]
 
     def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
-        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+        """The account's casts, latest first, without what is not in their rows.
+
+        Raises InvalidInput for a cursor that is none.
+        """
         partition = f"ACCOUNT#{account_id}#CASTS"
         rows, following = self.table.list_index(
             partition, status=status, limit=limit, cursor=cursor, key="CAST#{id}/CAST"
         )
-        return Page([self.to_cast(row) for row in rows], following)
+        return Page([self.to_cast(row, whole=False) for row in rows], following)
 
     def list_open_casts(self, before: datetime) -> Iterator[OpenCast]:
         """From the index alone, shard by shard."""
@@ -83,8 +90,9 @@ class DynamoCastStore:
         else:
             self.table.replace(row, previous.revision)
 
-    def to_cast(self, row: Row) -> Cast:
-        """A cast's row, from the table or from its stream."""
+    def to_cast(self, row: Row, *, whole: bool = True) -> Cast:
+        """A cast's row, from the table or from its stream; not whole where only what is in the row is wanted."""
+        unread = {} if whole else self.documents.apart(row, _LARGE)
         failure = self.documents.unpack(row, "failure")
         return Cast(
             cast_id=row["castId"],
@@ -93,7 +101,7 @@ class DynamoCastStore:
             spell_slug=row["spellSlug"],
             spell_name=row["spellName"],
             version=row["version"],
-            inputs=self.documents.unpack(row, "inputs") or {},
+            inputs=self.documents.unpack(row, "inputs", unread) or {},
             step_count=row["stepCount"],
             started_at=times.from_text(row["startedAt"]),
             deadline_at=times.from_text(row["deadlineAt"]),
@@ -102,23 +110,40 @@ class DynamoCastStore:
             status=row["status"],
             revision=row["revision"],
             execution=row.get("execution", 1),
-            metadata=self.documents.unpack(row, "metadata") or {},
-            settings=self.documents.unpack(row, "settings") or {},
+            attempt=row.get("attempt", 1),
+            first_step=row.get("firstStep", 0),
+            resumed_at=_time(row.get("resumedAt")),
+            resumed_by=row.get("resumedBy"),
+            overrides=self.documents.unpack(row, "overrides", unread) or {},
+            metadata=self.documents.unpack(row, "metadata", unread) or {},
+            settings=self.documents.unpack(row, "settings", unread) or {},
             budget_usd=_decimal(row.get("budgetUsd")),
             webhook_url=row.get("webhookUrl"),
             webhook_secret=row.get("webhookSecret"),
             cost_usd=Decimal(row["costUsd"]),
             points_spent=row["pointsSpent"],
-            outputs=self.documents.unpack(row, "outputs"),
-            step_generation_ids=tuple(self.documents.unpack(row, "stepGenerationIds") or ()),
+            outputs=self.documents.unpack(row, "outputs", unread),
+            step_generation_ids=tuple(
+                named if isinstance(named, str) else generation_id(row["castId"], *named)
+                for named in self.documents.unpack(row, "stepGenerationIds") or ()
+            ),
             completed_at=_time(row.get("completedAt")),
             failed_at=_time(row.get("failedAt")),
+            cancel_requested_at=_time(row.get("cancelRequestedAt")),
+            cancelled_at=_time(row.get("cancelledAt")),
             failure=CastFailure(**failure) if failure else None,
             delivery=_to_delivery(row),
+            daily_budget=DailyBudget(row["budgetDay"], Decimal(row["dailyBudgetUsd"])) if "budgetDay" in row else None,
+            creator_id=row.get("creatorId"),
+            closings=tuple(
+                Closing(execution, tuple(billed)) for execution, billed in self.documents.unpack(row, "closings") or ()
+            ),
+            unread=unread,
         )
 
-    def to_generation(self, row: Row) -> Generation:
-        """A generation's row, from the table or from its stream."""
+    def to_generation(self, row: Row, *, whole: bool = True) -> Generation:
+        """A generation's row, from the table or from its stream; not whole where only what is in the row is wanted."""
+        unread = {} if whole else self.documents.apart(row, _LARGE)
         failure = self.documents.unpack(row, "failure")
         return Generation(
             cast_id=row["castId"],
@@ -133,12 +158,12 @@ class DynamoCastStore:
             delivery_mode=row["deliveryMode"],
             status=row["status"],
             revision=row["revision"],
-            request_payload=self.documents.unpack(row, "requestPayload") or {},
+            request_payload=self.documents.unpack(row, "requestPayload", unread) or {},
             request_timestamp=times.from_text(row["requestTimestamp"]),
             deadline_at=times.from_text(row["deadlineAt"]),
             task_token=row.get("taskToken"),
             run_id=row.get("runId"),
-            result=self._to_result(row),
+            result=self._to_result(row, unread),
             received_at=_time(row.get("receivedAt")),
             cost_usd=Decimal(row["costUsd"]),
             points_spent=row["pointsSpent"],
@@ -146,18 +171,22 @@ class DynamoCastStore:
             response_timestamp=_time(row.get("responseTimestamp")),
             duration_ms=row.get("durationMs"),
             billed_late=row.get("billedLate", False),
-            collection=self.documents.unpack(row, "collection") or {},
+            collection=self.documents.unpack(row, "collection", unread) or {},
             slots=tuple(self.documents.unpack(row, "slots") or ()),
             fallback_from=self.documents.unpack(row, "fallbackFrom") or {},
+            execution=row.get("execution", 1),
+            reservation=Reservation(row["reservedOn"], Decimal(row["reservedUsd"])) if "reservedOn" in row else None,
+            billed_at=_time(row.get("billedAt")),
+            unread=unread,
         )
 
-    def _to_result(self, row: Row) -> ToolResult | None:
+    def _to_result(self, row: Row, unread: Unread) -> ToolResult | None:
         if "resultStatus" not in row:
             return None
         failure = self.documents.unpack(row, "resultFailure")
         return ToolResult(
             status=row["resultStatus"],
-            payload=tuple(self.documents.unpack(row, "responsePayload") or ()),
+            payload=tuple(self.documents.unpack(row, "responsePayload", unread) or ()),
             cost_usd=_decimal(row.get("resultCostUsd")),
             duration_ms=row.get("resultDurationMs"),
             failure=Failure(**failure) if failure else None,
@@ -189,13 +218,22 @@ class DynamoCastStore:
             "status": cast.status,
             "revision": cast.revision,
             "execution": cast.execution,
+            "attempt": cast.attempt,
+            "firstStep": cast.first_step,
+            "resumedAt": _text(cast.resumed_at),
+            "resumedBy": cast.resumed_by,
             "budgetUsd": cast.budget_usd,
+            "budgetDay": cast.daily_budget.day if cast.daily_budget else None,
+            "dailyBudgetUsd": cast.daily_budget.most_usd if cast.daily_budget else None,
+            "creatorId": cast.creator_id,
             "webhookUrl": cast.webhook_url,
             "webhookSecret": cast.webhook_secret,
             "costUsd": cast.cost_usd,
             "pointsSpent": cast.points_spent,
             "completedAt": _text(cast.completed_at),
             "failedAt": _text(cast.failed_at),
+            "cancelRequestedAt": _text(cast.cancel_requested_at),
+            "cancelledAt": _text(cast.cancelled_at),
             "deliveryStatus": delivery.status if delivery else None,
             "deliveryAttempts": delivery.attempts if delivery else None,
             "deliveryError": delivery.error if delivery else None,
@@ -206,10 +244,14 @@ class DynamoCastStore:
                     "inputs": cast.inputs or None,
                     "metadata": cast.metadata or None,
                     "settings": cast.settings or None,
+                    "overrides": cast.overrides or None,
                     "outputs": cast.outputs,
-                    "stepGenerationIds": list(cast.step_generation_ids) or None,
+                    # Ten whole ids would make it a row of two write units.
+                    "stepGenerationIds": [_named(id, cast.cast_id) for id in cast.step_generation_ids] or None,
                     "failure": asdict(cast.failure) if cast.failure else None,
+                    "closings": [[closing.execution, list(closing.billed)] for closing in cast.closings] or None,
                 },
+                cast.unread,
             ),
         }
 
@@ -241,6 +283,10 @@ class DynamoCastStore:
             "responseTimestamp": _text(generation.response_timestamp),
             "durationMs": generation.duration_ms,
             "billedLate": generation.billed_late or None,
+            "billedAt": _text(generation.billed_at),
+            "execution": generation.execution if generation.execution > 1 else None,
+            "reservedOn": generation.reservation.day if generation.reservation else None,
+            "reservedUsd": generation.reservation.amount_usd if generation.reservation else None,
             "resultStatus": result.status if result else None,
             "resultCostUsd": result.cost_usd if result else None,
             "resultDurationMs": result.duration_ms if result else None,
@@ -257,6 +303,7 @@ class DynamoCastStore:
                     "slots": list(generation.slots) or None,
                     "fallbackFrom": generation.fallback_from or None,
                 },
+                generation.unread,
             ),
         }
 
@@ -266,6 +313,12 @@ def _to_delivery(row: Row) -> Delivery | None:
         return None
     at = times.from_text(row["deliveryTimestamp"])
     return Delivery(row["deliveryStatus"], row["deliveryAttempts"], at, row.get("deliveryError"))
+
+
+def _named(generation_id: str, cast_id: str) -> str | tuple[int, int]:
+    """The cast's own generations by step and attempt, others by their ids."""
+    key = parse_generation_id(generation_id)
+    return (key.step_index, key.attempt) if key and key.cast_id == cast_id else generation_id
 
 
 def _pk(cast_id: str) -> str:

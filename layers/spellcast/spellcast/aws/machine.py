@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _ANSWERED = frozenset({"TaskTimedOut", "TaskDoesNotExist"})
 # An execution that has ended cannot be stopped.
 _NOT_RUNNING = frozenset({"ExecutionDoesNotExist", "ValidationException"})
-_MAX_CAUSE = 1_000
+# Characters, of at most four bytes: nothing larger than 4 KB goes through a state (as in cast_spell.asl.json).
+_MAX_CAUSE = 900
 # How the embedded cloud says that an execution ended with it; AWS's executions outlive what runs them.
 _CUT_OFF = "States.ServiceRestart"
 

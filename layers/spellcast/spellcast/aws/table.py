@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from spellcast.domain import money
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 
 if TYPE_CHECKING:
@@ -27,6 +28,31 @@ _BATCH_WRITTEN = 25  # DynamoDB's most
 _SORT_KEY = re.compile(r"[0-9TZ:.-]{20,30}#(?P<id>[A-Za-z0-9_-]{1,64})")
 _serializer = TypeSerializer()
 _deserializer = TypeDeserializer()
+
+
+class Update(NamedTuple):
+    """A change of some of a row's attributes, in DynamoDB's expressions; the row need not exist."""
+
+    pk: str
+    sk: str
+    change: str
+    names: Mapping[str, str]
+    values: Mapping[str, Any]
+    condition: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """As DynamoDB takes it, alone and in a transaction. Numbers stand without an exponent."""
+        values = {
+            name: {"N": money.to_text(value)} if isinstance(value, Decimal) else _serializer.serialize(value)
+            for name, value in self.values.items()
+        }
+        return {
+            "Key": to_item({"pk": self.pk, "sk": self.sk}),
+            "UpdateExpression": self.change,
+            "ExpressionAttributeNames": dict(self.names),
+            "ExpressionAttributeValues": values,
+            **({} if self.condition is None else {"ConditionExpression": self.condition}),
+        }
 
 
 def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +129,18 @@ class Table:
             writes.append({"Update": _following(newer)})
         self._transact(writes)
 
+    def update(self, update: Update) -> None:
+        """Raises WriteConflict where the condition does not hold."""
+        try:
+            self.client.update_item(TableName=self.name, **update.arguments())
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            raise WriteConflict(f"{update.pk} {update.sk} is not as it was expected.") from error
+
+    def create_and_update(self, row: Row, update: Update) -> None:
+        """Both or neither. Raises WriteConflict where the row exists, or one of the two is being written."""
+        create = {"Item": to_item(row), "ConditionExpression": "attribute_not_exists(pk)"}
+        self._transact([{"Put": create}, {"Update": update.arguments()}])
+
     def count(self, pk: str, sk: str, attribute: str) -> None:
         """One more; nothing where there is no such row."""
         try:
@@ -157,6 +195,24 @@ class Table:
             IndexName=OPEN_INDEX,
             KeyConditionExpression="gsi2pk = :partition AND gsi2sk < :before",
             ExpressionAttributeValues=to_item({":partition": partition, ":before": before}),
+        )
+        for page in pages:
+            yield from map(from_item, page["Items"])
+
+    def between(
+        self, pk: str, low: str, high: str, *, before: str | None = None, limit: int | None = None
+    ) -> Iterator[Row]:
+        """The partition's rows from one sort key to another, the last first; only those that come before `before`."""
+        paging: Any = {} if limit is None else {"MaxItems": limit, "PageSize": limit}
+        start: Any = {} if before is None else {"ExclusiveStartKey": to_item({"pk": pk, "sk": before})}
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+            ExpressionAttributeValues=to_item({":pk": pk, ":low": low, ":high": high}),
+            ConsistentRead=True,
+            ScanIndexForward=False,
+            PaginationConfig=paging,
+            **start,
         )
         for page in pages:
             yield from map(from_item, page["Items"])

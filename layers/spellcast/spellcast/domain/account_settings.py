@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 
+from spellcast.domain import money
 from spellcast.domain.documents import Document, is_blank, to_text
 from spellcast.domain.errors import Fault
 from spellcast.domain.tools import Tool
 
 MAX_SETTINGS_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """`tools` are the account's own defaults by tool id and input; the budget, in US dollars, is of a day (UTC)."""
+
+    tools: Document = field(default_factory=dict)
+    daily_budget_usd: Decimal | None = None
+
+    def document(self) -> Document:
+        """As the API shows it."""
+        daily = self.daily_budget_usd
+        return {"tools": self.tools, **({} if daily is None else {"dailyBudgetUsd": money.to_text(daily)})}
+
+
+def parse_settings(document: Document) -> AccountSettings:
+    """The inverse, of a document that has the right shape."""
+    daily = document.get("dailyBudgetUsd")
+    return AccountSettings(document["tools"], None if daily is None else Decimal(daily))
 
 
 def find_setting_faults(settings: Document, tools: Mapping[str, Tool]) -> list[Fault]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from spellcast.domain.documents import Document
+from spellcast.domain.budgets import DailyBudget
+from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import IllegalTransition
+from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import cast_execution_name
 from spellcast.domain.money import ZERO
 
@@ -37,12 +40,25 @@ class Delivery:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The execution at whose end the cast was closed, and the late bills that are in its sum, by generation."""
+
+    execution: int
+    billed: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
     """The record of a run. The webhook secret is kept for signing and never shown.
 
     `settings` are the caster's own defaults when the spell was cast, by tool id, as far as its tools have any.
-    `execution` counts the machine's executions; what an earlier one still says is not heard.
+    `execution` counts the machine's executions; what an earlier one still says is not heard. `attempt` is that of the
+    steps from `first_step` on: it grows when the caster has them run again, at `resumed_at` and by the request that
+    `resumed_by` is known by. `overrides` are inputs that were set then, by step id.
+    A cast that is resumed keeps its `closings`. `daily_budget` is the account's when it was started, or resumed;
+    `creator_id` the account whose spell it is, where that is another one.
+    `unread` documents are empty here, and stay where they are when the record is written.
     """
 
     cast_id: str
@@ -60,9 +76,16 @@ class Cast:
     status: CastStatus = "running"
     revision: int = 1
     execution: int = 1
+    attempt: int = 1
+    first_step: int = 0
+    resumed_at: datetime | None = None
+    resumed_by: str | None = None
+    overrides: Document = field(default_factory=dict)
     metadata: Document = field(default_factory=dict)
     settings: Document = field(default_factory=dict)
     budget_usd: Decimal | None = None
+    daily_budget: DailyBudget | None = None
+    creator_id: str | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = field(default=None, repr=False)
     cost_usd: Decimal = ZERO
@@ -71,8 +94,12 @@ class Cast:
     step_generation_ids: tuple[str, ...] = ()
     completed_at: datetime | None = None
     failed_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    cancelled_at: datetime | None = None
     failure: CastFailure | None = None
     delivery: Delivery | None = None
+    closings: tuple[Closing, ...] = ()
+    unread: Unread = field(default_factory=dict)
 
     @property
     def execution_name(self) -> str:
@@ -85,9 +112,19 @@ class Cast:
         return self.status != "running"
 
     @property
+    def running_since(self) -> datetime:
+        """When it was started, or last resumed."""
+        return self.resumed_at or self.started_at
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether its end is decided: it spends no more, and whoever closes it closes it as cancelled."""
+        return self.status == "running" and self.cancel_requested_at is not None
+
+    @property
     def ended_at(self) -> datetime | None:
-        """When it was completed or failed."""
-        return self.completed_at or self.failed_at
+        """When it was completed, failed or cancelled."""
+        return self.completed_at or self.failed_at or self.cancelled_at
 
     @property
     def has_just_ended(self) -> bool:
@@ -109,6 +146,75 @@ class Cast:
         """Whether its caster has not been told yet; one who was given up may still be told."""
         return self.tells_its_end and (self.delivery is None or self.delivery.status != "sent")
 
+    def current(self, generations: Iterable[Generation]) -> dict[int, Generation]:
+        """The attempt that counts at each step that has one: of those that are run again, only the new."""
+        return {
+            position: generation
+            for position, generation in latest_attempts(generations).items()
+            if position < self.first_step or generation.attempt >= self.attempt
+        }
+
+    def resumed(
+        self,
+        *,
+        first_step: int,
+        overrides: Document,
+        version: int,
+        step_count: int,
+        step_generation_ids: tuple[str, ...],
+        budget_usd: Decimal | None,
+        daily_budget: DailyBudget | None,
+        deadline_at: datetime,
+        resumed_by: str,
+        now: datetime,
+    ) -> Cast:
+        """It runs again from `first_step` on; what was spent stays spent. Raises IllegalTransition where it runs."""
+        if not self.is_terminal:
+            raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        return replace(
+            self,
+            status="running",
+            execution=self.execution + 1,
+            attempt=self.attempt + 1,
+            first_step=first_step,
+            overrides=overrides,
+            version=version,
+            step_count=step_count,
+            step_generation_ids=step_generation_ids,
+            budget_usd=budget_usd,
+            daily_budget=daily_budget,
+            deadline_at=deadline_at,
+            resumed_at=now,
+            resumed_by=resumed_by,
+            outputs=None,
+            completed_at=None,
+            failed_at=None,
+            cancel_requested_at=None,
+            cancelled_at=None,
+            failure=None,
+            delivery=None,
+            unread={name: place for name, place in self.unread.items() if name != "outputs"},
+            updated_at=self._later(now),
+            revision=self.revision + 1,
+        )
+
+    def cancelling(self, now: datetime) -> Cast:
+        """The caster wants no more of it: it is overdue from now on. Said again it is one revision more.
+
+        Raises IllegalTransition where the cast has ended.
+        """
+        if self.is_terminal:
+            raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        now = self._later(now)
+        requested_at = self.cancel_requested_at or now
+        return replace(
+            self,
+            cancel_requested_at=requested_at,
+            deadline_at=min(self.deadline_at, requested_at),
+            updated_at=now,
+            revision=self.revision + 1,
+        )
+
     def settled(
         self,
         *,
@@ -118,20 +224,29 @@ class Cast:
         outputs: Document | list[Document] | None,
         failure: CastFailure | None,
         now: datetime,
+        billed_late: tuple[str, ...] = (),
     ) -> Cast:
-        """The end: completed, or failed where a failure is given. Raises IllegalTransition where there is one."""
+        """The end: cancelled where that was asked for, failed where a failure is given, otherwise completed.
+
+        `billed_late` are the generations whose late bills are in the sum. Raises IllegalTransition where there is one.
+        """
         if self.is_terminal:
             raise IllegalTransition(f"{self.cast_id} is {self.status}")
+        status: CastStatus = "failed" if failure else "completed"
+        if self.is_cancelling:
+            status, failure, outputs = "cancelled", None, None
         return replace(
             self,
-            status="failed" if failure else "completed",
+            status=status,
             cost_usd=cost_usd,
             points_spent=points,
             step_generation_ids=step_generation_ids,
             outputs=outputs,
             failure=failure,
-            completed_at=None if failure else now,
-            failed_at=now if failure else None,
+            completed_at=now if status == "completed" else None,
+            failed_at=now if status == "failed" else None,
+            cancelled_at=now if status == "cancelled" else None,
+            closings=(*self.closings, Closing(self.execution, billed_late)),
             updated_at=now,
             revision=self.revision + 1,
         )

@@ -72,7 +72,9 @@ def _parse_usage(value: object) -> tuple[Usage | None, list[Fault]]:
 def _reason(error: object) -> str:
     if isinstance(error, dict):
         error = error.get("message")
-    return str(error)[:1_000] if error else "The job failed; its sender gave no reason."
+    # Anything may stand there, as deep or as long as its sender likes; a text or a number is a reason.
+    is_reason = isinstance(error, str | int | float) and bool(error) and _is_json(error)
+    return str(error)[:1_000] if is_reason else "The job failed; its sender gave no reason."
 
 
 def _is_json(data: object) -> bool:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 # An escaped half of a surrogate pair; without its other half it is no text that can be stored.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+# A DynamoDB item may have 400 KB; what is larger than this lies in S3 with a pointer in the row (contract §2).
+MAX_ROW_BYTES = 200_000
+# Documents of a row that were not read: their names, and where each of them lies.
+Unread = Mapping[str, str]
+NOTHING_UNREAD: Unread = MappingProxyType({})
 
 # The opaque part of a record: keys are camelCase, values whatever JSON can hold.
 Document = dict[str, Any]
@@ -18,6 +25,17 @@ Document = dict[str, Any]
 def to_text(document: object) -> str:
     """Compact JSON. Raises ValueError for NaN and the infinities, which are not JSON."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def size(document: object) -> int:
+    """The bytes of its JSON."""
+    return len(to_text(document).encode())
+
+
+def size_in_text(document: object) -> int:
+    """The bytes of its JSON where that stands as a text within JSON, in which quotes and backslashes count twice."""
+    text = to_text(document)
+    return len(text.encode()) + text.count('"') + text.count("\\") + len('""')
 
 
 def canonical(document: object) -> str:

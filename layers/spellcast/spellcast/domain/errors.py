@@ -117,6 +117,24 @@ class ApiKeyNotFound(NotFound):
     code = "API_KEY_NOT_FOUND"
 
 
+class CastEnded(SpellcastError):
+    """The cast has ended in a way, or so often, that what was asked for is not possible any more."""
+
+    code = "CAST_ENDED"
+
+
+class CastRunning(SpellcastError):
+    """The cast has not ended yet, so it cannot be run again."""
+
+    code = "CAST_RUNNING"
+
+
+class GenerationSuperseded(SpellcastError):
+    """A later attempt has taken the place of this generation, so it cannot be retried."""
+
+    code = "GENERATION_SUPERSEDED"
+
+
 class IdempotencyKeyReused(SpellcastError):
     """The same Idempotency-Key came with another body."""
 
@@ -163,6 +181,13 @@ class FlagsUnreadable(SpellcastError):
     """Where an account casts cannot be read at the moment; nothing was changed."""
 
     code = "FLAGS_UNREADABLE"
+    retryable = True
+
+
+class StorageUnavailable(SpellcastError):
+    """The bucket, in which large documents lie, did not answer; the same request can be made again."""
+
+    code = "STORAGE_UNAVAILABLE"
     retryable = True
 
 
@@ -332,11 +357,23 @@ class AdapterFault(StepFailed):
     code = "ADAPTER_FAULT"
 
 
+class DocumentLost(StepFailed):
+    """A document of a record is no longer in the bucket, so that nothing can go on with it."""
+
+    code = "DOCUMENT_LOST"
+
+
 class CastInterrupted(StepFailed):
     """The cast's machine ended before the step did."""
 
     code = "CAST_INTERRUPTED"
     retryable = True
+
+
+class CastCancelled(StepFailed):
+    """The caster cancelled the cast; the step is not begun, or its job was asked to stop."""
+
+    code = "CAST_CANCELLED"
 
 
 # --- Between the layers; never seen by a caller. ---

@@ -13,9 +13,11 @@ from decimal import Decimal
 from typing import Literal
 
 from spellcast.domain import identifiers
-from spellcast.domain.documents import Document
+from spellcast.domain.budgets import Reservation
+from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import (
     BudgetExceeded,
+    CastCancelled,
     IllegalTransition,
     InvalidStepInput,
     JobCancelled,
@@ -61,6 +63,8 @@ class Generation:
     `collection` holds the ids by which a caller finds the collection that the cast belongs to (contract §8), `slots`
     the places under the provider's limits that are given back when the job has ended. In the record of a fallback tool
     `fallback_from` is `{toolId, code, message}`: the step's own tool, and why it began nothing.
+    `reservation` is what is held of the account's daily budget, `execution` the cast's in which the step was begun.
+    `unread` documents are empty here, and stay where they are when the record is written.
     """
 
     cast_id: str
@@ -91,6 +95,10 @@ class Generation:
     collection: Document = field(default_factory=dict)
     slots: tuple[str, ...] = ()
     fallback_from: Document = field(default_factory=dict)
+    unread: Unread = field(default_factory=dict)
+    execution: int = 1
+    reservation: Reservation | None = None
+    billed_at: datetime | None = None
 
     @property
     def generation_id(self) -> str:
@@ -148,6 +156,7 @@ class Generation:
         now: datetime,
         task_token: str | None = None,
         collection: Document | None = None,
+        execution: int = 1,
     ) -> Generation:
         """The record before the provider is asked."""
         return cls(
@@ -168,6 +177,7 @@ class Generation:
             deadline_at=now + timedelta(seconds=tool.deadline_seconds),
             task_token=task_token,
             collection=collection or {},
+            execution=execution,
         )
 
     def submitted(self, run_id: str) -> Generation:
@@ -185,6 +195,10 @@ class Generation:
         """The fallback tool's record, not yet written: it takes the place of the first tool's reservation."""
         why: Document = {"toolId": first.tool_id, "code": failure.code, "message": failure.message}
         return replace(self, revision=first.revision + 1, fallback_from=why)
+
+    def counting(self, reservation: Reservation) -> Generation:
+        """A record that is not yet written, with what is held for it of the account's daily budget."""
+        return replace(self, reservation=reservation)
 
     def unanswered(self) -> Generation:
         """The provider was asked and its answer is lost; a callback may still tell of the job."""
@@ -215,12 +229,23 @@ class Generation:
         """The step failed; what the provider billed all the same is kept."""
         return self._ended("failed", failure, cost_usd, points, now)
 
-    def billed(self, cost_usd: Decimal, points: int) -> Generation:
+    def cancelled(self, *, now: datetime, cost_usd: Decimal = ZERO, points: int = 0) -> Generation:
+        """The caster cancelled the cast; what the provider says that it billed is kept."""
+        return self._ended("cancelled", Failure.of(CastCancelled("The cast was cancelled.")), cost_usd, points, now)
+
+    def billed(self, cost_usd: Decimal, points: int, now: datetime) -> Generation:
         """A late result of a failed or cancelled attempt adds its cost, once, and nothing else (contract I3)."""
         self._require("failed", "cancelled")
         if not self.takes_late_bill:
             raise IllegalTransition(f"{self.generation_id} has been billed")
-        return replace(self, cost_usd=cost_usd, points_spent=points, billed_late=True, revision=self.revision + 1)
+        return replace(
+            self,
+            cost_usd=cost_usd,
+            points_spent=points,
+            billed_late=True,
+            billed_at=now,
+            revision=self.revision + 1,
+        )
 
     def with_bill(self, cost_usd: Decimal) -> Generation:
         """The bill of an attempt whose verdict is stored and not yet processed."""

@@ -51,7 +51,7 @@ def generation_messages(generation: Generation, now: datetime) -> list[Document]
         "costUsd": money.to_text(generation.cost_usd),
         "finalEventTimestamp": times.to_text(generation.response_timestamp) if generation.response_timestamp else None,
     }
-    messages = [_message("generationUpdate", update, now)]
+    messages = [_message("generationUpdate", _without_unread(update, generation), now)]
     if generation.status == "completed" and generation.delivery_mode == "immediate":
         answer = {
             "toolId": generation.tool_id,
@@ -62,7 +62,7 @@ def generation_messages(generation: Generation, now: datetime) -> list[Document]
             "revision": generation.revision,
             **_collection(generation),
         }
-        messages.append(_message("tool-response", answer, now))
+        messages.append(_message("tool-response", _without_unread(answer, generation), now))
     return messages
 
 
@@ -79,7 +79,7 @@ def progress_message(generation: Generation, state: ToolResult, now: datetime) -
 
 def fitted(message: Document) -> Document:
     """The message, without its outputs where it would be over 100 KB."""
-    if len(documents.to_text(message).encode()) <= MAX_MESSAGE_BYTES:
+    if documents.size(message) <= MAX_MESSAGE_BYTES:
         return message
     payload = dict(message["payload"])
     for key in ("outputs", "output"):
@@ -88,7 +88,7 @@ def fitted(message: Document) -> Document:
     payload = within(payload, MAX_MESSAGE_BYTES - 1_000)
     payload.pop("truncated", None)
     smaller = {**message, "payload": payload, "truncated": True}
-    if len(documents.to_text(smaller).encode()) <= MAX_MESSAGE_BYTES:
+    if documents.size(smaller) <= MAX_MESSAGE_BYTES:
         return smaller
     return {**smaller, "payload": {key: value for key, value in payload.items() if not isinstance(value, dict | list)}}
 
@@ -111,5 +111,14 @@ def _collection(generation: Generation) -> Document:
     return {key: generation.collection.get(key) for key in ("cookId", "collectionId")}
 
 
+def _without_unread(payload: Document, generation: Generation) -> Document:
+    if "responsePayload" not in generation.unread:
+        return payload
+    return {key: value for key, value in payload.items() if key not in ("outputs", "output")} | {"truncated": True}
+
+
 def _message(kind: str, payload: Document, now: datetime) -> Document:
-    return {"type": kind, "payload": payload, "at": times.to_text(now)}
+    message = {"type": kind, "payload": payload, "at": times.to_text(now)}
+    if "truncated" not in payload:
+        return message
+    return {**message, "payload": {key: payload[key] for key in payload if key != "truncated"}, "truncated": True}

@@ -1,8 +1,8 @@
 """What a step's tool is given: the author's mappings and overrides over the pipeline context (contract §3 rows 1–4, 6).
 
 Lowest to highest: the tool's defaults, the caster's settings, the pipeline context, the author's defaults of exposed
-inputs, mappings, overrides, and for exposed inputs the caster. A field that its form does not show (`visibleIf`) has
-no value.
+inputs, mappings, overrides, for exposed inputs the caster, and what a retry sets. A field that its form does not show
+(`visibleIf`) has no value.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ def resolve(
     inputs: Document,
     exposed: Mapping[tuple[str, str], Any],
     settings: Document | None = None,
+    overrides: Document | None = None,
 ) -> Document:
     """The tool's inputs: never a key that its schema does not have, unless it declares no schema at all.
 
     `context` is the pipeline context, `inputs` what the caster sent, `exposed` the (node id, parameter) pairs that
-    the caster may set, with their defaults, `settings` the caster's own defaults of the tool's inputs.
+    the caster may set, with their defaults, `settings` the caster's own defaults of the tool's inputs, `overrides` what
+    the caster wants of this step when it is run again.
     """
     layers = (
         _exposed_defaults(step, exposed),
@@ -66,6 +68,7 @@ def resolve(
     given: Document = {}
     for layer in layers:
         given |= renamed(layer, step.tool_version, tool, beside)
+    given |= overrides or {}
     merged = {**context, **given}
     if not tool.inputs:
         return merged

@@ -18,7 +18,7 @@ def context_before(step_index: int, cast: Cast, version: SpellVersion, generatio
     finished = [
         (steps[index], generation.result.payload)
         for index, generation in sorted(latest.items())
-        if index < step_index and generation.status == "completed" and generation.result
+        if index < min(step_index, len(steps)) and generation.status == "completed" and generation.result
     ]
     return pipeline_context(cast.inputs, finished)
 
@@ -26,10 +26,14 @@ def context_before(step_index: int, cast: Cast, version: SpellVersion, generatio
 def assembled_metadata(
     generation: Generation, cast: Cast, version: SpellVersion, generations: Iterable[Generation]
 ) -> Document:
-    """`spell`, `pipelineContext` and `originalContext` as the original kept them in every record."""
+    """`spell`, `pipelineContext` and `originalContext` as the original kept them in every record.
+
+    An attempt has found the outputs of no later one.
+    """
+    earlier = [other for other in generations if other.attempt <= generation.attempt]
     return {
         "spell": {"spellId": cast.spell_id, "slug": cast.spell_slug, "name": version.name, **version.content},
-        "pipelineContext": context_before(generation.step_index, cast, version, generations),
+        "pipelineContext": context_before(generation.step_index, cast, version, earlier),
         "originalContext": {
             **cast.metadata,
             "masterAccountId": cast.account_id,

@@ -19,13 +19,17 @@ _WIDE = Context(prec=120, rounding=ROUND_HALF_UP)
 class PricingPolicy:
     """`multipliers` by service, 1 for all others; runs of the services in `never_charged` take no points.
 
-    The defaults are the original's (original-system.md §3.5).
+    The points of failed and cancelled steps are given back where `refund_failed`; of what others pay for a spell its
+    creator gets `creator_share`, 0 to 1. The prices are the original's (original-system.md §3.5); it gave nothing back,
+    and 0.7 of what was charged before the first step, of which there is nothing here (§4.8).
     """
 
     usd_per_point: Decimal = Decimal("0.000337")
     floor_usd: Decimal = Decimal("0.001")
     multipliers: Mapping[str, Decimal] = field(default_factory=lambda: {"comfyui": Decimal(4)})
     never_charged: frozenset[str] = frozenset({"string"})
+    refund_failed: bool = False
+    creator_share: Decimal = Decimal(0)
 
     def price_usd(self, service: str, cost_usd: Decimal) -> Decimal:
         """The price in US dollars of a run that cost this: never under the floor."""
@@ -44,8 +48,10 @@ class PricingPolicy:
 
 
 def parse_pricing(text: str) -> PricingPolicy:
-    """`{usdPerPoint?, floorUsd?, multipliers?: {service: factor}, neverCharged?: [service]}`; what is left out is as in
-    the original. Figures are decimal strings or numbers. Raises ValueError with every fault.
+    """`{usdPerPoint?, floorUsd?, multipliers?: {service: factor}, neverCharged?: [service], refundFailed?: bool,
+    creatorShare?}`; what is left out has its default. Figures are decimal strings or numbers.
+
+    Raises ValueError with every fault.
     """
     try:
         document = json.loads(text or "{}", parse_float=str, parse_int=str)
@@ -79,6 +85,19 @@ def _positive(value: object) -> Decimal:
     return figure
 
 
+def _share(value: object) -> Decimal:
+    figure = _figure(value)
+    if figure > 1:
+        raise ValueError("is over 1")
+    return figure
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
+    return value
+
+
 def _factors(value: object) -> dict[str, Decimal]:
     if not isinstance(value, dict):
         raise ValueError("is not an object of services and factors")
@@ -96,4 +115,6 @@ _READERS = {
     "floorUsd": ("floor_usd", _figure),
     "multipliers": ("multipliers", _factors),
     "neverCharged": ("never_charged", _services),
+    "refundFailed": ("refund_failed", _flag),
+    "creatorShare": ("creator_share", _share),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from spellcast.domain import money
-from spellcast.domain.cost import USUAL_SECONDS, Basis, expected_cost, stated_seconds
+from spellcast.domain.cost import USUAL_SECONDS, Basis, Expected, expected_cost, stated_seconds
 from spellcast.domain.documents import Document
 from spellcast.domain.history import Run, mean_cost, mean_duration
 from spellcast.domain.pricing import PricingPolicy
@@ -54,12 +54,17 @@ class Quote:
         }
 
 
-def quote_step(step_index: int, tool: Tool, inputs: Document, runs: Sequence[Run], pricing: PricingPolicy) -> StepQuote:
-    """`inputs` are those that are known before the cast, `runs` the tool's history."""
-    cost_usd, basis = expected_cost(tool, inputs)
+def expected(tool: Tool, inputs: Document, runs: Sequence[Run]) -> Expected:
+    """What a run will probably cost: what earlier runs did, or what the definition says where it depends on inputs."""
     # A price that hangs on the inputs is known from them; other runs may have had other inputs.
     if runs and not (tool.costing and tool.costing.table):
-        cost_usd, basis = mean_cost(runs), "history"
+        return Expected(mean_cost(runs), "history")
+    return expected_cost(tool, inputs)
+
+
+def quote_step(step_index: int, tool: Tool, inputs: Document, runs: Sequence[Run], pricing: PricingPolicy) -> StepQuote:
+    """`inputs` are those that are known before the cast, `runs` the tool's history."""
+    cost_usd, basis = expected(tool, inputs, runs)
     return StepQuote(
         step_index, tool.tool_id, cost_usd, pricing.charge(tool.service, cost_usd), _runtime_ms(tool, runs), basis
     )

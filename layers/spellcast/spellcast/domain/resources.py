@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
 from spellcast.domain import money, times
 from spellcast.domain.casts import Cast
-from spellcast.domain.documents import Document, to_text
+from spellcast.domain.documents import Document, Unread, size
 from spellcast.domain.generations import Generation
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.spells import Permission, Spell, SpellVersion
 
-_DOCUMENTS = frozenset({"inputs", "outputs", "output", "metadata", "requestPayload", "responsePayload"})
+# Under which keys a resource shows what may lie apart from its record.
+_SHOWN_UNDER = {
+    "inputs": ("inputs",),
+    "overrides": ("stepOverrides",),
+    "outputs": ("outputs",),
+    "metadata": ("metadata",),
+    "requestPayload": ("requestPayload",),
+    "responsePayload": ("responsePayload", "outputs"),
+}
+_DOCUMENTS = frozenset(
+    {"inputs", "stepOverrides", "outputs", "output", "metadata", "requestPayload", "responsePayload"}
+)
 
 
 def spell_resource(spell: Spell, version: SpellVersion | None = None) -> Document:
@@ -48,9 +60,10 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
     """A cast; with generations, the whole of it."""
     generations = None if generations is None else list(generations)
     ids = cast.step_generation_ids
-    if not ids and generations:
-        ids = tuple(generation.generation_id for generation in generations if generation.status == "completed")
-    return _present(
+    if generations and not cast.is_terminal:
+        current = cast.current(generations)
+        ids = tuple(current[index].generation_id for index in sorted(current) if current[index].status == "completed")
+    resource = _present(
         {
             "castId": cast.cast_id,
             "spellId": cast.spell_id,
@@ -60,15 +73,19 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
             "status": cast.status,
             "revision": cast.revision,
             "inputs": cast.inputs,
+            "stepOverrides": cast.overrides or None,
             "stepCount": cast.step_count,
             "stepGenerationIds": list(ids),
             "costUsd": money.to_text(cast.cost_usd),
             "pointsSpent": cast.points_spent,
             "outputs": {} if cast.outputs is None else cast.outputs,
             "startedAt": times.to_text(cast.started_at),
+            "resumedAt": _time(cast.resumed_at),
             "updatedAt": times.to_text(cast.updated_at),
             "completedAt": _time(cast.completed_at),
             "failedAt": _time(cast.failed_at),
+            "cancelRequestedAt": _time(cast.cancel_requested_at),
+            "cancelledAt": _time(cast.cancelled_at),
             "failureReason": cast.failure.message if cast.failure else None,
             "failure": _present(
                 {
@@ -87,13 +104,14 @@ def cast_resource(cast: Cast, generations: Iterable[Generation] | None = None) -
             "generations": None if generations is None else [generation_resource(item) for item in generations],
         }
     )
+    return _without_unread(resource, cast.unread)
 
 
 def generation_resource(generation: Generation, assembled: Document | None = None) -> Document:
     """A generation; `assembled` adds what is not stored in it (spell, contexts) to its metadata."""
     payload = generation.result.payload if generation.result else ()
     # The one key that is null rather than absent: it is not optional, and a running step has no duration yet.
-    return {"durationMs": generation.duration_ms} | _present(
+    resource = {"durationMs": generation.duration_ms} | _present(
         {
             "generationId": generation.generation_id,
             "castId": generation.cast_id,
@@ -135,6 +153,7 @@ def generation_resource(generation: Generation, assembled: Document | None = Non
             ),
         }
     )
+    return _without_unread(resource, generation.unread)
 
 
 def cast_record(resource: Document, account_id: str) -> Document:
@@ -147,20 +166,33 @@ def generation_record(resource: Document, account_id: str) -> Document:
     return {"_id": resource["generationId"], "masterAccountId": account_id, **resource}
 
 
-def within(resource: Document, limit: int) -> Document:
-    """The resource in at most so many bytes of JSON: without its documents where they are too large for that.
+def within(resource: Document, limit: int, size_of: Callable[[object], int] = size) -> Document:
+    """The resource in at most so many bytes: without the documents of its generations, or without any.
 
-    What was left out is said by `truncated`; the record itself has it.
+    What comes without its documents says `truncated`; the record itself has them.
     """
-    if len(to_text(resource).encode()) <= limit:
+    if size_of(resource) <= limit:
         return resource
-    smaller = {key: value for key, value in resource.items() if key not in _DOCUMENTS}
     if "generations" in resource:
-        smaller["generations"] = [
-            {key: value for key, value in generation.items() if key not in _DOCUMENTS}
-            for generation in resource["generations"]
-        ]
-    return {**smaller, "truncated": True}
+        resource = {**resource, "generations": [_facts(generation) for generation in resource["generations"]]}
+        if size_of(resource) <= limit:
+            return resource
+    return _facts(resource)
+
+
+def _facts(resource: Document) -> Document:
+    return _without(_DOCUMENTS, resource)
+
+
+def _without_unread(resource: Document, unread: Unread) -> Document:
+    left_out = {key for name in unread for key in _SHOWN_UNDER.get(name, ())}
+    return _without(left_out, resource) | {"truncated": True} if left_out else resource
+
+
+def _without(left_out: AbstractSet[str], resource: Document) -> Document:
+    if left_out.isdisjoint(resource):
+        return resource
+    return {key: value for key, value in resource.items() if key not in left_out} | {"truncated": True}
 
 
 def _delivery(cast: Cast) -> Document:

@@ -5,11 +5,11 @@ Nothing else knows that a spell is a list; branches, conditions, maps and nested
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from spellcast.domain.generations import Generation, latest_attempts
+from spellcast.domain.generations import Generation
 from spellcast.domain.tools import Tool
 
 # `execute_step` has 15 minutes (Lambda's limit); the immediate steps of one segment get 12 of them.
@@ -51,15 +51,15 @@ def plan_segments(tools: Sequence[Tool], *, attempt: int = 1, first: int = 0) ->
     return segments
 
 
-def plan_rest(tools: Sequence[Tool], generations: Iterable[Generation]) -> list[Segment]:
+def plan_rest(tools: Sequence[Tool], current: Mapping[int, Generation], attempt: int) -> list[Segment]:
     """What is left of a cast that was run in part: from its first step that is not completed, under its attempt.
+
+    `current` are the generations that count, by their steps.
 
     Nothing is tried anew by it: a step that has begun is taken up, one that has failed fails its cast.
     """
-    latest = latest_attempts(generations)
-    first = next((at for at in range(len(tools)) if at not in latest or latest[at].status != "completed"), len(tools))
-    known = latest.get(first) or latest.get(first - 1)
-    return plan_segments(tools, attempt=known.attempt if known else 1, first=first)
+    first = next((at for at in range(len(tools)) if at not in current or current[at].status != "completed"), len(tools))
+    return plan_segments(tools, attempt=attempt, first=first)
 
 
 def waiting_ends(started_at: datetime, seconds_before: float) -> datetime:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
+from spellcast.domain.account_settings import AccountSettings
+from spellcast.domain.budgets import Day, Reservation
 from spellcast.domain.casts import Cast, CastStatus, OpenCast
-from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.history import Run
+from spellcast.domain.ledger import LedgerRow
 from spellcast.domain.limits import Leases
 from spellcast.domain.spells import Permission, Spell, SpellVersion
 from spellcast.domain.tools import Tool
@@ -65,18 +68,24 @@ class ApiKey:
 
 
 class CastStore(Protocol):
-    """Casts and their generations."""
+    """Casts and their generations. A document that should be there and is not raises DocumentLost."""
 
     def create_cast(self, cast: Cast) -> None:
         """Raises WriteConflict where the cast exists."""
 
     def get_cast(self, cast_id: str) -> Cast | None: ...
 
-    def load_cast(self, cast_id: str) -> tuple[Cast, list[Generation]] | None:
-        """The cast with its generations in the order of steps and attempts, in one read."""
+    def load_cast(self, cast_id: str, *, whole: bool = True) -> tuple[Cast, list[Generation]] | None:
+        """The cast with its generations in the order of steps and attempts, in one read.
+
+        Not whole, they have their large documents `unread`.
+        """
 
     def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
-        """The account's casts, latest first. Raises InvalidInput for a cursor that is none."""
+        """The account's casts, latest first, their large documents `unread`.
+
+        Raises InvalidInput for a cursor that is none.
+        """
 
     def list_open_casts(self, before: datetime) -> Iterator[OpenCast]:
         """All accounts' open casts that were started before a moment, in no order; read as they are asked for."""
@@ -182,11 +191,57 @@ class LeaseStore(Protocol):
 class SettingsStore(Protocol):
     """What accounts have set for themselves."""
 
-    def get_settings(self, account_id: str) -> Document:
-        """The account's defaults by tool id and input; empty where it never set any."""
+    def get_settings(self, account_id: str) -> AccountSettings:
+        """Empty where the account never set any."""
 
-    def put_settings(self, account_id: str, tools: Document) -> None:
+    def put_settings(self, account_id: str, settings: AccountSettings) -> None:
         """In the place of what was set before."""
+
+
+class BudgetStore(Protocol):
+    """What counts for accounts' days, and for which generations it is held until their casts are closed."""
+
+    def get_day(self, account_id: str, day: str) -> Day:
+        """Zero where nothing ever counted."""
+
+    def reserve(
+        self,
+        account_id: str,
+        generation_id: str,
+        reservation: Reservation,
+        most_usd: Decimal,
+        before: Decimal | None = None,
+    ) -> None:
+        """Holds the amount. Raises WriteConflict where something else than `before` is held for the generation, or the
+        day's total would be over `most_usd`.
+        """
+
+    def settle(self, account_id: str, generation_id: str, reservation: Reservation, cost_usd: Decimal) -> None:
+        """Holds the cost instead. Raises WriteConflict where the reservation is not what is held any more."""
+
+    def close(self, account_id: str, day: str, held: Mapping[str, Decimal], cost_usd: Decimal) -> None:
+        """Holds nothing any more for these generations, which cost so much together.
+
+        Raises WriteConflict where that is not what is held for them.
+        """
+
+
+class LedgerStore(Protocol):
+    """Accounts' ledgers. Rows are never changed, and those of a period are from its first time, before its last."""
+
+    def put_row(self, row: LedgerRow) -> None:
+        """Harmless where it is there."""
+
+    def put_late_row(self, row: LedgerRow, day: str) -> None:
+        """The row, and with it what it settles as spent on the day; harmless where it is there."""
+
+    def list_rows(
+        self, account_id: str, *, start: str, end: str | None, limit: int, cursor: str | None
+    ) -> Page[LedgerRow]:
+        """Latest first. Raises InvalidInput for a cursor that is none."""
+
+    def all_rows(self, account_id: str, *, start: str, end: str | None) -> Iterator[LedgerRow]:
+        """Latest first."""
 
 
 class AccessStore(Protocol):

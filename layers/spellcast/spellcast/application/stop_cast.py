@@ -1,0 +1,40 @@
+"""Stops what a cancelled cast still has going on: the machine's execution, and the jobs at its providers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from spellcast.application import ask_provider
+from spellcast.domain.casts import Cast
+from spellcast.domain.generations import Generation
+from spellcast.domain.results import ToolResult
+from spellcast.ports.adapter import Adapters
+from spellcast.ports.machine import Machine
+from spellcast.ports.store import ToolStore
+
+
+@dataclass(frozen=True, slots=True)
+class StopCast:
+    """Every part may be repeated, and a provider that cannot be asked holds up nothing.
+
+    The machine is stopped first: what it would begin otherwise would have to be stopped, too.
+    """
+
+    tools: ToolStore
+    adapters: Adapters
+    machine: Machine
+
+    def __call__(self, cast: Cast, generations: Iterable[Generation]) -> Mapping[str, ToolResult]:
+        """What the providers say of the jobs that are over now, by generation: they may name what they billed."""
+        self.machine.stop_cast(cast)
+        told: dict[str, ToolResult] = {}
+        for generation in generations:
+            if generation.is_terminal or generation.result is not None or generation.delivery_mode == "immediate":
+                continue
+            recall_tool = partial(self.tools.recall_tool, generation.account_id, generation.tool_id)
+            _, end = ask_provider.look_up_job(self.adapters, generation, recall_tool, cancel=True)
+            if end is not None:
+                told[generation.generation_id] = end
+        return told
