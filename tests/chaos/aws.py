@@ -1,8 +1,8 @@
 """AWS around the real functions, in this process: every call out of a function passes one numbered choke point.
 
-The table and the bucket are moto's. Step Functions runs the project's definitions, the table's stream feeds `notify`, the
-bus goes by the template's rules, the queue receives again, and the sweep comes every minute. Each repeats what died as
-its service does. Time passes only where nothing is left to do at the moment.
+The table and the bucket are moto's. Step Functions runs the project's definitions, the table's stream feeds `notify`,
+the bus goes by the template's rules, the queue receives again, and the sweep comes every minute. Each repeats what died
+as its service does. Time passes only where nothing is left to do at the moment.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ from spellcast.domain.identifiers import fingerprint
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.observability import logger
 from spellcast.ports.store import ApiKey, Connection
-from tests.chaos.asl import Answered, Pause, Progress, StateMachine, TaskFailed
+from tests.chaos.asl import TaskFailed
+from tests.chaos.executions import Executions
 from tests.chaos.providers import ADDRESSES, SERVICES, WEBHOOK_SECRET, Providers
+from tests.chaos.tables import Tables
 from tests.contract.deployment import BUCKET, REGION, TABLE, deployed, properties, session
 from tests.fakes.clock import FakeClock
 from tests.fakes.crash import Crash
@@ -117,18 +119,6 @@ class Context:
 
 
 @dataclass
-class Execution:
-    """One execution of a state machine."""
-
-    name: str
-    machine: str
-    content: Any
-    progress: Progress
-    status: str = "RUNNING"
-    error: str = ""
-
-
-@dataclass
 class Message:
     """One message of the queue."""
 
@@ -159,15 +149,12 @@ class Aws:
         self.posts: list[Any] = []
         self.events: list[Any] = []
         self.dead_letters: list[Any] = []
-        self.executions: dict[str, Execution] = {}
+        self.executions = Executions(self.invoke, self._plan, self._route)
         self._restart = restart
         self._is_dead = False
         self._numbers = itertools.count()
         self._agenda: list[_Due] = []
-        self._machines = {name: StateMachine(name, self.invoke) for name in ("cast_spell", "poll_job")}
-        self._answers: dict[str, Any] = {}
-        self._waiting: dict[str, Execution] = {}
-        self._closed: set[str] = set()
+        self._tables = Tables()
         self._current: Message | None = None
         self._position = 0
         self._table = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[TABLE]
@@ -390,115 +377,27 @@ class Aws:
         if status >= 500 and number < 5:
             self.later(number, lambda: self._call_back(token, headers, body, number + 1))
 
-    # --- Step Functions ---
-
-    def _start(self, name: str, machine: str, content: Any) -> None:
-        execution = Execution(name, machine, content, self._machines[machine].run(name, content))
-        self.executions[name] = execution
-        self.later(0, lambda: self._go_on(execution, None))
-
-    def _go_on(self, execution: Execution, answer: Any) -> None:
-        if execution.status != "RUNNING":
-            return
-        try:
-            wish = (
-                execution.progress.throw(answer) if isinstance(answer, TaskFailed) else execution.progress.send(answer)
-            )
-        except StopIteration:
-            self._end(execution, "SUCCEEDED")
-        except TaskFailed as error:
-            self._end(execution, "FAILED", error.error)
-        else:
-            self._wait(execution, wish)
-
-    def _wait(self, execution: Execution, wish: Pause | Answered) -> None:
-        if isinstance(wish, Pause):
-            is_needed = lambda: execution.status == "RUNNING"  # noqa: E731
-            self._plan(wish.seconds, lambda: self._go_on(execution, None), is_needed=is_needed)
-        elif wish.token in self._answers or wish.failure is not None:
-            self._closed.add(wish.token)
-            answer = self._answers.get(wish.token, wish.failure)
-            self.later(0, lambda: self._go_on(execution, answer))
-        else:
-            self._waiting[wish.token] = execution
-            is_open = lambda: wish.token not in self._closed and execution.status == "RUNNING"  # noqa: E731
-            self._plan(wish.seconds, lambda: self._time_out(wish.token), is_needed=is_open)
-
-    def _time_out(self, token: str) -> None:
-        self._closed.add(token)
-        self._go_on(self._waiting[token], TaskFailed("States.Timeout"))
-
-    def _take(self, token: str, answer: Any) -> bool:
-        if token in self._closed or self.executions[token.partition("/")[0]].status != "RUNNING":
-            return False
-        self._closed.add(token)
-        self._answers[token] = answer
-        if token in self._waiting:
-            self.later(0, lambda: self._go_on(self._waiting[token], answer))
-        return True
-
-    def _end(self, execution: Execution, status: str, error: str = "") -> None:
-        if execution.status != "RUNNING":
-            return
-        execution.status, execution.error = status, error
-        # The rule names the machine as the template does.
-        machine = {"cast_spell": {"Ref": "CastMachine"}, "poll_job": {"Ref": "PollMachine"}}[execution.machine]
-        detail = {
-            "stateMachineArn": machine,
-            "name": execution.name,
-            "status": status,
-            "input": json.dumps(execution.content),
-            "error": error or None,
-        }
-        kind = "Step Functions Execution Status Change"
-        self._route({"source": "aws.states", "detail-type": kind, "detail": detail})
-
     # --- what the services answer ---
 
     def _answer(self, client: Any, operation: str, params: Any) -> Any:
-        match operation:
-            case "GetSecretValue":
+        match client.meta.service_model.service_name, operation:
+            case "stepfunctions", _:
+                return self.executions.answer(client, operation, params)
+            case "dynamodb", _:
+                return self._tables.answer(client, operation, params)
+            case _, "GetSecretValue":
                 name = params["SecretId"].removeprefix("spellcast/test/")
-                if name not in _SECRETS:
-                    raise _error(client, operation, "ResourceNotFoundException")
                 return {"SecretString": _SECRETS[name]}
-            case "StartExecution":
-                if params["name"] in self.executions:
-                    raise _error(client, operation, "ExecutionAlreadyExists")
-                machine = params["stateMachineArn"].rpartition(":")[2]
-                self._start(params["name"], machine, json.loads(params["input"]))
-                return {}
-            case "SendTaskSuccess" | "SendTaskFailure":
-                is_success = operation == "SendTaskSuccess"
-                answer = json.loads(params["output"]) if is_success else TaskFailed(params["error"], params["cause"])
-                if not self._take(params["taskToken"], answer):
-                    raise _error(client, operation, "TaskTimedOut")
-                return {}
-            case "StopExecution":
-                execution = self.executions.get(params["executionArn"].rpartition(":")[2])
-                if execution is None:
-                    raise _error(client, operation, "ExecutionDoesNotExist")
-                self._end(execution, "ABORTED")
-                return {}
-            case "DescribeExecution":
-                execution = self.executions.get(params["executionArn"].rpartition(":")[2])
-                if execution is None:
-                    raise _error(client, operation, "ExecutionDoesNotExist")
-                return {"status": execution.status, "error": execution.error}
-            case "ListExecutions":
-                running = [found for found in self.executions.values() if found.status == "RUNNING"]
-                return {"executions": [{"name": found.name} for found in running if found.machine == "cast_spell"]}
-            case "PostToConnection":
+            case _, "PostToConnection":
                 self.posts.append(json.loads(params["Data"]))
                 return {}
-            case "PutEvents":
+            case _, "PutEvents":
                 return self._put_events(params["Entries"])
-            case "SendMessage":
+            case _, "SendMessage":
                 self._send(params["MessageBody"])
                 return {}
-            case "ChangeMessageVisibility":
-                if self._current is not None:
-                    self._current.visibility = params["VisibilityTimeout"]
+            case _, "ChangeMessageVisibility" if self._current is not None:
+                self._current.visibility = params["VisibilityTimeout"]
                 return {}
         return BaseClient._make_api_call(client, operation, params)
 
@@ -519,11 +418,6 @@ class Aws:
 
 def _numbered(told: Any) -> tuple[str, int]:
     return str(told.get("generationId") or told["castId"]), int(told["revision"])
-
-
-def _error(client: Any, operation: str, code: str) -> Exception:
-    error: Exception = client.exceptions.from_code(code)({"Error": {"Code": code, "Message": code}}, operation)
-    return error
 
 
 def http_event(method: str, path: str, headers: dict[str, str], body: bytes) -> Any:

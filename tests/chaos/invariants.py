@@ -26,8 +26,9 @@ class History:
     """All of one cast. What is None is not known, and not checked.
 
     `casts` and `generations` are every revision that was written, each record's in its order. `asked` counts the
-    requests that may cost money, and `jobs` names the provider's jobs, by generation. `announced` are ids and revisions.
-    `ledger` is what the caster's account was booked, `held` what the day still holds for the cast, `day_usd` its total.
+    requests that may cost money, and `jobs` names the provider's jobs, by generation. `announced` are ids and
+    revisions. `ledger` is what the caster's account was booked, `held` what the day still holds for the cast, `day_usd`
+    its total.
     """
 
     casts: Sequence[Cast]
