@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -23,7 +24,9 @@ from tests.chaos.conftest import Defends
 from tests.chaos.invariants import History
 from tests.chaos.providers import ADDRESSES, SERVICES, WEBHOOK_SECRET
 from tests.chaos.sizes import LONG, SEED, size
+from tests.fakes import killed_run
 from tests.fakes.crashes import When
+from tests.fakes.killed_run import Run
 
 STEPS: list[Any] = [
     {
@@ -40,6 +43,7 @@ COSTS = {"openai": Decimal("0.065"), "replicate": Decimal("0.003"), "comfyui": D
 TOTAL = Decimal("0.0688425")
 # What may end a cast after a crash: an answer that was lost, or a request of which nobody knows whether it was sent.
 UNAVOIDABLE = {"OUTCOME_UNKNOWN", "JOB_LOST"}
+ALL = "I1, I2, I3, I4, I5, I6, I7"
 MOMENTS: tuple[When, When] = ("before", "after")
 Kills = Collection[tuple[int, When]]
 
@@ -152,7 +156,7 @@ def test_a_crash_at_any_call_of_any_function_leads_to_one_end_that_is_paid_once(
             assert kill in open_questions, history.told
             lost += 1
     defends(
-        "I1, I2, I3, I4, I5, I6, I7",
+        ALL,
         "a process dies at a call, before or after it took effect",
         f"each of {len(calls)} calls of a cast of three steps × 2: {len(kills)} runs through the real functions, "
         f"{len(kills) - lost} of them completed",
@@ -163,8 +167,31 @@ def test_two_crashes_of_the_real_functions_are_no_worse(begin: Callable[[], Aws]
     chance = random.Random(SEED)
     calls = cast(begin, []).chokepoint.calls
     # A cold start more makes the run a few calls longer.
-    pairs = [chance.sample(range(1, len(calls) + 8), 2) for _ in range(size(40, 1_000))]
+    pairs = [sorted(chance.sample(range(1, len(calls) + 8), 2)) for _ in range(size(40, 1_000))]
     for pair in pairs:
         check(cast(begin, [(number, chance.choice(MOMENTS)) for number in pair]))
-    form = "long" if LONG else "short"
-    defends("I1, I2, I3, I4, I5, I6, I7", "two processes die", f"{len(pairs)} pairs, real functions ({form} form)")
+    defends(ALL, "two processes die at a call each", f"{len(pairs)} sampled pairs, real functions")
+
+
+SHAPES = [(tools, derived, draws, False) for tools, derived, draws in killed_run.SPELLS.values()]
+# Whose first provider begins nothing.
+SHAPES += [
+    (tools, True, False, True) for tools in (("called",), ("polled",), ("paid", "called"), ("paid", "polled", "called"))
+]
+
+
+def test_two_crashes_are_no_worse(defends: Defends) -> None:
+    chance = random.Random(SEED)
+    runs = 0
+    for tools, derived, draws, falls_back in SHAPES:
+        calls = Run(tools, derived, draws, falls_back=falls_back).chokepoint.calls
+        pairs = [
+            ((first, one), (second, other))
+            for first, second in combinations(range(1, len(calls) + 8), 2)
+            for one, other in product(MOMENTS, repeat=2)
+        ]
+        for pair in pairs if LONG else chance.sample(pairs, 80):
+            Run(tools, derived, draws, pair, falls_back=falls_back).check(tools)
+            runs += 1
+    sampled = "all" if LONG else "sampled"
+    defends(ALL, "two processes die at a call each", f"{runs:,} pairs, {sampled}, nine spells, the use cases on fakes")
