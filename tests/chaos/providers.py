@@ -40,7 +40,8 @@ class Providers:
     """OpenAI's pictures, Replicate's predictions and ComfyUI's queue, as far as a cast asks for them.
 
     `asked` has the service of every request that may cost money, in order; `told` what the caster's receiver got, as
-    message id and body. `later` is called with what is to be done after some seconds.
+    message id and body. Predictions in `failing` fail, and cost nothing. `later` is called with what is to be done
+    after some seconds.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Providers:
         self.jobs: dict[str, AcceptedJob] = {}
         self.cancelled: list[str] = []
         self.told: list[tuple[str, Any]] = []
+        self.failing: set[str] = set()
         self._clock = clock
         self._later = later
         self._call_back = call_back
@@ -105,6 +107,8 @@ class Providers:
     def _prediction(self, run_id: str) -> Any:
         if not self._is_done(run_id):
             return {"id": run_id, "status": "processing"}
+        if run_id in self.failing:
+            return {"id": run_id, "status": "failed", "error": "No."}
         output = [f"{ADDRESSES['replicate']}/files/{run_id}.png"]
         return {"id": run_id, "status": "succeeded", "output": output, "metrics": {"predict_time": PREDICT_SECONDS}}
 

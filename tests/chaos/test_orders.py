@@ -9,55 +9,22 @@ from itertools import permutations
 
 import pytest
 
-from spellcast.application.notify import Notify
 from spellcast.domain import documents
-from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import CastEnded
-from spellcast.domain.generations import Generation
 from spellcast.domain.polling import Polling
 from spellcast.domain.results import Failure, ToolResult
 from tests.chaos import invariants
 from tests.chaos.conftest import Defends
 from tests.chaos.invariants import History
-from tests.fakes.announcer import FakeAnnouncer
+from tests.chaos.records import history_of
 from tests.fakes.crashes import Provider
-from tests.fakes.store import FakeStore
 from tests.fakes.world import ACCOUNT, World
 
 EVENTS = ("webhook", "duplicate", "poll", "late failed webhook", "cancel")
 STATES = ("running", "cancelling", "timed out")
 # What the job costs, whoever says first that it was done.
 BILL = Decimal("0.03")
-
-
-def announced(store: FakeStore, world: World) -> FakeAnnouncer:
-    """What the table's stream leads to."""
-    announcer = FakeAnnouncer()
-    notify = Notify(announcer, world.links, world.clock)
-    for record in store.writes:
-        notify(record)
-    return announcer
-
-
-def history_of(world: World, asked: Counter[str], jobs: dict[str, str], told: str) -> History:
-    """What is left of the world's one cast."""
-    casts = [record for record in world.store.writes if isinstance(record, Cast)]
-    generations = [record for record in world.store.writes if isinstance(record, Generation)]
-    events = [event.detail for event in announced(world.store, world).published]
-    budget = casts[-1].daily_budget
-    day = world.store.get_day(ACCOUNT, budget.day) if budget else None
-    return History(
-        casts=casts,
-        generations=generations,
-        asked=asked,
-        jobs=jobs,
-        announced={(str(event.get("generationId") or event["castId"]), int(event["revision"])) for event in events},
-        ledger=list(world.store.all_rows(ACCOUNT, start="0", end=None)),
-        held=day.held if day else None,
-        day_usd=day.total_usd if day else None,
-        told=told,
-    )
 
 
 class Race:
