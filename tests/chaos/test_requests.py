@@ -19,7 +19,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = ROOT / ".local" / "schemathesis" / "venv" / "bin" / "schemathesis"
-CASES_OF_A_ROUTE = size(15, 400)
+CASES_OF_A_ROUTE = size(15, 200)
 # What it asserts of every answer. Left out: what a document cannot say is refused all the same (a tool that does not
 # exist, a cursor of another list); and 404, rather than 405, for methods that a path has not, as API Gateway has it.
 CHECKS = (
