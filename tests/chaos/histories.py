@@ -149,8 +149,7 @@ def _fill(world: World, table: Any, items: Mapping[tuple[str, str], Item], docum
             case "SLUG":
                 store._slugs[name] = found(spells.get_spell_by_slug(name)).spell_id
             case "DAY":
-                day = sk.partition("#")[2]
-                store._days[name, day] = DynamoBudgetStore(table).get_day(name, day)
+                store._days[name, sk] = DynamoBudgetStore(table).get_day(name, sk)
             case "LEDGER":
                 for row in DynamoLedgerStore(table).all_rows(name, start="", end=None):
                     store.put_row(row)
