@@ -180,8 +180,9 @@ def test_a_cast_is_run_by_its_current_execution(execution: int, name: str) -> No
 
 
 def test_the_list_of_open_casts_knows_when_one_ended() -> None:
-    found = [OpenCast.of(a_cast(**changes)).ended_at for changes in ({}, {"failed_at": in_seconds(7)})]
-    assert found == [None, in_seconds(7)]
+    found = [OpenCast.of(a_cast(**changes)) for changes in ({}, {"failed_at": in_seconds(7), "execution": 2})]
+    deadline = a_cast().deadline_at
+    assert found == [OpenCast("c1", 1, deadline, None), OpenCast("c1", 2, deadline, in_seconds(7))]
 
 
 def test_an_execution_is_named_after_its_cast() -> None:
@@ -228,6 +229,13 @@ def test_a_cancelled_cast_has_neither_failure_nor_outputs() -> None:
 def test_outputs_that_were_not_read_are_forgotten_with_the_end() -> None:
     ended = settled(a_cast(unread={"inputs": "s3:i", "outputs": "s3:o"}))
     assert resumed(ended).unread == {"inputs": "s3:i"}
+
+
+def test_a_cancel_is_a_revision_of_its_own_and_said_again_another() -> None:
+    cast = a_cast().cancelling(in_seconds(3))
+    assert (cast.updated_at, cast.revision) == (in_seconds(3), 2)
+    again = cast.cancelling(in_seconds(5))
+    assert again == replace(cast, updated_at=in_seconds(5), revision=3)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
