@@ -196,19 +196,19 @@ class Aws:
             spell, SpellVersion(spell_id=SPELL, version=1, name="Fox", content=content, created_at=now)
         )
 
-    def request(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """An answered request: a caster who hears nothing asks again."""
+    def request(self, method: str, path: str, body: Any = None, key: str | None = None, tries: int = 5) -> Any:
+        """An answered request: a caster who hears nothing asks again, or gives up after some tries."""
         headers = {"x-api-key": API_KEY, "content-type": "application/json"}
         if key is not None:
             headers["idempotency-key"] = key
-        for _ in range(5):
+        for _ in range(tries):
             try:
                 answer = self.invoke("cast_api", http_event(method, path, headers, json.dumps(body or {}).encode()))
             except TaskFailed:
                 continue
             if answer["statusCode"] < 500:
                 return answer
-        raise AssertionError("the API does not answer")
+        return None
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Until nothing is left to do and a sweep has looked at all that is there; or until something is as wanted."""

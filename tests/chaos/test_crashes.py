@@ -58,14 +58,14 @@ def begin() -> Iterator[Callable[[], Aws]]:
         yield begin
 
 
-def cast(begin: Callable[[], Aws], kills: Kills) -> Aws:
-    """The deployment after one cast under these kills."""
+def cast(begin: Callable[[], Aws], kills: Kills, tries: int = 5) -> Aws:
+    """The deployment after one cast under these kills; its caster asks so often for an answer."""
     world = begin()
     world.add_spell(STEPS)
     world.chokepoint.arm(kills)
     webhook = {"webhookUrl": f"{ADDRESSES['caster']}/hook", "webhookSecret": WEBHOOK_SECRET}
-    answer = world.request("POST", "/v1/casts", {"spell": SPELL, **webhook}, key="order-1")
-    assert answer["statusCode"] in (200, 202), answer
+    answer = world.request("POST", "/v1/casts", {"spell": SPELL, **webhook}, key="order-1", tries=tries)
+    assert tries == 1 or answer["statusCode"] in (200, 202), answer
     world.run()
     return world
 
@@ -184,6 +184,23 @@ def test_a_crash_at_any_call_of_any_function_leads_to_one_end_that_is_paid_once(
         f"each of {len(calls)} calls of a cast of three steps × 2: {len(kills)} runs through the real functions, "
         f"{len(kills) - lost} of them completed",
     )
+
+
+def test_a_caster_who_does_not_ask_again_has_a_cast_that_ends_or_none(
+    begin: Callable[[], Aws], defends: Defends
+) -> None:
+    calls = cast(begin, []).chokepoint.calls
+    row, started = calls.index("dynamodb.PutItem") + 1, calls.index("stepfunctions.StartExecution") + 1
+    kills: list[tuple[int, When]] = [(number, when) for number in range(row, started + 1) for when in MOMENTS]
+    casts = 0
+    for kill in kills:
+        world = cast(begin, [kill], tries=1)
+        if kill == (row, "before"):
+            assert not list(world.written()) and not world.providers.asked
+            continue
+        assert check_end(world).cast.status == "completed", world.chokepoint.killed
+        casts += 1
+    defends("I2", "the process dies that starts a cast, and nobody asks again", f"{casts} casts, found by the sweep")
 
 
 def test_two_crashes_of_the_real_functions_are_no_worse(begin: Callable[[], Aws], defends: Defends) -> None:
