@@ -94,11 +94,11 @@ def absorbed(history: History) -> None:
         elif before.is_terminal:
             assert after.attempt == before.attempt + 1, f"{before.status} has become {after.status}; {history.told}"
     assert ends(history.casts) == history.cast.attempt, f"{ends(history.casts)} ends; {history.told}"
-    for revisions in _by_generation(history.generations).values():
-        for before, after in pairwise(revisions):
-            assert after.revision > before.revision, f"{after.generation_id}; {history.told}"
-            assert not before.is_terminal or after.status == before.status, f"{after.generation_id}; {history.told}"
-        assert ends(revisions) <= 1, f"{revisions[0].generation_id} has ended more than once; {history.told}"
+    for generation_id, revisions in _by_generation(history.generations).items():
+        for earlier, later in pairwise(revisions):
+            assert later.revision > earlier.revision, f"{generation_id}; {history.told}"
+            assert not earlier.is_terminal or later.status == earlier.status, f"{generation_id}; {history.told}"
+        assert ends(revisions) <= 1, f"{generation_id} has ended more than once; {history.told}"
 
 
 def applied_once(history: History) -> None:

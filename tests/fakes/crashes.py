@@ -56,10 +56,12 @@ class Chokepoint:
             self.meanwhile.pop(number)()
         if (number, "before") in self._kills:
             self._kill(f"before call {number}, {name}")
-        answer = call()
-        if (number, "after") in self._kills:
-            self._kill(f"after call {number}, {name}")
-        return answer
+        try:
+            return call()
+        finally:
+            # An error is an answer that is lost, too.
+            if (number, "after") in self._kills:
+                self._kill(f"after call {number}, {name}")
 
     def _kill(self, moment: str) -> None:
         self.killed.append(moment)
