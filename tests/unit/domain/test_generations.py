@@ -146,7 +146,7 @@ def test_a_cancelled_step_keeps_what_it_cost_and_says_why_it_ended() -> None:
         duration_ms=6_000,
     )
     free = STATES["processing"].cancelled(now=in_seconds(6))
-    assert (free.cost_usd, free.points_spent) == (0, 0)
+    assert (free.cost_usd, free.points_spent) == (Decimal(0), 0)
 
 
 def test_a_fallback_takes_the_place_of_the_first_tools_reservation() -> None:
