@@ -29,12 +29,14 @@ PICTURE = base64.b64encode(PNG).decode()
 class Chokepoint:
     """Numbers every call to the outside, and kills the process at some of them.
 
-    `before` the call has no effect, `after` it has one and its answer is lost.
+    `before` the call has no effect, `after` it has one and its answer is lost. `meanwhile` is what somebody else does
+    just before the call of a number.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.killed: list[str] = []
+        self.meanwhile: dict[int, Callable[[], object]] = {}
         self.on_kill: Callable[[], object] = lambda: None
         self._kills: frozenset[tuple[int, When]] = frozenset()
 
@@ -50,12 +52,16 @@ class Chokepoint:
     def pass_through(self, name: str, call: Callable[[], Any]) -> Any:
         self.calls.append(name)
         number = len(self.calls)
+        if number in self.meanwhile:
+            self.meanwhile.pop(number)()
         if (number, "before") in self._kills:
             self._kill(f"before call {number}, {name}")
-        answer = call()
-        if (number, "after") in self._kills:
-            self._kill(f"after call {number}, {name}")
-        return answer
+        try:
+            return call()
+        finally:
+            # An error is an answer that is lost, too.
+            if (number, "after") in self._kills:
+                self._kill(f"after call {number}, {name}")
 
     def _kill(self, moment: str) -> None:
         self.killed.append(moment)

@@ -82,7 +82,8 @@ class FakeStore:
         cast = self._casts.get(cast_id)
         if cast is None:
             return None
-        own = [generation for generation in self._generations.values() if generation.cast_id == cast_id]
+        # Copied at once: another thread may write meanwhile.
+        own = [generation for generation in list(self._generations.values()) if generation.cast_id == cast_id]
         own.sort(key=lambda generation: (generation.step_index, generation.attempt))
         return (cast, own) if whole else (in_row(cast), [in_row(generation) for generation in own])
 
@@ -311,10 +312,12 @@ class FakeStore:
         self._ledger.setdefault((row.account_id, row.row_id), row)
 
     def put_late_row(self, row: LedgerRow, day: str) -> None:
-        if (row.account_id, row.row_id) not in self._ledger:
-            self.put_row(row)
-            known = self.get_day(row.account_id, day)
-            self._days[row.account_id, day] = replace(known, total_usd=money.total([known.total_usd, row.settled_usd]))
+        with _one_at_a_time:
+            if (row.account_id, row.row_id) not in self._ledger:
+                self.put_row(row)
+                known = self.get_day(row.account_id, day)
+                total = money.total([known.total_usd, row.settled_usd])
+                self._days[row.account_id, day] = replace(known, total_usd=total)
 
     def list_rows(
         self, account_id: str, *, start: str, end: str | None, limit: int, cursor: str | None
@@ -325,7 +328,7 @@ class FakeStore:
     def all_rows(self, account_id: str, *, start: str, end: str | None) -> Iterator[LedgerRow]:
         found = [
             row
-            for (owner, row_id), row in self._ledger.items()
+            for (owner, row_id), row in list(self._ledger.items())
             if owner == account_id and start <= row_id < (end or "~")
         ]
         return iter(sorted(found, key=lambda row: row.row_id, reverse=True))

@@ -109,6 +109,7 @@ class World:
         through: Callable[[Any], Any] = lambda port: port,
         pricing: PricingPolicy = ORIGINAL_PRICES,
         daily_budget_usd: Decimal | None = None,
+        adapter: FakeAdapter | None = None,
     ) -> None:
         tools = [
             make_tool("free"),
@@ -121,7 +122,7 @@ class World:
         self.clock = FakeClock()
         self.machine = FakeMachine()
         self.announcer = FakeAnnouncer()
-        self.adapter, self.other = FakeAdapter(), FakeAdapter()
+        self.adapter, self.other = adapter or FakeAdapter(), FakeAdapter()
         self.media = FakeMediaStore()
         self.media_source = FakeMediaSource()
         store, machine, announcer = through(self.store), through(self.machine), through(self.announcer)

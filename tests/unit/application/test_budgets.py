@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -222,23 +221,6 @@ def test_an_account_sets_its_own() -> None:
     world.store.put_settings(ACCOUNT, AccountSettings({}, Decimal(100)))
     # A cast that runs goes on with the settings that it was started with.
     assert run_to_its_end(world, before).status == "failed"
-
-
-def test_of_fifty_casts_at_once_exactly_ten_start() -> None:
-    world = a_world("10.00")
-    casts = [cast(world, "dear") for _ in range(50)]
-
-    def run(number: int) -> str:
-        world.execute_step(casts[number].cast_id, world.segments(casts[number])[0], f"t{number}", casts[number].cast_id)
-        world.process(casts[number])
-        return world.settle(casts[number]).status
-
-    with ThreadPoolExecutor(16) as crowd:
-        statuses = list(crowd.map(run, range(50)))
-    assert (statuses.count("completed"), statuses.count("failed")) == (10, 40)
-    assert len(world.adapter.executed) == 10
-    assert day(world) == Day(Decimal(10), {})
-    assert balances(rows(world)).spent_usd == 10
 
 
 # --- who else writes at the same time ---

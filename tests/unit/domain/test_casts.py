@@ -180,8 +180,9 @@ def test_a_cast_is_run_by_its_current_execution(execution: int, name: str) -> No
 
 
 def test_the_list_of_open_casts_knows_when_one_ended() -> None:
-    found = [OpenCast.of(a_cast(**changes)).ended_at for changes in ({}, {"failed_at": in_seconds(7)})]
-    assert found == [None, in_seconds(7)]
+    found = [OpenCast.of(a_cast(**changes)) for changes in ({}, {"failed_at": in_seconds(7), "execution": 2})]
+    deadline = a_cast().deadline_at
+    assert found == [OpenCast("c1", 1, deadline, None), OpenCast("c1", 2, deadline, in_seconds(7))]
 
 
 def test_an_execution_is_named_after_its_cast() -> None:
@@ -197,7 +198,7 @@ def resumed(cast: Cast, **changes: Any) -> Cast:
         "overrides": {"n1": {"width": 1}},
         "version": 2,
         "step_count": 3,
-        "step_generation_ids": ("c1.0.1",),
+        "step_generation_ids": ("c1.0.2",),
         "budget_usd": Decimal(2),
         "daily_budget": DailyBudget("2026-02-01", Decimal(3)),
         "deadline_at": in_seconds(99),
@@ -230,6 +231,13 @@ def test_outputs_that_were_not_read_are_forgotten_with_the_end() -> None:
     assert resumed(ended).unread == {"inputs": "s3:i"}
 
 
+def test_a_cancel_is_a_revision_of_its_own_and_said_again_another() -> None:
+    cast = a_cast().cancelling(in_seconds(3))
+    assert (cast.updated_at, cast.revision) == (in_seconds(3), 2)
+    again = cast.cancelling(in_seconds(5))
+    assert again == replace(cast, updated_at=in_seconds(5), revision=3)
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_what_has_ended_is_not_cancelled_and_what_runs_is_not_resumed(status: str) -> None:
     with pytest.raises(IllegalTransition, match=f"^c1 is {status}$"):
@@ -258,7 +266,7 @@ def test_a_resumed_cast_has_nothing_of_its_end_but_what_it_cost(ended: Cast) -> 
         overrides={"n1": {"width": 1}},
         version=2,
         step_count=3,
-        step_generation_ids=("c1.0.1",),
+        step_generation_ids=("c1.0.2",),
         budget_usd=Decimal(2),
         daily_budget=DailyBudget("2026-02-01", Decimal(3)),
         cost_usd=Decimal("0.03"),

@@ -117,6 +117,7 @@ def test_a_reserved_generation_knows_its_step_its_tool_and_its_deadline() -> Non
         now=START,
         task_token="t",
         collection={"cookId": "k"},
+        execution=4,
     )
     assert generation == a_generation(
         step_index=3,
@@ -127,8 +128,32 @@ def test_a_reserved_generation_knows_its_step_its_tool_and_its_deadline() -> Non
         deadline_at=in_seconds(90),
         task_token="t",
         collection={"cookId": "k"},
+        execution=4,
     )
     assert generation.generation_id == "c1.3.2"
+
+
+def test_a_cancelled_step_keeps_what_it_cost_and_says_why_it_ended() -> None:
+    cancelled = STATES["processing"].cancelled(cost_usd=ONE_CENT, points=3, now=in_seconds(6))
+    assert cancelled == a_generation(
+        run_id="r1",
+        status="cancelled",
+        revision=3,
+        cost_usd=ONE_CENT,
+        points_spent=3,
+        failure=Failure("CAST_CANCELLED", "The cast was cancelled.", False),
+        response_timestamp=in_seconds(6),
+        duration_ms=6_000,
+    )
+    free = STATES["processing"].cancelled(now=in_seconds(6))
+    assert (free.cost_usd, free.points_spent) == (Decimal(0), 0)
+
+
+def test_a_fallback_takes_the_place_of_the_first_tools_reservation() -> None:
+    first = a_generation(tool_id="dear", revision=3)
+    assert a_generation(tool_id="plain").instead_of(first, FAILURE) == a_generation(
+        tool_id="plain", revision=4, fallback_from={"toolId": "dear", "code": "JOB_FAILED", "message": "No."}
+    )
 
 
 def test_a_job_that_was_faster_than_its_submission_is_attached_all_the_same() -> None:

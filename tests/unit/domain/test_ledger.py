@@ -115,6 +115,12 @@ def test_a_closing_has_what_was_begun_since_the_one_before() -> None:
 # --- points that go back, and a creator's share ---
 
 
+@pytest.mark.parametrize(("points", "kinds"), [(0, ["settle"]), (1, ["settle", "refund"])])
+def test_the_least_that_is_given_back_is_a_point(points: int, kinds: list[str]) -> None:
+    [row] = closing_rows(closed(), [ended(cost="0.03", points=points, status="failed")], SHARING)
+    assert [entry.kind for entry in row.entries] == kinds
+
+
 @pytest.mark.parametrize(("status", "refunded"), [("failed", True), ("cancelled", True), ("completed", False)])
 def test_points_of_what_failed_are_given_back_and_dollars_are_not(status: str, refunded: bool) -> None:
     rows = closing_rows(closed(), [ended(cost="0.03", points=9, status=status)], SHARING)
@@ -124,7 +130,8 @@ def test_points_of_what_failed_are_given_back_and_dollars_are_not(status: str, r
 
 
 @pytest.mark.parametrize(
-    ("points", "share", "earned"), [(446, "0.7", 312), (10, "0.7", 7), (9, "0.7", 6), (9, "1", 9), (1, "0.7", 0)]
+    ("points", "share", "earned"),
+    [(446, "0.7", 312), (10, "0.7", 7), (9, "0.7", 6), (9, "1", 9), (2, "0.7", 1), (1, "0.7", 0)],
 )
 def test_a_creator_gets_its_share_rounded_down(points: int, share: str, earned: int) -> None:
     policy = PricingPolicy(creator_share=Decimal(share))

@@ -301,6 +301,17 @@ def test_a_resource_is_whole_up_to_its_limit_in_bytes_and_leaves_documents_out_b
     assert (smallest["truncated"], smallest["generations"]) == (True, [generation])
 
 
+def test_a_cast_says_when_it_was_resumed_and_cancelled_and_with_which_inputs() -> None:
+    moments = {"resumed_at": in_seconds(2), "cancel_requested_at": in_seconds(3), "cancelled_at": in_seconds(4)}
+    cast = cast_resource(a_cast(status="cancelled", overrides={"n1": {"width": 1}}, **moments))
+    assert cast == cast_resource(a_cast(status="cancelled")) | {
+        "stepOverrides": {"n1": {"width": 1}},
+        "resumedAt": "2026-01-31T12:00:02.000Z",
+        "cancelRequestedAt": "2026-01-31T12:00:03.000Z",
+        "cancelledAt": "2026-01-31T12:00:04.000Z",
+    }
+
+
 def test_what_was_not_read_is_not_shown_as_empty() -> None:
     unread = {"inputs": "s3:documents/a", "outputs": "s3:documents/b", "settings": "s3:documents/c"}
     cast = cast_resource(a_cast(unread=unread))

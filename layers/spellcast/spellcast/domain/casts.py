@@ -293,8 +293,8 @@ class OpenCast:
 
     @classmethod
     def of(cls, cast: Cast) -> OpenCast:
-        """As the list has it."""
-        return cls(cast.cast_id, cast.execution, cast.deadline_at, cast.ended_at)
+        """As the list has it, which has no cancelled casts."""
+        return cls(cast.cast_id, cast.execution, cast.deadline_at, cast.completed_at or cast.failed_at)
 
     @property
     def execution_name(self) -> str:
