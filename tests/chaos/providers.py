@@ -16,7 +16,7 @@ from spellcast.domain import standard_webhooks
 from tests.fakes.clock import FakeClock
 from tests.fakes.media import PNG
 
-WEBHOOK_SECRET = "whsec_d2ViaG9vayBzZWNyZXQgb2YgdGhlIGNyYXNoZXM="
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"a secret of the crashes").decode()
 SERVICES = ("openai", "replicate", "comfyui")
 # Loopback, where nobody listens: what gets past the choke point fails.
 ADDRESSES = {service: f"http://127.0.0.1:{port}" for port, service in enumerate((*SERVICES, "caster"), 11)}
