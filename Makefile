@@ -24,8 +24,8 @@ help:
 	@echo "make bench   what a cast costs and takes"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
-	@echo "make client  write the client's models and routes anew, from the API's description"
-	@echo "make setup   the environment of tests and checks (.venv)"
+	@echo "make client  write the client's models and routes anew, from the API's description, and docs/cli.md"
+	@echo "make setup   the environment of tests and checks (.venv), and the command line in it (.venv/bin/spellcast)"
 	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
 
 python:
@@ -61,6 +61,7 @@ node_modules: package-lock.json
 	@npm ci --silent --no-audit --no-fund && touch node_modules
 
 setup: .venv
+	@test -x $(BIN)/spellcast || $(BIN)/python $(PIP) --no-deps --editable .
 
 up: .local/venv
 	@$(LOCAL)/python -m local up
@@ -119,6 +120,7 @@ mutants: .local/mutants/venv
 # The description is that of the code, so nothing needs to run.
 client: .venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/generate_client.py
+	@PYTHONPATH=client $(BIN)/python scripts/generate_cli_docs.py
 
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }
