@@ -79,6 +79,26 @@ exposedInputs:
 `spells lint` names every fault as `file:line:column: path: message`. It asks the API, which knows the tools; without
 one, or with `--offline`, it looks at the shape only. Nothing is saved by it.
 
+## From Python
+
+```python
+from spellcast_client import Client, SpellcastError
+from spellcast_client.models import CastBody
+
+with Client("https://api.example", api_key) as client:
+    try:
+        cast = client.cast_spell(CastBody(spell="A cat in oil", inputs={"inputText": "a cat"}))
+        for message in client.watch(cast.cast_id):
+            print(message.type, message.payload.get("status"))
+        print(client.get_cast(cast.cast_id).cost_usd)
+    except SpellcastError as error:
+        print(error.code, error.message, error.faults, error.request_id)
+```
+
+`Client`, and `AsyncClient` for who awaits, have a method for every route of the API, with typed bodies and answers. A
+GET, and what has an `Idempotency-Key` (which casts, resumes and retries get from the client), is repeated where an
+answer is lost. `watch` and `listen` connect again after a drop, and tell what was missed.
+
 ## Completion
 
 ```sh

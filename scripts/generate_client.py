@@ -245,7 +245,7 @@ def _operation(path: str, method: str, operation: Schema) -> dict[str, str]:
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         kind = _type(schema, models="models.") if schema.get("type") != "object" else "dict[str, Any]"
-        optional = kind.endswith("| None")
+        optional = not operation["requestBody"].get("required", False)
         kind = f"{kind.removesuffix(' | None')} | Mapping[str, Any]{' | None' if optional else ''}"
         parameters.append(f"body: {kind}{' = None' if optional else ''}")
         given.insert(0, "body=body")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from spellcast_client.errors import UNEXPECTED_ANSWER, UNREACHABLE, Fault, SpellcastError
+from spellcast_client.errors import PASSING, UNAVAILABLE, UNEXPECTED_ANSWER, UNREACHABLE, Fault, SpellcastError
 from spellcast_client.records import Record
 
 A = TypeVar("A")
@@ -105,11 +105,13 @@ def refusal(reply: httpx.Response) -> SpellcastError:
 
 
 def _unexpected(reply: httpx.Response) -> SpellcastError:
-    message = (
-        f"{reply.request.url.host} answered {reply.status_code} with something that this client does not know. "
-        "Is it the address of Spellcast's API, and is the client as new as the API?"
-    )
-    return SpellcastError(UNEXPECTED_ANSWER, message, status=reply.status_code, request_id=_request_id(reply))
+    said = f"{reply.request.url.host} answered {reply.status_code}"
+    if reply.status_code in PASSING:
+        code, message = UNAVAILABLE, f"{said}: it has too much to do, or is being deployed. Try again a little later."
+    else:
+        advice = "Is it the address of Spellcast's API, and is the client as new as the API?"
+        code, message = UNEXPECTED_ANSWER, f"{said} with something that this client does not know. {advice}"
+    return SpellcastError(code, message, status=reply.status_code, request_id=_request_id(reply))
 
 
 def _request_id(reply: httpx.Response) -> str | None:

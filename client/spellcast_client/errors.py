@@ -8,6 +8,9 @@ from typing import Any
 
 UNREACHABLE = "UNREACHABLE"
 UNEXPECTED_ANSWER = "UNEXPECTED_ANSWER"
+# What stands before the API says so where the API itself cannot.
+UNAVAILABLE = "UNAVAILABLE"
+PASSING = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Fault:
 
 
 class SpellcastError(Exception):
-    """A refusal of the API (`code` is one of its codes), or `UNREACHABLE`, or `UNEXPECTED_ANSWER`.
+    """A refusal of the API (`code` is one of its codes), or `UNREACHABLE`, `UNAVAILABLE` or `UNEXPECTED_ANSWER`.
 
     `status` is the HTTP status, where something answered; `request_id` is what the operator of the API asks for.
     Nothing that was sent is repeated in it: no key, no token, no input.
@@ -44,7 +47,7 @@ class SpellcastError(Exception):
     @property
     def may_pass(self) -> bool:
         """Whether the same request may succeed a little later."""
-        return self.code == UNREACHABLE or self.status in (429, 502, 503, 504)
+        return self.code == UNREACHABLE or self.status in PASSING
 
     def document(self) -> dict[str, Any]:
         """As the API writes its errors."""

@@ -184,7 +184,7 @@ class Routes:
         """A ticket for the WebSocket."""
         return self._send(Call("POST", "/v1/realtime/ticket", models.Ticket))
 
-    def complete_job(self, token: str, body: dict[str, Any] | Mapping[str, Any]) -> None:
+    def complete_job(self, token: str, body: dict[str, Any] | Mapping[str, Any] | None = None) -> None:
         """A provider's callback; the token is the authorisation, or `openai` and the signature."""
         return self._send(Call("POST", f"/v1/completions/{quoted(token)}", NoneType, body=body))
 
@@ -368,7 +368,7 @@ class AsyncRoutes:
         """A ticket for the WebSocket."""
         return await self._send(Call("POST", "/v1/realtime/ticket", models.Ticket))
 
-    async def complete_job(self, token: str, body: dict[str, Any] | Mapping[str, Any]) -> None:
+    async def complete_job(self, token: str, body: dict[str, Any] | Mapping[str, Any] | None = None) -> None:
         """A provider's callback; the token is the authorisation, or `openai` and the signature."""
         return await self._send(Call("POST", f"/v1/completions/{quoted(token)}", NoneType, body=body))
 

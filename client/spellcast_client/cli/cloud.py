@@ -35,6 +35,8 @@ def add_to(cli: click.Group) -> None:
         profiles = session.profiles()
         profiles.put(PROFILE, outputs["httpUrl"], outputs["apiKey"])
         profiles.save()
+        if session.environment.get("SPELLCAST_URL"):
+            session.note("SPELLCAST_URL is set, and is asked before any profile.")
         session.answer(
             {"profile": PROFILE, "url": outputs["httpUrl"]},
             lambda: f"The profile {PROFILE!r} is the current one. Try: spellcast tools list",

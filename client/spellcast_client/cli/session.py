@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from spellcast_client.errors import UNREACHABLE, SpellcastError
+from spellcast_client.errors import UNEXPECTED_ANSWER, UNREACHABLE, SpellcastError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +52,8 @@ _NEXT = {
     Exit.NO_ACCESS: "Log in with a good key: spellcast login",
     Exit.UNREACHABLE: "See what is wrong: spellcast doctor",
 }
+# Where the API itself says nothing, its status means nothing.
+_BY_CODE = {UNREACHABLE: Exit.UNREACHABLE, UNEXPECTED_ANSWER: Exit.SERVER_FAULT}
 _BY_STATUS = {400: Exit.BAD_INPUT, 401: Exit.NO_ACCESS, 403: Exit.NO_ACCESS, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
 _BY_STATUS |= {413: Exit.BAD_INPUT}
 
@@ -68,7 +70,7 @@ class Failure(click.ClickException):
     @classmethod
     def of(cls, error: SpellcastError) -> Failure:
         """What the API said, and what to do next."""
-        code = Exit.UNREACHABLE if error.code == UNREACHABLE else _BY_STATUS.get(error.status or 0, Exit.SERVER_FAULT)
+        code = _BY_CODE.get(error.code) or _BY_STATUS.get(error.status or 0, Exit.SERVER_FAULT)
         lines = [error.message, *(f"  {fault.path}: {fault.message}" for fault in error.faults)]
         if code is Exit.SERVER_FAULT and error.request_id:
             lines.append(f"The operator of the API can find it by its request id, {error.request_id}.")

@@ -191,6 +191,10 @@ class TestFailures:
         cli.environment["SPELLCAST_URL"] = "api.example"
         assert "begins with https" in cli("casts", code=Exit.UNREACHABLE).stderr
 
+    def test_an_address_of_something_else(self, cli: Cli) -> None:
+        cli.transport = httpx.MockTransport(lambda asked: httpx.Response(404, text="<html>"))
+        assert "Is it the address" in cli("show", "x", code=Exit.SERVER_FAULT).stderr
+
     def test_a_server_that_fails(self, cli: Cli) -> None:
         answer = {"error": {"code": "INTERNAL_ERROR", "message": "Something is wrong."}}
         cli.transport = httpx.MockTransport(
@@ -507,7 +511,7 @@ down:
 
     def test_a_clone_is_named(self, cli: Cli, project: Path) -> None:
         cli.environment["SPELLCAST_PROJECT"] = str(project)
-        cli("local", "up")
+        assert "SPELLCAST_URL is set" in cli("local", "up").stderr
         cli.environment["SPELLCAST_PROJECT"] = str(project.parent)
         assert "SPELLCAST_PROJECT" in cli("local", "up", code=Exit.BAD_INPUT).stderr
 

@@ -89,7 +89,6 @@ class TestErrors:
     @pytest.mark.parametrize(
         "answer",
         [
-            httpx.Response(502, text="<html>"),
             httpx.Response(200, text="<html>secret"),
             httpx.Response(200, json={"status": 1}),
             httpx.Response(404, json={"error": "else"}),
@@ -105,6 +104,12 @@ class TestErrors:
             client.get_health()
         assert raised.value.code == "UNEXPECTED_ANSWER"
         assert "secret" not in str(raised.value)
+
+    @pytest.mark.parametrize("status", [429, 502, 503, 504])
+    def test_what_stands_before_the_api_may_say_that_it_is_busy(self, status: int) -> None:
+        with scripted(httpx.Response(status, text="<html>")) as (client, _), pytest.raises(SpellcastError) as raised:
+            client.get_health()
+        assert (raised.value.code, raised.value.status) == ("UNAVAILABLE", status)
 
     @pytest.mark.parametrize("url", ["", "api.example", "ftp://api.example", "http://", "http://host:port", "/x"])
     def test_an_address_that_is_none(self, url: str) -> None:
