@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.unit.api.caller import KEY, Caller
 from tests.unit.client.api import transport
 from tests.unit.client.conftest import ADDRESS
 
+ROOT = Path(__file__).parents[3]
 HERE = {"SPELLCAST_URL": ADDRESS, "SPELLCAST_API_KEY": KEY}
 SPELL = "name: A cat\nsteps:\n  - {id: n0, toolIdentifier: free}\n"
 WRONG = """\
@@ -117,7 +119,7 @@ class TestAllCommands:
         probe += "print(len(sys.modules), *sys.modules)"
         done = subprocess.run(
             [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, 'client'); {probe}"],
-            cwd=Path(__file__).parents[3],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
@@ -126,6 +128,10 @@ class TestAllCommands:
         large = {"httpx", "rich", "yaml", "pydantic", "websockets", "asyncio", "subprocess", "ssl", "email", "http"}
         assert large.isdisjoint(modules)
         assert int(number) < 160
+
+    def test_its_version_is_the_projects(self, cli: Cli) -> None:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        assert cli("--version").stdout == f"spellcast, version {project['version']}\n"
 
     def test_every_exit_code_is_explained(self) -> None:
         assert MEANINGS.keys() == set(Exit)

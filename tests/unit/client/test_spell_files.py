@@ -151,6 +151,10 @@ def test_the_place_of_what_the_api_names(path: str, line: int, column: int) -> N
     assert (finding.place.line, finding.place.column) == (line, column)
 
 
+def test_a_key_with_dots_is_not_taken_for_another() -> None:
+    assert yaml("a: {b: 1}\na.b: 2\nc: 3").place_of("a.b") == Place(2, 1)
+
+
 def spell(**content: Any) -> Spell:
     known = {"spellId": "s", "slug": "s", "name": "n", "version": 1, "visibility": "private", "ownedBy": "a"}
     times = {"usageCount": 0, "createdAt": "2026-01-31T12:00:00Z", "updatedAt": "2026-01-31T12:00:00Z"}

@@ -144,6 +144,15 @@ def test_patience_ends(cast: Cast, call: Caller, socket: Live) -> None:
     assert socket.url not in str(raised.value)
 
 
+def test_no_error_has_the_ticket(world: World) -> None:
+    call = Caller(world, websocket_url="http://no.socket.example")
+    client = Client(ADDRESS, KEY, transport=transport(call), sleep=lambda seconds: None)
+    with client, pytest.raises(SpellcastError) as raised:
+        next(client.watch("x", patience=0))
+    assert raised.value.code == "UNREACHABLE"
+    assert "ticket=" not in str(raised.value)
+
+
 def test_who_awaits_is_told_the_same(world: World, call: Caller, socket: Live) -> None:
     cast = world.cast("paid")
 
