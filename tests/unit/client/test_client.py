@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -200,7 +198,9 @@ class TestRepeating:
             ("7", 7, 7),
             ("0", 0, 0),
             ("3600", 30, 30),
-            (format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True), 1, 20),
+            ("Fri, 31 Jan 2200 12:00:00 GMT", 30, 30),
+            ("Sat, 31 Jan 2026 12:00:00 GMT", 0, 0),
+            ("Sat, 31 Jan 2026 12:00:00", 0.1, 0.4),
             ("-5", 0, 0),
             ("soon", 0.1, 0.4),
             ("", 0.1, 0.4),
