@@ -7,7 +7,7 @@ AUDIT := .local/audit/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench api-key python
+.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench client api-key python
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -24,7 +24,8 @@ help:
 	@echo "make bench   what a cast costs and takes"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
-	@echo "make setup   the environment of tests and checks (.venv)"
+	@echo "make client  write the client's models and routes anew, from the API's description, and docs/cli.md"
+	@echo "make setup   the environment of tests and checks (.venv), and the command line in it (.venv/bin/spellcast)"
 	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
 
 python:
@@ -60,6 +61,7 @@ node_modules: package-lock.json
 	@npm ci --silent --no-audit --no-fund && touch node_modules
 
 setup: .venv
+	@test -x $(BIN)/spellcast || $(BIN)/python $(PIP) --no-deps --editable .
 
 up: .local/venv
 	@$(LOCAL)/python -m local up
@@ -87,7 +89,7 @@ check: .venv node_modules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PYTHONPATH=layers/spellcast:. $(BIN)/lint-imports
+	PYTHONPATH=layers/spellcast:client:. $(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 	npx --no-install asl-validator --json-path statemachine/cast_spell.asl.json --json-path statemachine/poll_job.asl.json
 	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
@@ -114,6 +116,11 @@ mutants: .local/mutants/venv
 	ln -sfn ../../tests/mutation/pyproject.toml pyproject.toml && \
 	{ venv/bin/mutmut run --max-children $(MUTANTS_AT_ONCE) $(MODULES:%='spellcast.domain.%.*') >run.log 2>&1 || { tail -n 40 run.log; exit 1; }; } && \
 	venv/bin/mutmut results --all true | venv/bin/python tests/mutation/score.py
+
+# The description is that of the code, so nothing needs to run.
+client: .venv
+	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/generate_client.py
+	@PYTHONPATH=client $(BIN)/python scripts/generate_cli_docs.py
 
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }

@@ -78,7 +78,9 @@ class Reply:
 class Caller:
     """Alice, unless another key is given."""
 
-    def __init__(self, world: World, tokens: TokenVerifier | None = None) -> None:
+    def __init__(
+        self, world: World, tokens: TokenVerifier | None = None, websocket_url: str = "wss://socket.example/live"
+    ) -> None:
         self.world = world
         self.original, self.flags = FakeOriginal(configured=False), FakeFlags()
         # What happens while a request waits.
@@ -113,7 +115,7 @@ class Caller:
             find_api_keys=FindApiKeys(world.store),
             rotate_api_key=RotateApiKey(world.store, world.clock),
             revoke_api_key=RevokeApiKey(world.store),
-            websocket_url="wss://socket.example/live",
+            websocket_url=websocket_url,
         )
         self.api: CastApi = build_cast_api(
             Authenticate(world.store, tokens or JwtVerifier("", ""), world.clock), use, lambda: self._internal

@@ -69,6 +69,18 @@ class TestSpells:
         first = call("GET", f"/v1/spells/{spell['spellId']}", query={"version": "1"}).json
         assert (first["version"], first["name"], first["tags"]) == (1, SPELL["name"], ["cats"])
 
+    def test_a_dry_run_says_what_is_wrong_and_saves_nothing(self, call: Caller) -> None:
+        wrong = {**SPELL, "steps": [{"id": "n0", "toolIdentifier": "gone"}], "colour": "red"}
+        refused = call("POST", "/v1/spells", wrong, query={"dryRun": "true"})
+        assert refused.status == 400
+        assert {"steps[0].toolIdentifier", "colour"} <= refused.faults.keys()
+        step = {"id": "n0", "toolIdentifier": "free", "parameterMappings": {"odd": {"type": "static", "value": 1}}}
+        odd = {**SPELL, "steps": [step, *SPELL["steps"][1:]]}
+        linted = check(call("POST", "/v1/spells", odd, query={"dryRun": "true"}), 200, answers.LintAnswer)
+        assert linted["warnings"][0] == {"path": "steps[0]", "message": "Free has no input 'odd'"}
+        assert not call.has_written
+        assert check(call("POST", "/v1/spells", odd), 201, answers.SpellAnswer)["warnings"] == linted["warnings"]
+
     def test_a_fallback_is_kept_with_its_step(self, call: Caller) -> None:
         body = {"name": "A cat", "steps": [{"id": "n0", "toolIdentifier": "polled", "fallbackTool": "Called"}]}
         spell_id = call("POST", "/v1/spells", body).json["spellId"]

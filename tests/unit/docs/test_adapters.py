@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PARTS = ("docs", "events", "functions", "layers", "local", "statemachine", "tests")
+PARTS = ("client", "docs", "events", "functions", "layers", "local", "statemachine", "tests")
 FILES = ("pyproject.toml", "template.yaml")
 TESTS = (
     "tests/unit/adapters/test_lumen.py",

@@ -71,6 +71,12 @@ class SpellAnswer(Answer):
     warnings: list[FaultAnswer] | None = None
 
 
+class LintAnswer(Answer):
+    """What will probably not do what the spell's author meant."""
+
+    warnings: list[FaultAnswer]
+
+
 class SpellsAnswer(Answer):
     """A part of the account's spells."""
 

@@ -131,8 +131,20 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
 
 def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    @app.post("/v1/spells", summary="Save a new spell", responses=_answers(201, answers.SpellAnswer, 413))
-    def create_spell(body: Annotated[SpellBody, Body()]) -> Response[str]:
+    @app.post(
+        "/v1/spells",
+        summary="Save a new spell; with dryRun only say what is wrong with it",
+        responses=_answers(201, answers.SpellAnswer, 413) | _answers(200, answers.LintAnswer),
+    )
+    def create_spell(
+        body: Annotated[SpellBody, Body()],
+        dry_run: Annotated[
+            bool, Query(alias="dryRun", description="Faults are refused, and nothing is saved.")
+        ] = False,
+    ) -> Response[str]:
+        if dry_run:
+            warnings = use.lint_spell(_account(app), body.content(), body.visibility)
+            return _json(200, {"warnings": _faults(warnings)})
         saved = use.create_spell(_account(app), body.name, body.visibility, body.content())
         return _json(201, _saved_spell(*saved))
 

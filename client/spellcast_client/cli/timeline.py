@@ -1,0 +1,176 @@
+"""A cast as it is shown: when each step waited, ran and was processed, what it made, what it cost, why it failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
+from rich.text import Text
+
+from spellcast_client.cli.tables import PlainTable, facts, moment, money, seconds, shortened, status, table
+from spellcast_client.models import Cast, Generation
+
+_MARKS = (("waiting", "░", "dim"), ("running", "█", "cyan"), ("processing", "▒", "magenta"))
+_NARROWEST, _WIDEST = 8, 60
+_SHOWN_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One attempt at a step: it waits (for its machine, for a place, in the provider's queue), runs, is processed."""
+
+    generation: Generation
+    begins: datetime
+    runs: datetime
+    answers: datetime
+    ends: datetime
+
+    @property
+    def duration(self) -> float:
+        """Seconds, all three together."""
+        return (self.ends - self.begins).total_seconds()
+
+
+def spans(cast: Cast, now: datetime) -> list[Span]:
+    """Every attempt, in the order in which they began.
+
+    A provider that says how long it ran leaves the rest of the time until its answer for its queue. What follows an
+    answer until the next step begins, or until the cast has ended, is the work on it.
+    """
+    generations = sorted(cast.generations or (), key=lambda item: (item.request_timestamp, item.step_index))
+    ended = cast.completed_at or cast.failed_at or cast.cancelled_at
+    over = now if cast.status == "running" or ended is None else ended
+    found: list[Span] = []
+    for generation, following in pairwise([*generations, None]):
+        assert generation is not None  # noqa: S101
+        begins = generation.request_timestamp if found else min(cast.started_at, generation.request_timestamp)
+        answers = generation.response_timestamp or max(over, generation.request_timestamp)
+        runs = generation.request_timestamp
+        if generation.response_timestamp and generation.duration_ms is not None:
+            runs = max(runs, answers - timedelta(milliseconds=generation.duration_ms))
+        ends = following.request_timestamp if following else over
+        was_left = following is not None and cast.resumed_at is not None and answers < cast.resumed_at <= ends
+        if generation.status != "completed" or was_left:
+            ends = answers
+        found.append(Span(generation, begins, runs, answers, max(ends, answers)))
+    return found
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A span on the cast's time, as wide as there is room."""
+
+    span: Span
+    begins: datetime
+    whole: float
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(_NARROWEST, _WIDEST)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        moments = (self.span.begins, self.span.runs, self.span.answers, self.span.ends)
+        cells = [round((at - self.begins).total_seconds() / self.whole * width) for at in moments]
+        if cells[0] == cells[3]:  # Whatever was, is seen.
+            cells = [min(cells[0], width - 1)] * 2 + [min(cells[0], width - 1) + 1] * 2
+        text = Text(" " * cells[0], no_wrap=True)
+        for (_, mark, style), (left, right) in zip(_MARKS, pairwise(cells), strict=True):
+            text.append(mark * (right - left), style)
+        yield text
+
+
+def shown(cast: Cast, now: datetime | None = None) -> Group:
+    """All that a person wants to know of a cast."""
+    parts: list[Any] = [_facts(cast), "", _timeline(cast, now or datetime.now(UTC)), ""]
+    if outputs := list(_outputs(cast)):
+        made = table(show_header=False)
+        made.add_column(style="bold", no_wrap=True)
+        made.add_column(overflow="fold")
+        for step, output in outputs:
+            made.add_row(step, output)
+        parts += [Text("Outputs", style="bold"), made, ""]
+    return Group(*parts, *_next_steps(cast))
+
+
+def _facts(cast: Cast) -> PlainTable:
+    return facts(
+        spell=f"{cast.spell_name} ({cast.spell_slug}), version {cast.version}",
+        cast=cast.cast_id,
+        status=status("cancelling" if cast.status == "running" and cast.cancel_requested_at else cast.status),
+        started=moment(cast.started_at),
+        resumed=moment(cast.resumed_at),
+        cost=f"{money(cast.cost_usd)} ({cast.points_spent} points)",
+        budget=None if cast.budget_usd is None else money(cast.budget_usd),
+        webhook=cast.delivery and cast.delivery.delivery_status,
+        whole=cast.whole_url,
+    )
+
+
+def _timeline(cast: Cast, now: datetime) -> Group:
+    attempts = spans(cast, now)
+    ends = max((span.ends for span in attempts), default=cast.updated_at)
+    whole = max((ends - cast.started_at).total_seconds(), 0.001)
+    rows = table("", "step", f"{seconds(whole)} in all", "took", "status", "cost")
+    for column in (rows.columns[1], *rows.columns[3:]):
+        column.no_wrap, column.overflow = True, "ellipsis"  # where there is little room, the bars give way
+    rows.columns[1].max_width = 24
+    for span in attempts:
+        step = span.generation
+        again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
+        rows.add_row(
+            str(step.step_index + 1),
+            step.tool_display_name + again,
+            Bar(span, cast.started_at, whole),
+            seconds(span.duration),
+            status(step.status),
+            money(step.cost_usd),
+        )
+    begun = {span.generation.step_index for span in attempts}
+    for index in sorted(set(range(cast.step_count)) - begun):
+        rows.add_row(str(index + 1), Text("not begun", style="dim"))
+    rows.add_row("", Text("total", style="bold"), "", seconds(whole), "", Text(money(cast.cost_usd), style="bold"))
+    legend = Text("   ").join(Text.assemble((mark, style), f" {name}") for name, mark, style in _MARKS)
+    return Group(rows, legend)
+
+
+def _outputs(cast: Cast) -> Iterator[tuple[str, str]]:
+    for generation in cast.generations or ():
+        made = generation.outputs if isinstance(generation.outputs, list) else [generation.outputs or {}]
+        for part in made:
+            for output in _texts(part):
+                yield f"{generation.step_index + 1} {generation.step_id}", output
+        if generation.truncated:
+            yield f"{generation.step_index + 1} {generation.step_id}", "too large to be shown here"
+
+
+def _texts(part: dict[str, Any]) -> Iterator[str]:
+    for name, value in part.items():
+        files = value if isinstance(value, list) else [value]
+        links = [file["url"] for file in files if isinstance(file, dict) and isinstance(file.get("url"), str)]
+        if links:
+            yield from links
+            continue
+        text = value if isinstance(value, str) else f"{name}: {json.dumps(value, ensure_ascii=False)}"
+        yield shortened(text, _SHOWN_CHARACTERS)
+
+
+def _next_steps(cast: Cast) -> Iterator[Text]:
+    failure = cast.failure
+    if failure:
+        step = "" if failure.step_index is None else f" in step {failure.step_index + 1} ({failure.step_id})"
+        yield Text(f"It failed{step}: {failure.message} [{failure.code}]", style="red")
+    failed = next((item for item in reversed(cast.generations or ()) if item.error and item.status == "failed"), None)
+    if cast.status == "failed" and failed and failed.error and failed.error.retryable:
+        yield Text("The same may succeed later.")
+    if cast.status in ("failed", "cancelled"):
+        yield Text(f"Go on with it:         spellcast resume {cast.cast_id} --watch")
+        if failed:
+            yield Text(f"With other inputs:     spellcast retry {failed.generation_id} --input NAME=TEXT --watch")
+    elif cast.status == "running":
+        yield Text(f"Watch it: spellcast show {cast.cast_id} --watch   Stop it: spellcast cancel {cast.cast_id}")
