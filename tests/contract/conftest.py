@@ -50,10 +50,9 @@ def cloud() -> Iterator[Cloud]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         fake = FakeStore(CATALOG.values())
-        return Stores("fake", fake, fake, fake, fake, fake, fake, fake, fake, fake, fake, CATALOG)
+        return Stores(fake, fake, fake, fake, fake, fake, fake, fake, fake, fake, CATALOG)
     cloud: Cloud = request.getfixturevalue("cloud")
     return Stores(
-        "dynamodb",
         cloud.casts,
         cloud.spells,
         cloud.tools,

@@ -42,7 +42,6 @@ CATALOG = {tool.tool_id: tool for tool in (make_own_tool("built-in", "Built In")
 class Stores:
     """The ports of one store."""
 
-    kind: str
     casts: CastStore
     spells: SpellStore
     tools: ToolStore

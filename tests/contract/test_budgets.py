@@ -133,9 +133,7 @@ def test_of_fifty_at_once_as_many_start_as_fit(stores: Stores) -> None:
             return False
         return True
 
-    # moto reads a row and writes it, and lets another thread in between: on it they come one after another. At once
-    # they are in tests/integration/test_budgets_of_accounts.py.
-    with ThreadPoolExecutor(16 if stores.kind == "fake" else 1) as crowd:
+    with ThreadPoolExecutor(16) as crowd:
         assert sum(crowd.map(start, range(50))) == 10
     day = stores.days.get_day("alice", TODAY)
     assert day.total_usd == len(day.held) == 10
