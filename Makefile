@@ -97,7 +97,7 @@ check: .venv node_modules
 # The scan notes where known findings have moved to (3); that is no news, and its notes are not kept.
 audit: .local/audit/venv
 	$(AUDIT)/checkov --config-file audit/checkov.yaml
-	$(AUDIT)/bandit --quiet --recursive layers functions scripts
+	$(AUDIT)/bandit --quiet --recursive layers functions scripts client
 	@cp audit/secrets.json .local/audit/secrets.json
 	@$(AUDIT)/detect-secrets-hook --baseline .local/audit/secrets.json $$(git ls-files) || test $$? -eq 3
 	$(AUDIT)/cyclonedx-py requirements --outfile .local/audit/sbom.json layers/spellcast/requirements.txt

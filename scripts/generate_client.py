@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
-import subprocess
+import subprocess  # nosec B404
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +105,7 @@ def written(document: Schema) -> dict[Path, str]:
 
 def _formatted(source: str) -> str:
     command = [sys.executable, "-m", "ruff", "format", "--line-length", "120", "--stdin-filename", "written.py", "-"]
-    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout  # nosec B603
 
 
 def model_name(schema: str) -> str:
@@ -142,7 +142,8 @@ def _in_order(schemas: Schema) -> list[str]:
 
 def _field(key: str, schema: Schema, *, required: bool) -> str:
     name = to_snake(key)
-    assert to_camel(name) == key, key
+    if to_camel(name) != key:
+        raise ValueError(f"{key!r} cannot be told from its name in Python, {name!r}.")
     kind = _type(schema, key)
     if required:
         default = ""

@@ -67,7 +67,8 @@ class Call(Generic[A]):
         if not (is_repeatable and error.may_pass) or attempt > ATTEMPTS:
             return None
         asked = _retry_after(reply.headers.get("retry-after", "")) if reply is not None else None
-        drawn = _FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.5)
+        # It guards nothing.
+        drawn = _FIRST_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.5)  # nosec B311
         return min(drawn if asked is None else max(asked, 0.0), _LONGEST_PAUSE)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -47,8 +47,7 @@ def spans(cast: Cast, now: datetime) -> list[Span]:
     ended = cast.completed_at or cast.failed_at or cast.cancelled_at
     over = now if cast.status == "running" or ended is None else ended
     found: list[Span] = []
-    for generation, following in pairwise([*generations, None]):
-        assert generation is not None  # noqa: S101
+    for generation, following in zip_longest(generations, generations[1:]):
         begins = generation.request_timestamp if found else min(cast.started_at, generation.request_timestamp)
         answers = generation.response_timestamp or max(over, generation.request_timestamp)
         runs = generation.request_timestamp
