@@ -11,9 +11,12 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.journal import Journal
+
+if TYPE_CHECKING:
+    from local.faults import Faults
 
 HTTP_API = "5be11ca5"  # the ids that template.yaml gives its APIs by the tag ms-custom-id
 WEBSOCKET_API = "5be11ca6"
@@ -37,7 +40,7 @@ def configure(port: int, directory: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # left behind where the last run was killed
     scratch.mkdir(parents=True)
     kept = {name: value for name, value in os.environ.items() if name.startswith("SPELLCAST_WORKERS")}
-    kept |= {name: os.environ[name] for name in ("PATH", "SPELLCAST_MENDS") if name in os.environ}
+    kept |= {name: os.environ[name] for name in ("PATH", "SPELLCAST_MENDS", "SPELLCAST_FAULTS") if name in os.environ}
     os.environ.clear()
     os.environ.update(
         kept,
@@ -57,8 +60,9 @@ def configure(port: int, directory: Path) -> None:
     )
 
 
-def gateway(cloud: Application, counts: Any, journal: Journal) -> Application:
+def gateway(cloud: Application, counts: Any, journal: Journal, faults: Faults | None) -> Application:
     """Lead the plain paths to the deployed APIs and answer for the counters; the rest is MiniStack's."""
+    cloud = cloud if faults is None else faults.before(cloud)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -67,6 +71,10 @@ def gateway(cloud: Application, counts: Any, journal: Journal) -> Application:
                 if path.endswith("/reset") and scope["method"] == "POST":
                     counts.reset()
                 return await answer(send, counts.report())
+            if path == "/_spellcast/faults" and faults is not None:
+                if scope["method"] == "POST":
+                    faults.set(**json.loads((await receive())["body"]))
+                return await answer(send, faults.report())
             if path == "/_spellcast/renew" and scope["method"] == "POST":
                 from local import mends
 
@@ -107,14 +115,16 @@ def save_everything(journal: Journal) -> None:
     journal.forget()
 
 
-def forget() -> None:
-    """MiniStack keeps every log, event, history and change of a row in memory."""
+def forget(kept: Path | None) -> None:
+    """MiniStack keeps every log, event, history and change of a row in memory; `kept` is a file for the logs."""
     from ministack.services import cloudwatch_logs, dynamodb, eventbridge, stepfunctions
 
     dynamodb._STREAM_RETENTION_SECONDS = STREAM_SECONDS
     for group in list(cloudwatch_logs._log_groups._data.values()):
-        for stream in list(group["streams"])[:-REMEMBERED]:
-            del group["streams"][stream]
+        forgotten = [group["streams"].pop(stream) for stream in list(group["streams"])[:-REMEMBERED]]
+        if kept is not None:
+            with kept.open("a") as file:
+                file.writelines(f"{event['message']}\n" for stream in forgotten for event in stream["events"])
     for events in list(eventbridge._events_log._data.values()):
         del events[:-REMEMBERED]
     for execution in list(stepfunctions._executions._data.values())[:-REMEMBERED]:
@@ -122,7 +132,7 @@ def forget() -> None:
             execution["events"] = []  # its name stays taken, its end stays known
 
 
-async def autosave(counts: Any, journal: Journal, stop: asyncio.Event) -> None:
+async def autosave(counts: Any, journal: Journal, kept: Path | None, stop: asyncio.Event) -> None:
     """Keep executions and messages on disk, so that a kill loses seconds of them, and the journal of rows short.
 
     The rest is saved on a clean stop.
@@ -134,7 +144,7 @@ async def autosave(counts: Any, journal: Journal, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), AUTOSAVE_SECONDS)
-        forget()
+        forget(kept)
         if counts.writes != saved:
             saved = counts.writes
             rows = dynamodb.get_state()  # on the loop, where the writes happen: a consistent copy
@@ -152,6 +162,7 @@ async def serve(port: int, directory: Path) -> None:
 
     from local import counts as counting
     from local import mends
+    from local.faults import Faults
 
     counts = counting.Counts()
     mends.apply(*counting.state_hooks(counts))
@@ -166,7 +177,8 @@ async def serve(port: int, directory: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    saving = asyncio.create_task(autosave(counts, journal, stop))
+    faults = Faults() if "SPELLCAST_FAULTS" in os.environ else None
+    saving = asyncio.create_task(autosave(counts, journal, directory / "forgotten.log" if faults else None, stop))
 
     async def stopping() -> None:
         await stop.wait()
@@ -174,7 +186,7 @@ async def serve(port: int, directory: Path) -> None:
         mends.close_workers()  # a function that still runs would wait for a gateway that answers no more
 
     try:
-        await hypercorn(gateway(app.app, counts, journal), config, shutdown_trigger=stopping)
+        await hypercorn(gateway(app.app, counts, journal, faults), config, shutdown_trigger=stopping)
     finally:
         stop.set()
         await saving

@@ -299,7 +299,7 @@ def _acquire_worker(
                 worker, how = max(idle, key=lambda one: one.last_used), "reused"
                 break
             patience = patient_until - time.monotonic()
-            if not own or (len(own) < _each() and patience <= 0):
+            if not own or (len(own) < _each(name) and patience <= 0):
                 full = _surplus() >= 0
                 if full:
                     evicted += _take_unneeded()
@@ -338,8 +338,9 @@ def _release_worker(worker: Any) -> None:
     lambda_runtime.kill_workers(surplus)
 
 
-def _each() -> int:
-    return int(os.environ.get("SPELLCAST_WORKERS", "4"))
+def _each(function: str) -> int:
+    own = f"SPELLCAST_WORKERS_{function.rpartition('-')[2].upper()}"
+    return int(os.environ.get(own) or os.environ.get("SPELLCAST_WORKERS", "4"))
 
 
 def _surplus() -> int:

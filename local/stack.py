@@ -115,7 +115,7 @@ def forget(port: int, directory: Path) -> None:
 
 
 def _spawn(folder: Path, name: str, arguments: list[str], given: Mapping[str, str]) -> None:
-    kept = {key: value for key, value in given.items() if key in ("PATH", "SPELLCAST_MENDS")}
+    kept = {key: value for key, value in given.items() if key in ("PATH", "SPELLCAST_MENDS", "SPELLCAST_FAULTS")}
     kept |= {key: value for key, value in given.items() if key.startswith(("SPELLCAST_WORKERS", "SPELLCAST_DEMO"))}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -70,9 +71,10 @@ class Listener:
 class Cloud:
     """The API as its caster, and what a test may do behind its back."""
 
-    def __init__(self, outputs: dict[str, str], process: int) -> None:
+    def __init__(self, outputs: dict[str, str], process: int, directory: Path | None = None) -> None:
         self.outputs = outputs
         self.process = process
+        self.directory = directory
         self.api = httpx.Client(
             base_url=outputs["httpUrl"], headers={"X-API-Key": outputs["apiKey"]}, timeout=httpx.Timeout(30)
         )
@@ -165,6 +167,16 @@ class Cloud:
 
     def reset_counts(self) -> None:
         httpx.post(f"{self.outputs['httpUrl']}/_spellcast/counts/reset").raise_for_status()
+
+    def set_faults(self, rates: dict[str, float], seed: int = 0) -> None:
+        """Of a cloud that was started with SPELLCAST_FAULTS: its calls meet faults at these rates from now on."""
+        body = {"seed": seed, "rates": rates}
+        httpx.post(f"{self.outputs['httpUrl']}/_spellcast/faults", json=body).raise_for_status()
+
+    def faults(self) -> dict[str, dict[str, int]]:
+        """By kind of fault: how many calls there were, and how many met it."""
+        found: dict[str, dict[str, int]] = httpx.get(f"{self.outputs['httpUrl']}/_spellcast/faults").json()
+        return found
 
     def _created(self, path: str, body: Document) -> Document:
         answer = self.api.post(path, json=body)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 def megabytes(*processes: int) -> float:
     """Of the processes and all that they started: proportional set sizes from /proc, summed."""
-    return sum(_proportional(process) for process in _with_children(set(processes))) / 1024
+    return sum(kilobytes(process) for process in family(set(processes))) / 1024
 
 
-def _with_children(processes: set[int]) -> set[int]:
+def family(processes: set[int]) -> set[int]:
+    """The processes and all that they started."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -29,8 +30,8 @@ def _with_children(processes: set[int]) -> set[int]:
     return found
 
 
-def _proportional(process: int) -> int:
-    """In KB; nothing of a process that has ended."""
+def kilobytes(process: int) -> int:
+    """One process's proportional set size; nothing where it has ended."""
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from local import stack
+from local.demo_provider import WEBHOOK_SECRET
+from tests.chaos.provider import Line, failing
 from tests.chaos.sizes import LONG, SEED
+from tests.cloud import Cloud
+from tests.ports import free_port
 
 RESULTS = Path(__file__).parents[2] / ".local" / "chaos" / ("long" if LONG else "short")
 # Promise (`I1`, or `I1, I3`), fault, and what was really done, in words.
@@ -41,3 +47,42 @@ def defends(request: pytest.FixtureRequest) -> Iterator[Defends]:
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / ("".join(letter if letter.isalnum() else "-" for letter in test) + ".json")
     file.write_text(json.dumps({"test": test, "verdict": verdict, "seed": SEED, "rows": rows}, indent=2))
+
+
+@pytest.fixture(scope="session")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def line(port: int) -> Iterator[Line]:
+    """The way to the providers, on which nothing fails until a test says so."""
+    with failing(Line(SEED), port + 1) as line:
+        yield line
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory, port: int, line: Line) -> Iterator[Cloud]:
+    """An embedded cloud for these tests, without faults until a test sets them."""
+    directory: Path = tmp_path_factory.mktemp("cloud")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SPELLCAST_FAULTS": "on",
+        # All that are ever started stay: to begin anew costs more than what one of them does.
+        "SPELLCAST_WORKERS": "4",
+        "SPELLCAST_WORKERS_EXECUTE_STEP": "16",
+        "SPELLCAST_WORKERS_TOTAL": "60",
+        "SPELLCAST_DEMO_JOB_SECONDS": "0.3",
+        "SPELLCAST_COMFYUI_URL": f"{line.url}/comfyui",
+        "SPELLCAST_COMFYUI_KEY": "demo-key",
+        "SPELLCAST_REPLICATE_URL": f"{line.url}/replicate",
+        "SPELLCAST_REPLICATE_KEY": "demo-key",
+        "SPELLCAST_REPLICATE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+    }
+    outputs = stack.start(port, directory, environment=environment)
+    cloud = Cloud(outputs, stack.running(port, directory) or 0, directory / str(port))
+    try:
+        yield cloud
+    finally:
+        cloud.close()
+        stack.stop(port, directory)

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
-from spellcast.aws.table import Table, from_item, to_item
+from spellcast.aws.table import Table, Update, from_item, to_item
 from spellcast.domain.errors import WriteConflict
 from tests.unit.aws.stubs import client_of, stubbed
 
@@ -133,6 +133,14 @@ def test_a_count_that_failed_is_raised(table: Table, stub: Stubber) -> None:
     stub.add_client_error("update_item", "TransactionConflictException")
     with pytest.raises(ClientError, match="TransactionConflictException"):
         table.count("SPELL#s1", "SPELL", "usageCount")
+
+
+@pytest.mark.parametrize("code", ["ConditionalCheckFailedException", "TransactionConflictException"])
+def test_an_update_that_meets_another_write_is_a_conflict(table: Table, stub: Stubber, code: str) -> None:
+    """A late bill's transaction on an account's day, while a step of another cast is budgeted on it."""
+    stub.add_client_error("update_item", code)
+    with pytest.raises(WriteConflict):
+        table.update(Update("ACCOUNT#a", "DAY#2026-01-01", "SET #total = :more", {"#total": "total"}, {":more": 1}))
 
 
 def cancelled(stub: Stubber, *reasons: str) -> None:

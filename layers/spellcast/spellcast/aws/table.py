@@ -130,10 +130,11 @@ class Table:
         self._transact(writes)
 
     def update(self, update: Update) -> None:
-        """Raises WriteConflict where the condition does not hold."""
+        """Raises WriteConflict where the condition does not hold, or the row is in somebody's transaction."""
+        refusals = self.client.exceptions
         try:
             self.client.update_item(TableName=self.name, **update.arguments())
-        except self.client.exceptions.ConditionalCheckFailedException as error:
+        except (refusals.ConditionalCheckFailedException, refusals.TransactionConflictException) as error:
             raise WriteConflict(f"{update.pk} {update.sk} is not as it was expected.") from error
 
     def create_and_update(self, row: Row, update: Update) -> None:
