@@ -7,7 +7,7 @@ import random
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -65,6 +65,7 @@ class Account:
         self.api.put("/v1/accounts/me/settings", json={"tools": {}, "dailyBudgetUsd": "10000"}).raise_for_status()
         for original, tool_id, seconds in (
             ("string-primitive", "soak-words", 2),
+            ("expression", "soak-evaluated", 2),
             ("comfyui-text-to-image", "soak-drawn", 6),
             ("replicate-flux-schnell", "soak-called", 6),
         ):
@@ -85,7 +86,7 @@ def step(draw: random.Random, at: int) -> Document:
     if kind < 0.6:
         return {**words(text, node), "toolIdentifier": "soak-words"}
     if kind < 0.76:
-        return evaluated(f"'{text}' & $string({at})", node)
+        return {**evaluated(f"'{text}' & $string({at})", node), "toolIdentifier": "soak-evaluated"}
     # Slower than the step's deadline, failing, told of twice.
     chance = draw.random()
     text += " [fault:stall]" if chance < 0.02 else " [fault:fail]" if chance < 0.04 else ""
@@ -192,14 +193,16 @@ def broken_promises(
     for job, answers in line.asked.items():
         if any(answer != "429" for answer in answers[:-1]) or len(line.jobs[job]) > 1:
             broken.append(f"I1: {by_job.get(job, job)} was asked for again: {answers}")
+    spent: dict[str, Decimal] = defaultdict(Decimal)
+    for row in generations.values():
+        spent[row["castId"]] += row["costUsd"]
     for cast_id in soak.owners:
         cast = own[cast_id]
         ended = cast.get("completedAt") or cast.get("failedAt")
         if cast["status"] not in TERMINAL or not ended or ended > cast["deadlineAt"]:
             broken.append(f"I2: {cast_id} is {cast['status']}, ended at {ended}, due at {cast['deadlineAt']}")
-        spent = sum((row["costUsd"] for name, row in generations.items() if row["castId"] == cast_id), Decimal(0))
-        if spent != cast["costUsd"]:
-            broken.append(f"I5: {cast_id} costs {cast['costUsd']}, its generations {spent}")
+        if spent[cast_id] != cast["costUsd"]:
+            broken.append(f"I5: {cast_id} costs {cast['costUsd']}, its generations {spent[cast_id]}")
     for name, row in own.items():
         revisions = sorted(written.revisions[name], key=lambda facts: facts["revision"])
         broken += [f"{fault}: {name} {revisions}" for fault in faults_of(revisions, row)]
