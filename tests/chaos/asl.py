@@ -6,6 +6,7 @@ import importlib
 import itertools
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -137,4 +138,8 @@ def _value(template: Any, **states: Any) -> Any:
 
 @cache
 def _compiled(expression: str) -> Any:
-    return importlib.import_module("jsonata").Jsonata(expression)
+    limit = sys.getrecursionlimit()
+    jsonata = importlib.import_module("jsonata")
+    # The package raises the whole process's limit when it is first imported.
+    sys.setrecursionlimit(limit)
+    return jsonata.Jsonata(expression)

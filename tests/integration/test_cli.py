@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ Start = Callable[..., Started]
 
 
 @pytest.fixture
-def start(cloud: Cloud, tmp_path: Path) -> Start:
+def start(cloud: Cloud, tmp_path: Path) -> Iterator[Start]:
     """Starts a command in an empty folder, of a user without a configuration."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -50,18 +51,27 @@ def start(cloud: Cloud, tmp_path: Path) -> Start:
         "SPELLCAST_API_KEY": cloud.outputs["apiKey"],
     }
 
+    begun: list[Started] = []
+
     def started(*arguments: str) -> Started:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "spellcast_client.cli.main", *arguments],
             cwd=tmp_path,
             env=environment,
+            # A suite in the background has it ignored, which is inherited.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        begun.append(process)
+        return process
 
-    return started
+    yield started
+    for process in begun:
+        with process:
+            process.kill()
 
 
 class Cli:
