@@ -11,14 +11,14 @@ import pytest
 
 from spellcast.domain import documents
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import CastEnded
 from spellcast.domain.polling import Polling
-from spellcast.domain.results import Failure, ToolResult
+from spellcast.domain.results import ToolResult
 from tests.chaos import invariants
 from tests.chaos.conftest import Defends
 from tests.chaos.invariants import History
 from tests.chaos.records import history_of
 from tests.fakes.crashes import Provider
+from tests.fakes.race import Race
 from tests.fakes.world import ACCOUNT, World
 
 EVENTS = ("webhook", "duplicate", "poll", "late failed webhook", "cancel")
@@ -27,15 +27,14 @@ STATES = ("running", "cancelling", "timed out")
 BILL = Decimal("0.03")
 
 
-class Race:
+class Completions(Race):
     """A cast whose one job is submitted, in one of the states; the machine goes on at once, or when all is said."""
 
     def __init__(self, state: str, *, at_once: bool) -> None:
-        self.world = World(daily_budget_usd=Decimal(10))
-        self.provider = Provider(self.world, polls_needed=1)
-        self.cast = self.world.cast("called")
+        world = World(daily_budget_usd=Decimal(10))
+        self.provider = Provider(world, polls_needed=1)
+        super().__init__(world, world.cast("called"), announced_at_once=at_once)
         self.world.execute(self.cast)
-        self.was_refused = False
         self._at_once = at_once
         if state == "cancelling":
             self.world.cancel_cast(ACCOUNT, self.cast.cast_id)
@@ -52,13 +51,13 @@ class Race:
             "duplicate": lambda: self._call_back({"status": "succeeded", "output": {"text": "a fox"}}),
             "poll": lambda: self.world.poll_job(Polling(f"{self.cast.cast_id}.0.1")),
             "late failed webhook": lambda: self._call_back({"status": "failed", "error": "No."}),
-            "cancel": self._cancel,
+            "cancel": self.cancel,
         }
         for event in order:
             happen[event]()
             if self._at_once:
-                self._go_on()
-        self._go_on()
+                self.go_on()
+        self.go_on()
         # The sweep, or the announcement of a cancel that came in between.
         self.world.settle(self.cast)
         jobs = {request.generation_id: run_id for run_id, request in self.provider.jobs.items()}
@@ -69,24 +68,6 @@ class Race:
         token = request.callback_url.rpartition("/")[2]
         self.world.receive_callback(token, {"x-signature": "good"}, documents.to_text(body).encode())
 
-    def _cancel(self) -> None:
-        try:
-            self.world.cancel_cast(ACCOUNT, self.cast.cast_id)
-        except CastEnded:
-            self.was_refused = True
-        if self._at_once:
-            self.world.settle(self.cast)
-
-    def _go_on(self) -> None:
-        answer = self.world.machine.answers.get("again", self.world.machine.answers.get("token"))
-        if answer is None or self.world.machine.stopped:
-            return
-        if isinstance(answer, Failure):
-            self.world.settle(self.cast, answer)
-        else:
-            self.world.process(self.cast)
-            self.world.settle(self.cast)
-
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["the machine goes on at once", "the machine goes on at last"])
 @pytest.mark.parametrize("state", STATES)
@@ -95,7 +76,7 @@ def test_in_every_order_there_is_one_end_that_is_told_and_paid_once(
 ) -> None:
     ends: Counter[str] = Counter()
     for order in permutations(EVENTS):
-        race = Race(state, at_once=at_once)
+        race = Completions(state, at_once=at_once)
         history = race.play(order)
         invariants.check(history)
         assert history.asked == {f"{race.cast.cast_id}.0.1": 1}, history.told

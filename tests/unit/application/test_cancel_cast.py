@@ -21,6 +21,7 @@ from spellcast.ports.adapter import Request
 from tests.fakes.adapters import lost
 from tests.fakes.crash import Crash
 from tests.fakes.crashes import Chokepoint, When
+from tests.fakes.race import Race
 from tests.fakes.records import text_result
 from tests.fakes.world import ACCOUNT, World
 
@@ -345,15 +346,13 @@ def test_a_cancel_that_is_written_first_wins(world: World) -> None:
 EVENTS = ("completion", "failure", "timeout", "cancel")
 
 
-class Race:
-    """A cast whose one job is told of by everybody, and a machine that goes on when it is answered."""
+class Ends(Race):
+    """Of a polled job."""
 
     def __init__(self, *, announced_at_once: bool) -> None:
-        self.world = World()
-        self.cast = begun(self.world, "polled")
+        world = World()
+        super().__init__(world, begun(world, "polled"), announced_at_once=announced_at_once)
         self.generation_id = f"{self.cast.cast_id}.0.1"
-        self.was_refused = False
-        self._announced_at_once = announced_at_once
 
     def completion(self) -> None:
         self.world.complete_job(self.generation_id, text_result(cost_usd=BILL))
@@ -366,30 +365,12 @@ class Race:
         if not self.world.machine.stopped:
             self.world.execute(self.cast, token="again")
 
-    def cancel(self) -> None:
-        try:
-            self.world.cancel_cast(ACCOUNT, self.cast.cast_id)
-        except CastEnded:
-            self.was_refused = True
-        if self._announced_at_once:
-            self.world.settle(self.cast)
-
-    def go_on(self) -> None:
-        answer = self.world.machine.answers.get("again", self.world.machine.answers.get("token"))
-        if answer is None or self.world.machine.stopped:
-            return
-        if isinstance(answer, Failure):
-            self.world.settle(self.cast, answer)
-        else:
-            self.world.process(self.cast)
-            self.world.settle(self.cast)
-
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["announced at once", "announced at last"])
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the machine goes on at once", "the machine goes on at last"])
 @pytest.mark.parametrize("order", list(itertools.permutations(EVENTS)), ids=", ".join)
 def test_in_any_order_there_is_one_end(order: tuple[str, ...], goes_on: bool, at_once: bool) -> None:
-    race = Race(announced_at_once=at_once)
+    race = Ends(announced_at_once=at_once)
     for event in order:
         getattr(race, event)()
         if goes_on:
