@@ -74,7 +74,7 @@ class TestGraphs:
         ]
         assert {"text", "text → prompt", "a · completed, $0", "b · failed", "c · open"} <= set(shown)
         root = ElementTree.fromstring(drawn)
-        assert root.get("viewBox") == "0 0 680 422"
+        assert root.get("viewBox") == "0 0 600 422"
         assert root.get("aria-label") == "A cat"
         assert [node.get("rx") for node in root.iter(f"{SVG}rect")] == ["31", "10", "10", "10"]
         lines = [path for path in root.iter(f"{SVG}path") if path.get("class") != "head"]
@@ -83,6 +83,7 @@ class TestGraphs:
     def test_a_spell_without_a_caster_and_with_one_step(self) -> None:
         drawn = graph_to_svg(Graph("x", [Node("Words", "a")], []))
         assert texts(drawn) == ["Words", "a"]
+        assert ElementTree.fromstring(drawn).get("viewBox") == "0 0 400 110"
         assert graph_to_mermaid(Graph("x", [Node("Words", "a")], [])) == 'flowchart TB\n    n0["Words<br/>a"]\n'
 
     def test_a_cast_of_nothing_is_an_empty_picture(self) -> None:

@@ -12,7 +12,8 @@ from math import ceil, floor, log10
 from spellcast.domain.graphs import CASTER, Bar, Edge, Graph, Node, Timeline
 
 MOST_CHARACTERS = 200
-_WIDTH, _BOX_WIDTH, _BOX_HEIGHT, _DISTANCE, _MARGIN = 680, 330, 62, 104, 24
+_NARROW, _WIDE, _LEFT, _BOX_WIDTH, _BOX_HEIGHT, _DISTANCE, _MARGIN = 400, 600, 35, 330, 62, 104, 24
+_MIDDLE, _RIGHT = _LEFT + _BOX_WIDTH // 2, _LEFT + _BOX_WIDTH
 _ROW, _LABELS, _BARS, _TICKS = 28, 210, 620, 6
 # What XML cannot hold, and what would change the direction or the lines of the text after it.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
@@ -69,7 +70,8 @@ def graph_to_svg(graph: Graph) -> str:
     parts = [*map(_edge, graph.edges)]
     for position, node in enumerate(graph.nodes):
         parts.append(_box(position, node))
-    return _svg(graph.title, _WIDTH, height, parts)
+    passes_by = any(edge.end - edge.start > 1 for edge in graph.edges)
+    return _svg(graph.title, _WIDE if passes_by else _NARROW, height, parts)
 
 
 def timeline_to_svg(timeline: Timeline) -> str:
@@ -103,40 +105,41 @@ def _svg(title: str, width: int, height: int, parts: Sequence[str]) -> str:
 
 
 def _box(position: int, node: Node) -> str:
-    x, y = (_WIDTH - _BOX_WIDTH) // 2, _MARGIN + position * _DISTANCE
-    middle = _WIDTH // 2
+    y = _MARGIN + position * _DISTANCE
     captions = (_cropped(node.caption, 16 if node.status else 36), _cropped(_told(node), 40))
     told = " · ".join(text for text in captions if text)
     round_ = _BOX_HEIGHT // 2 if node.title == CASTER and not node.caption else 10
     title = _in_xml(_cropped(node.title, 34))
     whole = _cropped(f"{node.title} {node.caption}", MOST_CHARACTERS)
     first = y + (26 if told else 36)
-    second = f'<text class="soft" text-anchor="middle" x="{middle}" y="{y + 46}">{_in_xml(told)}</text>' if told else ""
+    second = (
+        f'<text class="soft" text-anchor="middle" x="{_MIDDLE}" y="{y + 46}">{_in_xml(told)}</text>' if told else ""
+    )
     return (
         f"<g><title>{_in_xml(whole)}</title>"
-        f'<rect class="box {node.status}" x="{x}" y="{y}" width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="{round_}"/>'
-        f'<text text-anchor="middle" font-weight="600" x="{middle}" y="{first}">{title}</text>'
-        f"{second}</g>"
+        f'<rect class="box {node.status}" x="{_LEFT}" y="{y}"'
+        f' width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="{round_}"/>'
+        f'<text text-anchor="middle" font-weight="600" x="{_MIDDLE}" y="{first}">{title}</text>'
+        f"{second if told else ''}</g>"
     )
 
 
 def _edge(edge: Edge) -> str:
     start, end = (_MARGIN + position * _DISTANCE for position in (edge.start, edge.end))
     kind = "edge" if edge.label else "edge next"
-    middle, right = _WIDTH // 2, (_WIDTH + _BOX_WIDTH) // 2
-    label = _in_xml(_cropped(edge.label, 36))
+    label = _in_xml(_cropped(edge.label, 28))
     if edge.end == edge.start + 1:
         y = start + _BOX_HEIGHT
-        head = f"M{middle - 5} {end - 9}l5 9l5 -9z"
-        text = f'<text class="soft" x="{middle + 12}" y="{(y + end) // 2 + 4}">{label}</text>' if label else ""
-        return f'<path class="{kind}" d="M{middle} {y}V{end - 6}"/><path class="head" d="{head}"/>{text}'
+        head = f"M{_MIDDLE - 5} {end - 9}l5 9l5 -9z"
+        text = f'<text class="soft" x="{_MIDDLE + 12}" y="{(y + end) // 2 + 4}">{label}</text>' if label else ""
+        return f'<path class="{kind}" d="M{_MIDDLE} {y}V{end - 6}"/><path class="head" d="{head}"/>{text}'
     # Wires that pass by are apart from each other by what they pass.
-    bulge = right + min(30 + 14 * (edge.end - edge.start), 150)
+    bulge = _RIGHT + min(30 + 14 * (edge.end - edge.start), 150)
     begin, into = start + _BOX_HEIGHT * 3 // 4, end + _BOX_HEIGHT // 4
-    head = f"M{right + 9} {into - 5}l-9 5l9 5z"
-    text = f'<text class="soft" text-anchor="end" x="{_WIDTH - 4}" y="{end - 8}">{label}</text>'
+    head = f"M{_RIGHT + 9} {into - 5}l-9 5l9 5z"
+    text = f'<text class="soft" text-anchor="end" x="{_WIDE - 4}" y="{end - 8}">{label}</text>'
     return (
-        f'<path class="{kind}" d="M{right} {begin}C{bulge} {begin} {bulge} {into} {right + 6} {into}"/>'
+        f'<path class="{kind}" d="M{_RIGHT} {begin}C{bulge} {begin} {bulge} {into} {_RIGHT + 6} {into}"/>'
         f'<path class="head" d="{head}"/>{text}'
     )
 
