@@ -1,13 +1,15 @@
 PYTHON ?= python3
 MUTANTS_AT_ONCE ?= 2
 FORM ?= long
+export CHROMIUM
 BIN := .venv/bin
 LOCAL := .local/venv/bin
 AUDIT := .local/audit/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench client api-key python
+.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench client screenshots api-key \
+        python chromium
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -22,6 +24,7 @@ help:
 	@echo "make coverage every line of the domain is run by its unit tests"
 	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
 	@echo "make bench   what a cast costs and takes"
+	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
 	@echo "make client  write the client's models and routes anew, from the API's description, and docs/cli.md"
@@ -31,6 +34,10 @@ help:
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	{ echo "Python 3.11 or newer is needed; if it has another name than $(PYTHON): make PYTHON=python3.13 ..." >&2; exit 1; }
+
+chromium:
+	@$(if $(CHROMIUM),test -x "$(CHROMIUM)",command -v chromium >/dev/null) || \
+	{ echo "The console's tests need Chromium: apt-get install chromium, or make CHROMIUM=/path/to/it ..." >&2; exit 1; }
 
 # An environment is made again when its lock changes: the stamp is the lock that it was made from.
 define environment
@@ -75,7 +82,7 @@ clean: .local/venv
 run: .local/venv
 	@$(LOCAL)/python -m local run
 
-test: .venv .local/venv .local/providers/venv .local/schemathesis/venv
+test: .venv .local/venv .local/providers/venv .local/schemathesis/venv node_modules chromium
 	@$(BIN)/python -m pytest
 	@.local/providers/venv/bin/python -m pytest tests/providers/peers
 
@@ -125,6 +132,9 @@ client: .venv
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }
 	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/api_keys.py --stack "$(STACK)" --account "$(ACCOUNT)" $(or $(DO),issue)
+
+screenshots: .venv .local/venv chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 bench: .venv .local/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 
 def main(arguments: list[str]) -> int:
@@ -34,12 +35,19 @@ def up() -> int:
     outputs = stack.start(port, directory)
     if already:
         print(f"The cloud already runs (process {already}) at {outputs['httpUrl']}; the deployment is up to date.")
+        print(f"Console: {console(outputs)}")
         return 0
-    print(f"The cloud runs at {outputs['httpUrl']}, its page is {outputs['httpUrl']}/docs.")
+    print(f"The cloud runs at {outputs['httpUrl']}, its API is described at {outputs['httpUrl']}/docs.")
+    print(f"Console: {console(outputs)}")
     print(f"Addresses and keys: {directory / 'outputs.json'}   Log: {directory / str(port) / 'cloud.log'}")
     print(f"Try: curl -H 'X-API-Key: {outputs['apiKey']}' {outputs['httpUrl']}/v1/tools")
     print("Stop it: make down (spells and casts are kept; casts that run go on at the next make up)")
     return 0
+
+
+def console(outputs: Mapping[str, str]) -> str:
+    """Signs in with the local account's key, which stands where a browser sends nothing of it."""
+    return f"{outputs['httpUrl']}/console#key={outputs['apiKey']}"
 
 
 def down() -> int:

@@ -23,7 +23,7 @@ WEBSOCKET_API = "5be11ca6"
 REGION = "us-east-1"
 HTTP_PREFIX = f"/_aws/execute-api/{HTTP_API}/$default"
 WEBSOCKET_PREFIX = f"/_aws/execute-api/{WEBSOCKET_API}/live"
-PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json")
+PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json", "/console")
 AUTOSAVE_SECONDS = 5
 REMEMBERED = 200  # invocations of each function whose log is kept, events of the bus, histories
 STREAM_SECONDS = 600  # after which a change is forgotten by the table's stream
@@ -84,7 +84,7 @@ def gateway(cloud: Application, counts: Any, journal: Journal, faults: Faults | 
                 save_everything(journal)
                 return await answer(send, {})
             if path == "/" and any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):
-                return await lead_to(send, "/docs")  # a browser; an SDK that lists buckets asks for no page
+                return await lead_to(send, "/console")  # a browser; an SDK that lists buckets asks for no page
             if any(path == plain or path.startswith(f"{plain}/") for plain in PLAIN_PATHS):
                 raw = HTTP_PREFIX.encode() + scope["raw_path"]
                 scope = {**scope, "path": HTTP_PREFIX + path, "raw_path": raw}

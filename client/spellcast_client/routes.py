@@ -45,6 +45,12 @@ class Routes:
         """Delete a spell."""
         return self._send(Call("DELETE", f"/v1/spells/{quoted(spell)}", NoneType))
 
+    def draw_spell(self, spell: str, *, format: Literal["svg", "mermaid"] = "svg", version: int | None = None) -> str:
+        """A spell's steps and wires as a picture."""
+        return self._send(
+            Call("GET", f"/v1/spells/{quoted(spell)}/graph", str, query={"format": format, "version": version})
+        )
+
     def list_permissions(self, spell: str) -> models.Permissions:
         """To whom a spell is granted."""
         return self._send(Call("GET", f"/v1/spells/{quoted(spell)}/permissions", models.Permissions))
@@ -88,6 +94,14 @@ class Routes:
     def cancel_cast(self, cast_id: str) -> models.Cast:
         """Stop a cast; 409 where it was completed or failed before."""
         return self._send(Call("POST", f"/v1/casts/{quoted(cast_id)}/cancel", models.Cast))
+
+    def draw_cast(
+        self, cast_id: str, *, format: Literal["svg", "mermaid"] = "svg", view: Literal["graph", "gantt"] = "graph"
+    ) -> str:
+        """A cast's steps as a picture: how they are wired, or when each of them ran."""
+        return self._send(
+            Call("GET", f"/v1/casts/{quoted(cast_id)}/graph", str, query={"format": format, "view": view})
+        )
 
     def resume_cast(
         self,
@@ -223,6 +237,14 @@ class AsyncRoutes:
         """Delete a spell."""
         return await self._send(Call("DELETE", f"/v1/spells/{quoted(spell)}", NoneType))
 
+    async def draw_spell(
+        self, spell: str, *, format: Literal["svg", "mermaid"] = "svg", version: int | None = None
+    ) -> str:
+        """A spell's steps and wires as a picture."""
+        return await self._send(
+            Call("GET", f"/v1/spells/{quoted(spell)}/graph", str, query={"format": format, "version": version})
+        )
+
     async def list_permissions(self, spell: str) -> models.Permissions:
         """To whom a spell is granted."""
         return await self._send(Call("GET", f"/v1/spells/{quoted(spell)}/permissions", models.Permissions))
@@ -268,6 +290,14 @@ class AsyncRoutes:
     async def cancel_cast(self, cast_id: str) -> models.Cast:
         """Stop a cast; 409 where it was completed or failed before."""
         return await self._send(Call("POST", f"/v1/casts/{quoted(cast_id)}/cancel", models.Cast))
+
+    async def draw_cast(
+        self, cast_id: str, *, format: Literal["svg", "mermaid"] = "svg", view: Literal["graph", "gantt"] = "graph"
+    ) -> str:
+        """A cast's steps as a picture: how they are wired, or when each of them ran."""
+        return await self._send(
+            Call("GET", f"/v1/casts/{quoted(cast_id)}/graph", str, query={"format": format, "view": view})
+        )
 
     async def resume_cast(
         self,

@@ -128,7 +128,7 @@ def test_every_parameter_has_a_description_and_a_default(template: Properties) -
 def test_every_function_and_machine_has_a_role_of_its_own(prod: Resources) -> None:
     roles = [referred(spec["Role"]) for spec in functions(prod).values()]
     roles += [referred(spec["RoleArn"]) for spec in machines(prod).values()]
-    assert len(roles) == 13
+    assert len(roles) == 14
     assert sorted(set(roles)) == sorted(roles)
     assert set(roles) == set(of_type(prod, "AWS::IAM::Role"))
 
@@ -325,14 +325,14 @@ def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources
 
 def test_every_log_group_is_kept_for_a_limited_time(resources: Callable[..., Resources]) -> None:
     groups = of_type(resources("dev", LogRetentionDays="3", WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
-    assert len(groups) == 15
+    assert len(groups) == 16
     assert {str(spec.get("RetentionInDays")) for spec in groups.values()} == {"3"}
 
 
 def test_logs_are_encrypted_with_the_operators_key_where_there_is_one(resources: Callable[..., Resources]) -> None:
     key = "arn:aws:kms:us-east-1:123456789012:key/k"
     groups = of_type(resources("prod", LogKeyArn=key, WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
-    assert [spec["KmsKeyId"] for spec in groups.values()] == [key] * 15
+    assert [spec["KmsKeyId"] for spec in groups.values()] == [key] * 16
     assert not [spec for spec in of_type(resources("prod"), "AWS::Logs::LogGroup").values() if "KmsKeyId" in spec]
 
 
@@ -394,7 +394,7 @@ def route_targets(resources: Resources) -> dict[tuple[str, str], str]:
     return found
 
 
-def test_only_completions_bypass_cast_api(prod: Resources) -> None:
+def test_only_completions_and_the_console_bypass_cast_api(prod: Resources) -> None:
     assert route_targets(prod) == {
         ("HTTP", "$default"): "CastApiFunction",
         ("HTTP", "POST /v1/casts"): "CastApiFunction",
@@ -405,6 +405,8 @@ def test_only_completions_bypass_cast_api(prod: Resources) -> None:
         ("HTTP", "GET /docs"): "CastApiFunction",
         ("HTTP", "GET /openapi.json"): "CastApiFunction",
         ("HTTP", "POST /v1/completions/{token}"): "CompleteJobFunction",
+        ("HTTP", "GET /console"): "ConsoleFunction",
+        ("HTTP", "GET /console/{file+}"): "ConsoleFunction",
         ("WEBSOCKET", "$connect"): "WebSocketFunction",
         ("WEBSOCKET", "$disconnect"): "WebSocketFunction",
         ("WEBSOCKET", "$default"): "WebSocketFunction",

@@ -49,7 +49,7 @@ def route_of(method: str, path: str, keys: set[str]) -> str:
 
 def test_functions_events_and_tests_correspond() -> None:
     tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"events", "roles"}
-    assert len(FUNCTIONS) == 11
+    assert len(FUNCTIONS) == 12
     assert tests == set(FUNCTIONS)
     assert {name.partition(".")[0] for name in EVENTS} == set(FUNCTIONS)
     assert all(path.suffix == ".json" for path in (ROOT / "events").iterdir())
@@ -61,7 +61,7 @@ def test_every_event_is_used_by_its_functions_tests(name: str) -> None:
     assert f'"{name}"' in source
 
 
-@pytest.mark.parametrize("name", of("cast_api", "complete_job"))
+@pytest.mark.parametrize("name", of("cast_api", "complete_job", "console"))
 def test_http_events_come_by_a_route_of_the_template(name: str) -> None:
     event = load_event(name)
     if "detail-type" in event:

@@ -369,6 +369,7 @@ def cast_api() -> CastApi:
     from spellcast.application.create_tool import CreateTool
     from spellcast.application.delete_spell import DeleteSpell
     from spellcast.application.delete_tool import DeleteTool
+    from spellcast.application.draw_graphs import DrawGraphs
     from spellcast.application.find_api_keys import FindApiKeys
     from spellcast.application.find_ledger import FindLedger
     from spellcast.application.find_settings import FindSettings
@@ -403,6 +404,7 @@ def cast_api() -> CastApi:
         update_spell=UpdateSpell(have.spells, have.find_spells, have.lint_spell, have.clock),
         delete_spell=DeleteSpell(have.spells, have.find_spells),
         find_spells=have.find_spells,
+        draw_graphs=DrawGraphs(have.find_spells, have.find_casts, have.find_tools, have.spells, have.clock),
         grant_permission=GrantPermission(have.spells, have.find_spells, have.clock),
         revoke_permission=RevokePermission(have.spells, have.find_spells),
         quote_spell=QuoteSpell(

@@ -20,6 +20,7 @@ from spellcast.application.authenticate import Authenticate
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_tool import DeleteTool
+from spellcast.application.draw_graphs import DrawGraphs
 from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_records import FindRecords
 from spellcast.application.find_settings import FindSettings
@@ -95,6 +96,7 @@ class Caller:
             update_spell=world.update_spell,
             delete_spell=world.delete_spell,
             find_spells=world.find_spells,
+            draw_graphs=DrawGraphs(world.find_spells, world.find_casts, world.find_tools, world.store, world.clock),
             quote_spell=world.quote_spell,
             grant_permission=world.grant_permission,
             revoke_permission=world.revoke_permission,

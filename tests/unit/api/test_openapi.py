@@ -19,12 +19,14 @@ CONTRACT = {
     ("PUT", "/v1/spells/{}"),
     ("DELETE", "/v1/spells/{}"),
     ("POST", "/v1/spells/{}/quote"),
+    ("GET", "/v1/spells/{}/graph"),
     ("GET", "/v1/spells/{}/permissions"),
     ("PUT", "/v1/spells/{}/permissions/{}"),
     ("DELETE", "/v1/spells/{}/permissions/{}"),
     ("POST", "/v1/casts"),
     ("GET", "/v1/casts"),
     ("GET", "/v1/casts/{}"),
+    ("GET", "/v1/casts/{}/graph"),
     ("POST", "/v1/casts/{}/cancel"),
     ("POST", "/v1/casts/{}/resume"),
     ("GET", "/v1/generations/{}"),
@@ -111,7 +113,8 @@ def test_every_operation_says_what_it_does_and_what_it_answers() -> None:
         for status, answer in operation["responses"].items():
             assert answer["description"], (name, status)
             if name not in OPEN and status != "204":
-                assert answer["content"]["application/json"]["schema"], (name, status)
+                kind = "image/svg+xml" if name.endswith("/graph") and status == "200" else "application/json"
+                assert answer["content"][kind]["schema"], (name, status)
 
 
 def test_a_body_may_be_absent_but_not_null(call: Caller) -> None:

@@ -81,6 +81,21 @@ class TestSpells:
         assert not call.has_written
         assert check(call("POST", "/v1/spells", odd), 201, answers.SpellAnswer)["warnings"] == linted["warnings"]
 
+    def test_its_picture_shows_steps_and_wires(self, call: Caller) -> None:
+        spell = call("POST", "/v1/spells", SPELL).json
+        call("PUT", f"/v1/spells/{spell['spellId']}", {**SPELL, "steps": SPELL["steps"][:1]})
+        path = f"/v1/spells/{spell['slug']}/graph"
+        picture = call("GET", path)
+        assert (picture.status, picture.headers["content-type"]) == (200, "image/svg+xml")
+        assert picture.headers["x-content-type-options"] == "nosniff"
+        assert picture.headers["content-security-policy"].startswith("default-src 'none'")
+        assert "Free" in picture.text and "Called" not in picture.text
+        text = call("GET", path, query={"format": "mermaid", "version": "1"})
+        assert (text.status, text.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        assert "text #8594; text" in text.text
+        assert call("GET", path, query={"format": "png"}).faults.keys() == {"format"}
+        assert call("GET", path, query={"version": "3"}).status == 404
+
     def test_a_fallback_is_kept_with_its_step(self, call: Caller) -> None:
         body = {"name": "A cat", "steps": [{"id": "n0", "toolIdentifier": "polled", "fallbackTool": "Called"}]}
         spell_id = call("POST", "/v1/spells", body).json["spellId"]
@@ -459,6 +474,32 @@ class TestCasts:
         theirs = call("POST", "/v1/casts", {"spell": spell, "inputs": {"a": 1}}, headers=headers, key="a key of bob")
         assert (own.status, theirs.status) == (202, 202)
         assert own.json["castId"] != theirs.json["castId"]
+
+
+class TestPicturesOfCasts:
+    def test_they_show_steps_or_times(self, call: Caller) -> None:
+        cast = call.world.cast("free", "paid")
+        call.world.execute(cast)
+        call.world.process(cast)
+        path = f"/v1/casts/{cast.cast_id}/graph"
+        shown = {
+            (form, view): call("GET", path, query={"format": form, "view": view})
+            for form in ("svg", "mermaid")
+            for view in ("graph", "gantt")
+        }
+        assert {reply.status for reply in shown.values()} == {200}
+        assert shown["mermaid", "graph"].text.startswith("flowchart")
+        assert "completed" in shown["mermaid", "graph"].text
+        assert shown["mermaid", "gantt"].text.startswith("gantt")
+        assert all(shown["svg", view].text.startswith("<svg") for view in ("graph", "gantt"))
+        assert call("GET", path).text == shown["svg", "graph"].text
+        assert call("GET", path, query={"view": "pie"}).faults.keys() == {"view"}
+
+    def test_they_outlive_the_spell(self, call: Caller) -> None:
+        cast = call.world.cast("free")
+        call.world.execute(cast)
+        call("DELETE", f"/v1/spells/{cast.spell_id}")
+        assert "Free" in call("GET", f"/v1/casts/{cast.cast_id}/graph").text
 
 
 class TestTools:

@@ -31,6 +31,7 @@ from spellcast.application.create_spell import CreateSpell
 from spellcast.application.create_tool import CreateTool
 from spellcast.application.delete_spell import DeleteSpell
 from spellcast.application.delete_tool import DeleteTool
+from spellcast.application.draw_graphs import DrawGraphs
 from spellcast.application.find_api_keys import FindApiKeys
 from spellcast.application.find_casts import FindCasts
 from spellcast.application.find_ledger import FindLedger
@@ -50,7 +51,7 @@ from spellcast.application.revoke_permission import RevokePermission
 from spellcast.application.rotate_api_key import RotateApiKey
 from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
-from spellcast.domain import documents, identifiers, times
+from spellcast.domain import documents, drawings, identifiers, times
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput
 from spellcast.domain.resources import permission_resource, spell_resource, within
@@ -68,6 +69,7 @@ class UseCases:
     update_spell: UpdateSpell
     delete_spell: DeleteSpell
     find_spells: FindSpells
+    draw_graphs: DrawGraphs
     quote_spell: QuoteSpell
     grant_permission: GrantPermission
     revoke_permission: RevokePermission
@@ -104,6 +106,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=255, description="The same key and body: the same cast."),
 ]
+Format = Annotated[Literal["svg", "mermaid"], Query(description="A picture, or a text in Mermaid's language.")]
+VersionNumber = Annotated[int | None, Query(ge=1, description="The latest where none is named.")]
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
@@ -154,10 +158,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
         return _json(200, _page("spells", [spell_resource(spell) for spell in page.items], page.cursor))
 
     @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer, 404, 409))
-    def get_spell(
-        spell: SpellName,
-        version: Annotated[int | None, Query(ge=1, description="The latest where none is named.")] = None,
-    ) -> Response[str]:
+    def get_spell(spell: SpellName, version: VersionNumber = None) -> Response[str]:
         found = use.find_spells.get(_account(app), spell)
         return _json(200, spell_resource(found, use.find_spells.version(found, version)))
 
@@ -179,6 +180,11 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def quote_spell(spell: SpellName, body: Annotated[QuoteBody | None, Body()] = None) -> Response[str]:
         quote = use.quote_spell(_account(app), spell, body.inputs if body else {})
         return _json(200, quote.document())
+
+    @app.get("/v1/spells/<spell>/graph", summary="A spell's steps and wires as a picture", responses=_drawn(404, 409))
+    def draw_spell(spell: SpellName, format: Format = "svg", version: VersionNumber = None) -> Response[str]:
+        graph = use.draw_graphs.of_spell(_account(app), spell, version)
+        return _picture(format, drawings.graph_to_svg(graph) if format == "svg" else drawings.graph_to_mermaid(graph))
 
     _add_permissions(app, use)
 
@@ -245,6 +251,23 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
     def get_cast(cast_id: Name) -> Response[str]:
         return _json(200, use.fit_answer(use.find_casts.get(_account(app), cast_id)))
+
+    @app.get(
+        "/v1/casts/<cast_id>/graph",
+        summary="A cast's steps as a picture: how they are wired, or when each of them ran",
+        responses=_drawn(404),
+    )
+    def draw_cast(
+        cast_id: Name,
+        format: Format = "svg",
+        view: Annotated[Literal["graph", "gantt"], Query(description="Steps and wires, or times.")] = "graph",
+    ) -> Response[str]:
+        if view == "gantt":
+            timeline = use.draw_graphs.timeline(_account(app), cast_id)
+            draw = drawings.timeline_to_svg if format == "svg" else drawings.timeline_to_mermaid
+            return _picture(format, draw(timeline))
+        graph = use.draw_graphs.of_cast(_account(app), cast_id)
+        return _picture(format, drawings.graph_to_svg(graph) if format == "svg" else drawings.graph_to_mermaid(graph))
 
     @app.post(
         "/v1/casts/<cast_id>/cancel",
@@ -433,6 +456,13 @@ def _json(status: int, document: Document) -> Response[str]:
     return Response(status, "application/json", documents.to_text(document))
 
 
+def _picture(format: str, content: str) -> Response[str]:
+    """The picture may be shown, and does nothing, wherever it is opened."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+    return Response(200, "image/svg+xml" if format == "svg" else "text/plain; charset=utf-8", content, headers)
+
+
 def _page(name: str, items: list[Document], cursor: str | None) -> Document:
     return {name: items, **({"cursor": cursor} if cursor else {})}
 
@@ -448,6 +478,12 @@ _REFUSALS = {
 
 def _deleted() -> Any:
     return {204: {"description": "Done"}} | _refused(400, 401, 404)
+
+
+def _drawn(*refused: int) -> Any:
+    text: Any = {"schema": {"type": "string"}}
+    done = {"description": "The picture", "content": {"image/svg+xml": text, "text/plain": text}}
+    return {200: done} | _refused(400, 401, *refused)
 
 
 def _refused(*codes: int) -> Any:

@@ -1,0 +1,71 @@
+// The API, as its caller: every failure is a Problem whose message says what to do next.
+
+const KEY = "spellcast.key";
+export const ROOT = new URL("../../", import.meta.url);
+
+export class Problem extends Error {
+  constructor(message, { status = 0, code = "", faults = [] } = {}) {
+    super(message);
+    Object.assign(this, { status, code, faults });
+  }
+}
+
+export const session = {
+  get key() { return sessionStorage.getItem(KEY); },
+  set key(key) { key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY); },
+  // Set by the page: what is done when the key is refused.
+  refused: () => {},
+};
+
+export const unreachable = () => new Problem(
+  "The server does not answer. If it runs on this machine, start it with “make up”; otherwise check your connection."
+);
+
+const SENTENCES = {
+  401: "This key is not accepted: it is mistyped, was revoked, or has expired. Sign in with another one.",
+  413: "This is more than the server takes in one request (1 MB). Give large inputs by their address instead.",
+  429: "The server is asked too often just now. Wait a few seconds and try again.",
+};
+const NEXT = {
+  CAST_NOT_FOUND: "There is no such cast for your key: it was deleted, or it belongs to another account. Go back to the list of casts.",
+  SPELL_NOT_FOUND: "There is no such spell for your key: it was deleted, or it belongs to another account. Go back to the list of spells.",
+};
+
+function refused() {
+  session.refused(SENTENCES[401]);
+  return new Problem(SENTENCES[401], { status: 401 });
+}
+
+export async function call(method, path, { body, query = {}, headers = {}, signal, text = false } = {}) {
+  const url = new URL(path, ROOT);
+  for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
+  let answer, content;
+  // What a header cannot hold is no key.
+  if (/[^\x21-\x7e]/.test(session.key ?? "")) throw refused();
+  try {
+    answer = await fetch(url, {
+      method, signal, cache: "no-store",
+      headers: { "X-API-Key": session.key ?? "", ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
+      body: body && JSON.stringify(body),
+    });
+    content = await answer.text();
+  } catch (error) {
+    throw error.name === "AbortError" ? error : unreachable();
+  }
+  if (answer.ok && text) return content;
+  let document = null;
+  try { document = content ? JSON.parse(content) : {}; } catch { /* what stands before the API answers in its own way */ }
+  if (answer.ok && document) return document;
+  const { code = "", message = "", details = [] } = document?.error ?? {};
+  const said = SENTENCES[answer.status] ?? NEXT[code] ?? (answer.status >= 500
+    ? `The server failed (${code || answer.status}). Try again in a moment; its log says why.`
+    : message || `The server refused this (${answer.status}).`);
+  if (answer.status === 401) throw refused();
+  throw new Problem(said, { status: answer.status, code, faults: details });
+}
+
+export const get = (path, query, more) => call("GET", path, { query, ...more });
+export const post = (path, body = {}, more) => call("POST", path, { body, ...more });
+
+// One for each thing that the person wants done: a repeat after a lost answer does it once.
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")).join("");

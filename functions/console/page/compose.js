@@ -1,0 +1,281 @@
+// Composing a spell: tools in an order, forms made from their input schemas, wires, and what the linter says as one types.
+
+import { call, get, post } from "./api.js";
+import { Control, MEDIA, fieldsOf, isShown, toTyped, toValue } from "./fields.js";
+import {
+  Faults, Head, Loading, Trouble, html, toolNamed, useAction, useEffect, useLoaded, useRef, useRested, useState, useTools,
+} from "./parts.js";
+
+const LINT_MS = 350;
+const OUT = "", FIXED = "fixed", ASKED = "asked";
+
+export function Compose({ spellId }) {
+  const spell = useLoaded(signal => spellId ? get(`v1/spells/${spellId}`, {}, { signal }) : Promise.resolve(null), [spellId]);
+  const tools = useTools();
+  const title = spellId ? "Edit a spell" : "New spell";
+  const problem = spell.problem ?? tools.problem;
+  if (problem) return html`<${Head} title=${title} /><${Trouble} problem=${problem} back=${["#/spells", "All spells"]}
+    retry=${problem.status === 404 ? null : () => { spell.reload(); tools.reload(); }} />`;
+  if (!tools.data || (spellId && !spell.data)) return html`<${Head} title=${title} /><${Loading} />`;
+  return html`<${Editor} key=${spellId ?? "new"} title=${title} spell=${spell.data} tools=${tools.data} />`;
+}
+
+// A draft's step: `{key, id, tool, inputs: {name: {from, typed, node, output}}, fallback, kept}`; `key` is for the page only.
+let keys = 0;
+
+function toDraft(spell, tools) {
+  const asked = new Map((spell.exposedInputs ?? []).map(item => [`${item.nodeId} ${item.paramKey}`, item]));
+  const steps = spell.steps.map((step, index) => {
+    const id = String(step.id ?? step.stepId ?? index + 1);
+    const tool = toolNamed(tools, step.toolIdentifier);
+    const inputs = {};
+    const { parameterMappings = {}, parameterOverrides = {}, ...kept } = step;
+    for (const [name, value] of Object.entries(parameterOverrides)) {
+      inputs[name] = value?.type === "nodeOutput" ? { from: wire(value.nodeId, value.outputKey) } : { from: FIXED, typed: toTyped(value) };
+    }
+    for (const [name, mapping] of Object.entries(parameterMappings)) {
+      inputs[name] ??= mapping.type === "nodeOutput" ? { from: wire(mapping.nodeId, mapping.outputKey) } : { from: FIXED, typed: toTyped(mapping.value) };
+    }
+    for (const [name] of fieldsOf(tool)) {
+      const item = asked.get(`${id} ${name}`);
+      if (!item) continue;
+      // What the caster may set has the author's value as its default.
+      inputs[name] = { from: ASKED, typed: item.defaultValue === undefined ? inputs[name]?.from === FIXED ? inputs[name].typed : "" : toTyped(item.defaultValue) };
+    }
+    return { key: ++keys, id, tool: tool?.toolId ?? step.toolIdentifier, inputs, fallback: step.fallbackTool ?? "", kept };
+  });
+  return { name: spell.name, description: spell.description ?? "", visibility: spell.visibility, steps, tags: spell.tags, connections: spell.connections };
+}
+
+const wire = (node, output) => JSON.stringify([String(node), output]);
+const isWire = from => from.startsWith("[");
+
+function toBody(draft, tools) {
+  const exposedInputs = [];
+  const steps = draft.steps.map(({ id, tool: toolId, inputs, fallback, kept }) => {
+    const tool = toolNamed(tools, toolId);
+    const parameterMappings = {};
+    for (const [name, { from, typed }] of Object.entries(inputs)) {
+      const field = tool?.inputSchema?.[name] ?? {};
+      const value = toValue(field, typed);
+      if (from === FIXED && value !== undefined) parameterMappings[name] = { type: "static", value };
+      if (from === ASKED) exposedInputs.push({ nodeId: id, paramKey: name, ...(field.type ? { paramType: field.type } : {}), ...(value === undefined ? {} : { defaultValue: value }) });
+      if (isWire(from)) {
+        const [nodeId, outputKey] = JSON.parse(from);
+        parameterMappings[name] = { type: "nodeOutput", nodeId, outputKey };
+      }
+    }
+    const { stepId, fallbackTool, ...rest } = kept;
+    return { ...rest, id, toolIdentifier: toolId, parameterMappings, ...(fallback ? { fallbackTool: fallback } : {}) };
+  });
+  const { name, description, visibility, tags, connections } = draft;
+  return { name, description, visibility, steps, exposedInputs, ...(tags ? { tags } : {}), ...(connections ? { connections } : {}) };
+}
+
+/** What a step can be wired from: `[output key, kind]`. */
+function outputsOf(tool) {
+  const declared = Object.entries(tool?.outputSchema ?? {}).map(([key, { type }]) => MEDIA.includes(type) ? [type, type] : [key, type === "string" ? "text" : type]);
+  if (declared.length) return [...new Map(declared)];
+  const made = tool?.metadata?.outputType;
+  return made && made !== "any" ? [[made, made]] : [["text", "text"], ["image", "image"], ["output", "any"]];
+}
+
+const takes = (field, kind) => {
+  const type = field.type ?? "string";
+  if (MEDIA.includes(type)) return kind === type || kind === "file" ? 2 : kind === "text" ? 1 : 0;
+  return kind === "text" && ["string", "text", "textany", "url"].includes(type) ? 2 : kind === "any" || type === "any" ? 1 : 0;
+};
+
+/** A new step: its main input is the last step's output where that fits, and otherwise asked of the caster. */
+function newStep(tool, before, tools) {
+  const made = (tool.metadata?.outputType ?? tool.category ?? "step").replace(/\W+/g, "-");
+  let id = made;
+  for (let number = 2; before.some(step => step.id === id); number++) id = `${made}-${number}`;
+  const inputs = {};
+  for (const [name, field] of fieldsOf(tool)) {
+    if (field.required === false || field.default !== undefined) continue;
+    const isMain = name === (tool.platformHints?.primaryInput ?? name);
+    const source = isMain && before.length ? outputsOf(toolNamed(tools, before.at(-1).tool)).find(([, kind]) => takes(field, kind) === 2) : null;
+    inputs[name] = source ? { from: wire(before.at(-1).id, source[0]) } : isMain && !before.length ? { from: ASKED, typed: "" } : { from: FIXED, typed: "" };
+  }
+  return { key: ++keys, id, tool: tool.toolId, inputs, fallback: "", kept: {} };
+}
+
+function Editor({ title, spell, tools }) {
+  const [draft, set] = useState(() => spell ? toDraft(spell, tools) : { name: "", description: "", visibility: "private", steps: [] });
+  const first = useRef(JSON.stringify(draft));
+  const body = toBody(draft, tools);
+  const changed = JSON.stringify(draft) !== first.current;
+  const said = useLint(body, draft.steps.length > 0);
+  useEffect(() => {
+    if (!changed) return;
+    const ask = event => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [changed]);
+  const [save, busy, problem] = useAction(async () => {
+    const saved = spell ? await call("PUT", `v1/spells/${spell.spellId}`, { body }) : await post("v1/spells", body);
+    first.current = JSON.stringify(draft);
+    location.hash = `#/spells/${saved.spellId}`;
+  });
+  const change = changes => set(old => ({ ...old, ...changes }));
+  const changeStep = (key, changes) => set(old => renamed(old, key, changes));
+  const move = (index, by) => set(old => {
+    const steps = [...old.steps];
+    steps.splice(index + by, 0, ...steps.splice(index, 1));
+    return { ...old, steps };
+  });
+  const top = (said.messages ?? []).filter(({ path }) => !path.startsWith("steps["));
+  return html`
+    <${Head} title=${title} />
+    <form class="compose" onSubmit=${event => { event.preventDefault(); save(); }}>
+      <div class="card columns even">
+        <div class="field"><label for="name">Name</label>
+          <input id="name" value=${draft.name} maxlength="200" autocomplete="off" onInput=${event => change({ name: event.currentTarget.value })} /></div>
+        <div class="field"><label for="visibility">Who may cast it</label>
+          <select id="visibility" value=${draft.visibility} onChange=${event => change({ visibility: event.currentTarget.value })}>
+            <option value="private">Only this account</option><option value="listed">Accounts it is granted to</option><option value="public">Everybody</option>
+          </select></div>
+        <div class="field wide"><label for="description">Description <span class="quiet">optional</span></label>
+          <textarea id="description" rows="2" value=${draft.description} onInput=${event => change({ description: event.currentTarget.value })}></textarea></div>
+      </div>
+      <ol class="steps">${draft.steps.map((step, index) => html`
+        <${StepForm} key=${step.key} step=${step} index=${index} last=${draft.steps.length - 1} before=${draft.steps.slice(0, index)} tools=${tools}
+          messages=${(said.messages ?? []).filter(({ path }) => path === `steps[${index}]` || path.startsWith(`steps[${index}].`) || isOfExposed(path, body, step.id))}
+          change=${changes => changeStep(step.key, changes)} move=${by => move(index, by)}
+          remove=${() => change({ steps: draft.steps.filter(other => other !== step) })} />`)}
+      </ol>
+      <${AddStep} tools=${tools} isFirst=${!draft.steps.length} add=${tool => change({ steps: [...draft.steps, newStep(tool, draft.steps, tools)] })} />
+      <div class="card foot">
+        <${Summary} said=${said} top=${top.filter(({ path }) => !draft.steps.some(step => isOfExposed(path, body, step.id)))} isEmpty=${!draft.steps.length} />
+        <${Trouble} problem=${problem} />
+        <p class="actions end"><a class="button" href=${spell ? `#/spells/${spell.spellId}` : "#/spells"}>Discard</a>
+          <button class="primary" disabled=${busy || !draft.steps.length}>${busy ? "One moment…" : spell ? `Save as version ${spell.version + 1}` : "Save the spell"}</button></p>
+      </div>
+    </form>`;
+}
+
+/** Whether a message about an exposed input is about this step. */
+const isOfExposed = (path, body, id) => {
+  const place = /^exposedInputs\[(\d+)\]/.exec(path)?.[1];
+  return place !== undefined && body.exposedInputs[place]?.nodeId === id;
+};
+
+/** The draft with a changed step; wires follow a step's new id. */
+function renamed(draft, key, changes) {
+  const old = draft.steps.find(step => step.key === key);
+  const steps = draft.steps.map(step => {
+    if (step.key === key) return { ...step, ...changes };
+    if (changes.id === undefined || draft.steps.some(other => other !== old && other.id === old.id)) return step;
+    const inputs = Object.fromEntries(Object.entries(step.inputs).map(([name, input]) => {
+      const [node, output] = isWire(input.from) ? JSON.parse(input.from) : [];
+      return [name, node === old.id ? { ...input, from: wire(changes.id, output) } : input];
+    }));
+    return { ...step, inputs };
+  });
+  return { ...draft, steps };
+}
+
+/** What the API says of the draft, a moment after the last key. */
+function useLint(body, isDue) {
+  const rested = useRested(body, LINT_MS);
+  const [said, tell] = useState({});
+  useEffect(() => {
+    if (!isDue) return tell({});
+    const control = new AbortController();
+    // A name is asked for when the spell is saved, not at its first step.
+    post("v1/spells", { ...rested, name: rested.name.trim() || "unnamed" }, { query: { dryRun: "true" }, signal: control.signal }).then(
+      ({ warnings }) => tell({ kind: "warning", messages: warnings }),
+      problem => control.signal.aborted || tell(problem.faults?.length ? { kind: "fault", messages: problem.faults } : { problem }));
+    return () => control.abort();
+  }, [JSON.stringify(rested), isDue]);
+  return { ...said, isOld: JSON.stringify(rested) !== JSON.stringify(body) };
+}
+
+function Summary({ said, top, isEmpty }) {
+  const number = said.messages?.length ?? 0;
+  const text = isEmpty ? "Add a first step." : said.problem ? `It could not be checked: ${said.problem.message}`
+    : !said.messages ? "Checking…" : number === 0 ? "Nothing is wrong with it."
+    : said.kind === "fault" ? `${number === 1 ? "A fault has" : `${number} faults have`} to be mended before it can be saved.`
+    : `${number === 1 ? "One thing" : `${number} things`} may not do what you mean; it can be saved.`;
+  return html`<div role="status" aria-live="polite" class="lint ${said.kind ?? ""}"><p>${text}</p>${top.length > 0 && html`<${Faults} faults=${top} kind=${said.kind} />`}</div>`;
+}
+
+function AddStep({ tools, isFirst, add }) {
+  const [chosen, choose] = useState("");
+  const groups = Object.entries(Object.groupBy([...tools].sort((a, b) => a.displayName.localeCompare(b.displayName)), tool => tool.category ?? "other")).sort();
+  return html`
+    <div class="card add">
+      <div class="field"><label for="add-tool">${isFirst ? "First step" : "Next step"}</label>
+        <select id="add-tool" value=${chosen} onChange=${event => choose(event.currentTarget.value)}>
+          <option value="">Choose a tool…</option>
+          ${groups.map(([group, members]) => html`<optgroup label=${group}>${members.map(tool => html`<option value=${tool.toolId}>${tool.displayName}</option>`)}</optgroup>`)}
+        </select>
+        <p class="about">${toolNamed(tools, chosen)?.description}</p></div>
+      <button type="button" disabled=${!chosen} onClick=${() => { add(toolNamed(tools, chosen)); choose(""); }}>Add the step</button>
+    </div>`;
+}
+
+function StepForm({ step, index, last, before, tools, messages, change, move, remove }) {
+  const tool = toolNamed(tools, step.tool);
+  const values = Object.fromEntries(Object.entries(step.inputs).map(([name, { from, typed }]) => [name, from === FIXED ? toValue(tool?.inputSchema?.[name] ?? {}, typed) : undefined]));
+  const fields = fieldsOf(tool).filter(([name, field]) => name in step.inputs || isShown(field, tool, values));
+  const unknown = Object.keys(step.inputs).filter(name => !tool?.inputSchema?.[name]).map(name => [name, {}]);
+  const shown = [...fields, ...unknown];
+  const isMain = ([name, field]) => !field.advanced || (step.inputs[name]?.from ?? OUT) !== OUT;
+  const of = name => messages.filter(({ path }) => path.endsWith(`.parameterMappings.${name}`) || path.includes(`.parameterMappings.${name}.`)).map(({ message }) => `${/^(is|has) /.test(message) ? `${name} ` : ""}${message}`);
+  const rest = messages.filter(({ path }) => !shown.some(([name]) => path.endsWith(`.parameterMappings.${name}`) || path.includes(`.parameterMappings.${name}.`)));
+  const set = (name, input) => change({ inputs: { ...step.inputs, [name]: { ...step.inputs[name], ...input } } });
+  const input = ([name, field]) => html`
+    <${Input} key=${name} id=${`step-${step.key}-${name}`} name=${name} field=${field} input=${step.inputs[name] ?? { from: OUT }} before=${before}
+      tools=${tools} messages=${of(name)} change=${changes => set(name, changes)} />`;
+  const label = `Step ${index + 1}`;
+  return html`
+    <li class="card step" data-step=${index}>
+      <div class="line">
+        <h2>${tool?.displayName ?? step.tool}</h2>
+        <span class="actions">
+          <button type="button" class="small" aria-label=${`Move ${label} up`} disabled=${index === 0} onClick=${() => move(-1)}>↑</button>
+          <button type="button" class="small" aria-label=${`Move ${label} down`} disabled=${index === last} onClick=${() => move(1)}>↓</button>
+          <button type="button" class="small" aria-label=${`Remove ${label}`} onClick=${remove}>Remove</button>
+        </span>
+      </div>
+      <p class="about">${tool?.description}</p>
+      ${rest.map(({ message }) => html`<p class="message">${message}</p>`)}
+      ${shown.filter(isMain).map(input)}
+      <details><summary>More settings</summary>
+        ${shown.filter(each => !isMain(each)).map(input)}
+        <div class="field"><label for=${`step-${step.key}-id`}>Id of the step</label>
+          <input id=${`step-${step.key}-id`} value=${step.id} maxlength="200" autocomplete="off" onInput=${event => change({ id: event.currentTarget.value })} />
+          <p class="about">Later steps are wired to it by this name.</p></div>
+        <div class="field"><label for=${`step-${step.key}-fallback`}>Another tool in its place</label>
+          <select id=${`step-${step.key}-fallback`} value=${step.fallback} onChange=${event => change({ fallback: event.currentTarget.value })}>
+            <option value="">None</option>${tools.filter(other => other.toolId !== step.tool).map(other => html`<option value=${other.toolId}>${other.displayName}</option>`)}</select>
+          <p class="about">It is asked where the step's own tool certainly began nothing.</p></div>
+      </details>
+    </li>`;
+}
+
+function Input({ id, name, field, input, before, tools, messages, change }) {
+  const from = input.from;
+  const wires = before.map(step => [step, outputsOf(toolNamed(tools, step.tool))]);
+  const isListed = !isWire(from) || wires.some(([step, outputs]) => outputs.some(([key]) => wire(step.id, key) === from));
+  const optional = field.required === false || field.default !== undefined;
+  const has = field.default === undefined || field.default === null ? "" : ` (${toTyped(field.default)})`;
+  const isTyped = from === FIXED || from === ASKED;
+  return html`
+    <div class="field ${messages.length ? "wrong" : ""}">
+      <div class="source"><label for=${isTyped ? id : `${id}-from`}>${name}${optional && html` <span class="quiet">optional</span>`}</label>
+        <select id=${`${id}-from`} aria-label=${`Where ${name} comes from`} value=${from} onChange=${event => change({ from: event.currentTarget.value, typed: input.typed ?? "" })}>
+          <option value=${OUT}>Left out${has}</option>
+          <option value=${FIXED}>A value</option>
+          <option value=${ASKED}>Asked of the caster</option>
+          ${wires.map(([step, outputs], place) => html`<optgroup label=${`Wire from step ${place + 1}`}>${outputs.map(([key, kind]) => html`
+            <option value=${wire(step.id, key)}>Step ${place + 1}, ${step.id} → ${key}${takes(field, kind) ? "" : " (does not fit)"}</option>`)}</optgroup>`)}
+          ${!isListed && html`<option value=${from}>${JSON.parse(from).join(" → ")}</option>`}
+        </select></div>
+      ${isTyped && html`<${Control} id=${id} field=${field} typed=${input.typed ?? ""} described=${`${id}-about`} change=${typed => change({ typed })} />`}
+      <p class="about" id=${`${id}-about`}>${field.description}${from === ASKED ? " What you write here is used where the caster says nothing." : ""}
+        ${messages.map(message => html`<span class="message">${message}</span>`)}</p>
+    </div>`;
+}
