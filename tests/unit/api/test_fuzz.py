@@ -148,7 +148,7 @@ def test_the_bodies_that_are_varied_are_right() -> None:
     assert all(call(method(path), path, body).status < 300 for path, body in GOOD.items())
 
 
-fuzzed = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+fuzzed = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
 
 @fuzzed

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spellcast_client import Fault
@@ -172,7 +172,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=4), st.booleans())
 def test_what_is_pulled_is_what_is_pushed(overrides: dict[str, Any], as_json: bool) -> None:
     step = {"id": "a", "toolIdentifier": "t", "parameterOverrides": overrides}
