@@ -96,7 +96,10 @@ def chosen(profiles: Profiles, environment: Mapping[str, str], name: str | None 
             return Target(url, kept.api_key, f"{URL}, and the key of {kept.source}")
         return Target(url, api_key or None, f"{URL} and {API_KEY}" if api_key else f"{URL}, without {API_KEY}")
     if kept is None:
-        raise NoProfile(f"No API is known. Log in (spellcast login), or set {URL} and {API_KEY}.")
+        raise NoProfile(
+            "No API is known. On this machine: spellcast local up. "
+            f"Elsewhere: spellcast login, or {URL} and {API_KEY} in the environment."
+        )
     if name is None and api_key:
         return Target(kept.url, api_key, f"the address of {kept.source}, and {API_KEY}")
     return kept

@@ -21,12 +21,15 @@ _BAR = 30
 
 
 def shown_live(console: Console, messages: Iterable[Message]) -> Message:
-    """Shows messages until there are no more, and answers with the last."""
+    """Shows messages until there are no more, and answers with the last. One that says nothing new is no line."""
     board = Board()
     if not console.is_terminal:
+        said = ""
         for message in messages:
             board.hear(message)
-            console.print(Text(f"{board.since_start(message.at):>10}  {told(message)}"))
+            if (line := told(message)) != said:
+                console.print(Text(f"{board.since_start(message.at):>10}  {line}"))
+            said = line
         return message
     with Live(board, console=console, refresh_per_second=10, transient=True):
         for message in messages:

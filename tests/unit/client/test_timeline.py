@@ -175,6 +175,16 @@ def test_what_is_watched_is_a_table_or_lines(is_terminal: bool) -> None:
     assert ("Tool 0" in said) == is_terminal
 
 
+def test_a_revision_that_says_nothing_new_is_no_line() -> None:
+    console = Console(file=io.StringIO(), width=100, highlight=False)
+    shown_live(console, [MESSAGES[0][0], *[MESSAGES[-1][0]] * 2])
+    assert isinstance(console.file, io.StringIO)
+    assert [line.split("  ")[-1] for line in console.file.getvalue().splitlines()] == [
+        "the cast is running",
+        "the cast is failed: It broke.",
+    ]
+
+
 def test_the_table_shows_the_latest_attempt() -> None:
     board = Board()
     board.hear(MESSAGES[0][0])
