@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -49,6 +50,8 @@ KEY, OTHERS_KEY = "a key of alice", "a key of bob"
 MAX_ANSWER_BYTES = 6 * 1024 * 1024
 # Powertools reads the files of the page at /docs without closing them.
 unclosed_files = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+# Described apart from the others, or taken by a function of its own.
+ELSEWHERE = ("/internal/", "/v1/completions/")
 OPEN = {("GET", "/v1/health"), ("GET", "/openapi.json"), ("GET", "/docs")}
 
 
@@ -171,7 +174,12 @@ class Caller:
         """One event."""
         answer = self.api(event, Context())
         headers = {name.lower(): str(value) for name, value in (answer.get("headers") or {}).items()}
-        return Reply(answer["statusCode"], headers, answer.get("body") or "")
+        reply = Reply(answer["statusCode"], headers, answer.get("body") or "")
+        method, path = event["requestContext"]["http"]["method"], event["rawPath"]
+        if 400 <= reply.status < 500 and reply.status != 413 and not path.startswith(ELSEWHERE):
+            # Nothing that a route knows of has this code: it says that there is no such route.
+            assert reply.code in {"NOT_FOUND", *documented_codes(method, path)}, f"{method} {path}: {reply.code}"
+        return reply
 
     @property
     def has_written(self) -> bool:
@@ -217,6 +225,30 @@ def openapi() -> dict[str, Any]:
     """The API's own description."""
     document: dict[str, Any] = Caller(World())("GET", "/openapi.json", key=None).json
     return document
+
+
+@cache
+def _refusals() -> list[tuple[str, re.Pattern[str], set[str]]]:
+    """Method, path and codes of every route; a path without parameters comes before those that it fits into."""
+    return [
+        (method.upper(), re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), codes_of(operation))
+        for path, item in sorted(openapi()["paths"].items(), key=lambda item: item[0].count("{"))
+        for method, operation in item.items()
+    ]
+
+
+def codes_of(operation: dict[str, Any]) -> set[str]:
+    """Every code that a route's description names."""
+    said = " ".join(answer["description"] for answer in operation["responses"].values())
+    return set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+|UNAUTHORIZED)`", said))
+
+
+def documented_codes(method: str, path: str) -> set[str]:
+    """With which codes a request may be refused, whatever its body's size."""
+    for known, pattern, codes in _refusals():
+        if known == method and pattern.fullmatch(path):
+            return codes
+    return {"UNAUTHORIZED", "INVALID_INPUT"}
 
 
 def documented_routes() -> list[tuple[str, str]]:

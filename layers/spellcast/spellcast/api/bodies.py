@@ -57,17 +57,20 @@ class Body(BaseModel):
 class StaticMapping(Body):
     """The author's own value."""
 
-    type: Literal["static"]
-    value: Any = None
+    type: Literal["static"] = Field(description="An own value.")
+    value: Any = Field(default=None, description="The value; none where it is absent.")
 
 
 class NodeOutputMapping(Body):
     """A wire from an earlier step; `outputKey` is an output's name, or a type (`image`, `text`, `output`)."""
 
-    type: Literal["nodeOutput"]
-    node_id: Name
-    output_key: Name
-    param_key: Name | None = None
+    type: Literal["nodeOutput"] = Field(description="A wire.")
+    node_id: Name = Field(description="The `id` of an earlier step.")
+    output_key: Name = Field(description="An output's name, or a type: `image`, `video`, `text`, `output`.")
+    param_key: Name | None = Field(
+        default=None,
+        description="What is taken of the pipeline context where there is no such output; else the input's own name.",
+    )
 
 
 class StepBody(Body):
@@ -76,38 +79,63 @@ class StepBody(Body):
     `fallbackTool` is asked where the step's own tool certainly began nothing.
     """
 
-    id: Name | None = None
-    step_id: Name | int | None = None
-    tool_identifier: Name
-    tool_version: Version | None = None
-    display_name: Name | None = None
-    parameter_mappings: dict[Name, Annotated[StaticMapping | NodeOutputMapping, Field(discriminator="type")]] = Field(
-        default_factory=dict
+    id: Name | None = Field(
+        default=None, description="How wires and exposed inputs name the step; unique in the spell."
     )
-    parameter_overrides: dict[Name, Any] = Field(default_factory=dict)
-    output_mappings: dict[Name, Name] = Field(default_factory=dict)
-    fallback_tool: Name | None = None
+    step_id: Name | int | None = Field(
+        default=None,
+        description="The same in the original's other shape of a step; the position, from 1, where both are absent.",
+    )
+    tool_identifier: Name = Field(description="A tool's id or display name.")
+    tool_version: Version | None = Field(
+        default=None, description="The tool's version that the step was composed with; 1.0.0 where it is absent."
+    )
+    display_name: Name | None = Field(default=None, description="What people call the step.")
+    parameter_mappings: dict[Name, Annotated[StaticMapping | NodeOutputMapping, Field(discriminator="type")]] = Field(
+        default_factory=dict, description="By the names of the tool's inputs."
+    )
+    parameter_overrides: dict[Name, Any] = Field(
+        default_factory=dict, description="Values by the names of the tool's inputs; they beat the mappings."
+    )
+    output_mappings: dict[Name, Name] = Field(
+        default_factory=dict, description="Further names of outputs for later steps, by the outputs' own names."
+    )
+    fallback_tool: Name | None = Field(
+        default=None, description="A tool that is asked instead where the step's own certainly began nothing."
+    )
 
 
 class ExposedInput(Body):
     """A parameter that the caster may set, as `<nodeId>_<paramKey>` or `<paramKey>`."""
 
-    node_id: Name
-    param_key: Name
-    param_type: Name | None = None
-    default_value: Any = None
+    node_id: Name = Field(description="The step's `id`.")
+    param_key: Name = Field(description="The parameter's name.")
+    param_type: Name | None = Field(default=None, description="Its type, for forms.")
+    default_value: Any = Field(default=None, description="What it has where the caster says nothing.")
 
 
 class SpellBody(Body):
     """A spell, as its author composes it."""
 
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    description: Annotated[str, StringConstraints(max_length=5_000)] = ""
-    steps: Annotated[list[StepBody], Field(min_length=1, max_length=MAX_STEPS)]
-    exposed_inputs: list[ExposedInput] = Field(default_factory=list)
-    connections: list[dict[str, Any]] = Field(default_factory=list)
-    visibility: Literal["private", "listed", "public"] = "private"
-    tags: Annotated[list[Name], Field(max_length=50)] = Field(default_factory=list)
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] = Field(
+        description="What people call it; slugs are made of it."
+    )
+    description: Annotated[str, StringConstraints(max_length=5_000)] = Field(default="", description="What it does.")
+    steps: Annotated[list[StepBody], Field(min_length=1, max_length=MAX_STEPS)] = Field(
+        description="In the order in which they run."
+    )
+    exposed_inputs: list[ExposedInput] = Field(
+        default_factory=list, description="What a caster may set; all other values are the author's."
+    )
+    connections: list[dict[str, Any]] = Field(
+        default_factory=list, description="What a composer draws between steps; kept as it is."
+    )
+    visibility: Literal["private", "listed", "public"] = Field(
+        default="private", description="Who may cast it: its owner; those to whom it is granted too; everybody."
+    )
+    tags: Annotated[list[Name], Field(max_length=50)] = Field(
+        default_factory=list, description="Words to find it by; kept as they are."
+    )
 
     def content(self) -> Document:
         """What a version of the spell keeps."""
@@ -118,7 +146,7 @@ class SpellBody(Body):
 class QuoteBody(Body):
     """What the caster would send."""
 
-    inputs: dict[Name, Any] = Field(default_factory=dict)
+    inputs: dict[Name, Any] = Field(default_factory=dict, description="By the names that the spell exposes.")
 
 
 def read_draft(body: Document) -> Draft:
@@ -136,73 +164,96 @@ def read_draft(body: Document) -> Draft:
 class CastBody(Body):
     """A run of a spell; `spell` is its id, slug or name."""
 
-    spell: Name
-    inputs: dict[Name, Any] = Field(default_factory=dict)
-    version: Annotated[int, Field(ge=1)] | None = None
-    webhook_url: Annotated[str, StringConstraints(max_length=2_048)] | None = None
-    webhook_secret: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
-    budget_usd: Money | None = None
-    metadata: dict[Name, Any] = Field(default_factory=dict)
+    spell: Name = Field(description="Id, slug or name of the spell.")
+    inputs: dict[Name, Any] = Field(
+        default_factory=dict,
+        description="By the names that the spell exposes (`<nodeId>_<paramKey>`, `<paramKey>`), or by tools' inputs.",
+    )
+    version: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The spell's version; the latest where it is absent."
+    )
+    webhook_url: Annotated[str, StringConstraints(max_length=2_048)] | None = Field(
+        default=None, description="Who is told how it ended: https, and no private address."
+    )
+    webhook_secret: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = Field(
+        default=None, description="What the webhook is signed with."
+    )
+    budget_usd: Money | None = Field(default=None, description="US dollars that all its steps may cost together.")
+    metadata: dict[Name, Any] = Field(
+        default_factory=dict, description="The caster's own; it comes back with the cast."
+    )
 
 
 class ResumeBody(Body):
     """A cast goes on with a newer version of its spell, or a larger budget, where these are given."""
 
-    version: Annotated[int, Field(ge=1)] | None = None
-    budget_usd: Money | None = None
+    version: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="The spell's version to go on with; not older than the cast's."
+    )
+    budget_usd: Money | None = Field(
+        default=None, description="US dollars that all steps, those already run included, may cost together."
+    )
 
 
 class RetryBody(Body):
     """Inputs of the step, by the names that its tool has for them; null takes back what an earlier retry set."""
 
-    inputs: dict[Name, Any] = Field(default_factory=dict)
+    inputs: dict[Name, Any] = Field(default_factory=dict, description="Values by input.")
 
 
 class VisibleIfBody(Body):
     """When an input is shown: while another one has one of these values."""
 
-    field: Name
-    values: Annotated[list[Any], Field(min_length=1, max_length=MAX_VALUES)]
+    field: Name = Field(description="The other input.")
+    values: Annotated[list[Any], Field(min_length=1, max_length=MAX_VALUES)] = Field(
+        description="The values at which this one is shown."
+    )
 
 
 class InputFieldBody(Body):
     """One key of a tool's input schema; required unless it says otherwise."""
 
-    name: Name | None = None
-    type: InputType = "string"
-    required: bool = True
-    default: Any = None
-    description: str | None = None
-    advanced: bool | None = None
-    enum: list[Any] | None = None
-    order: int | None = None
-    visible_if: VisibleIfBody | None = None
-    configurable: bool | None = None
+    name: Name | None = Field(default=None, description="Its key once more.")
+    type: InputType = Field(default="string", description="What it takes; media are given by their addresses.")
+    required: bool = Field(default=True, description="Whether a step fails without it.")
+    default: Any = Field(default=None, description="What it has where nobody says anything.")
+    description: str | None = Field(default=None, description="What it is, for forms.")
+    advanced: bool | None = Field(default=None, description="Whether forms hide it at first.")
+    enum: list[Any] | None = Field(default=None, description="The values that it may have.")
+    order: int | None = Field(default=None, description="Its place in forms.")
+    visible_if: VisibleIfBody | None = Field(default=None, description="When it is shown; a hidden input has no value.")
+    configurable: bool | None = Field(default=None, description="Of the original; kept as it is.")
 
 
 class OutputFieldBody(Body):
     """One key of what a tool makes."""
 
-    name: Name | None = None
-    type: Name
-    description: str | None = None
+    name: Name | None = Field(default=None, description="Its key once more.")
+    type: Name = Field(description="What it is: `image`, `video`, `audio`, `file`, `text` or another word.")
+    description: str | None = Field(default=None, description="What it is, for people.")
 
 
 class AmountBody(Body):
     """US dollars per unit; a decimal string, or a JSON number as in the original's definitions."""
 
-    amount: Rate
-    unit: Literal["second", "seconds", "run", "request", "token", "fixed"] = "run"
+    amount: Rate = Field(description="US dollars.")
+    unit: Literal["second", "seconds", "run", "request", "token", "fixed"] = Field(
+        default="run", description="What is counted."
+    )
 
 
 class CostingBody(Body):
     """What a run costs: `machine` reads `rate` and `unit`, `fixed` `fixedCost`, `static` `staticCost`."""
 
-    rate_source: Literal["machine", "fixed", "static"]
-    rate: Rate | None = None
-    unit: Literal["second", "seconds", "run", "request", "token", "fixed"] | None = None
-    static_cost: AmountBody | None = None
-    fixed_cost: AmountBody | None = None
+    rate_source: Literal["machine", "fixed", "static"] = Field(description="Which of the other keys says it.")
+    rate: Rate | None = Field(default=None, description="US dollars per `unit`.")
+    unit: Literal["second", "seconds", "run", "request", "token", "fixed"] | None = Field(
+        default=None, description="What is counted; a run where it is absent."
+    )
+    static_cost: AmountBody | None = Field(
+        default=None, description="What every run costs. 0 lets `metadata.costTable` say it."
+    )
+    fixed_cost: AmountBody | None = Field(default=None, description="What every run costs.")
 
     @model_validator(mode="after")
     def _says_what_it_costs(self) -> CostingBody:
@@ -215,23 +266,23 @@ class CostingBody(Body):
 class TokenPriceBody(Body):
     """US dollars per 1,000 tokens that a model reads and writes."""
 
-    input: Rate
-    output: Rate
+    input: Rate = Field(description="Of what it reads.")
+    output: Rate = Field(description="Of what it writes.")
 
 
 class RenamedWhenBody(Body):
     """The new name where the step has this value in this field."""
 
-    field: Name
-    value: Any
-    use: Name
+    field: Name = Field(description="A parameter of the step.")
+    value: Any = Field(description="The value that it has.")
+    use: Name = Field(description="The new name.")
 
 
 class RenamedBody(Body):
     """A parameter whose new name depends on the step, or that is gone: its `default` is null then."""
 
-    default: Name | None
-    when: RenamedWhenBody | None = None
+    default: Name | None = Field(description="The new name otherwise.")
+    when: RenamedWhenBody | None = Field(default=None, description="When it has another.")
 
 
 _NewName = Annotated[
@@ -243,16 +294,18 @@ _NewName = Annotated[
 class MigrationBody(Body):
     """What a version of the tool renamed: the old name of a parameter, and its new one."""
 
-    parameters: Annotated[dict[Name, _NewName], Field(max_length=MAX_INPUTS)]
+    parameters: Annotated[dict[Name, _NewName], Field(max_length=MAX_INPUTS)] = Field(
+        description="New names by old ones."
+    )
 
 
 class WebhookStrategyBody(Body):
     """How the original read a provider's callback; kept as a description."""
 
-    expected_status_field: Name | None = None
-    success_value: Name | None = None
-    duration_tracking: bool | None = None
-    result_path: list[Name] | None = None
+    expected_status_field: Name | None = Field(default=None, description="The field that said how the job ended.")
+    success_value: Name | None = Field(default=None, description="Its value where the job succeeded.")
+    duration_tracking: bool | None = Field(default=None, description="Whether the run's time was taken.")
+    result_path: list[Name] | None = Field(default=None, description="Where the result stood.")
 
 
 class OpenBody(Body):
@@ -264,30 +317,48 @@ class OpenBody(Body):
 class PlatformHintsBody(OpenBody):
     """What a platform's forms go by; `primaryInput` is the input that a prompt or a file fills."""
 
-    primaryInput: Name | None = None
-    supportsFileCaption: bool | None = None
-    supportsReplyWithCommand: bool | None = None
+    primaryInput: Name | None = Field(default=None, description="The input that a prompt or a file fills.")
+    supportsFileCaption: bool | None = Field(default=None, description="For chats; kept as it is.")
+    supportsReplyWithCommand: bool | None = Field(default=None, description="For chats; kept as it is.")
 
 
 class MetadataBody(OpenBody):
     """What the tool's adapter and the estimates of its cost go by."""
 
-    provider: str | None = None
-    model: str | None = None
-    baseModel: str | None = None
-    inputType: str | None = None
-    outputType: str | None = None
-    deploymentId: str | None = None
-    seedInputKey: str | None = None
-    telegramPromptInputKey: str | None = None
-    hasLoraLoader: bool | None = None
-    keepOutputs: bool | None = None
-    defaultAdapterParams: dict[Name, Any] | None = None
-    tokenPrices: dict[Name, TokenPriceBody] | None = None
-    costTable: dict[Name, dict[Name, dict[Name, Rate]]] | None = None
-    estimatedTokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
-    estimatedDurationSeconds: Seconds | None = None
-    minDurationSeconds: Seconds | None = None
+    provider: str | None = Field(default=None, description="Who runs the model, for people.")
+    model: str | None = Field(default=None, description="The provider's name of the model.")
+    baseModel: str | None = Field(default=None, description="For people; kept as it is.")
+    inputType: str | None = Field(default=None, description="What goes in, for people.")
+    outputType: str | None = Field(
+        default=None,
+        description="What comes out: `image`, `video`, `audio`, `file` or `text`; adapters name results by it.",
+    )
+    deploymentId: str | None = Field(default=None, description="ComfyDeploy's deployment.")
+    seedInputKey: str | None = Field(
+        default=None,
+        description="The input that gets the generation's own number where a step gives none; or else `input_seed`.",
+    )
+    telegramPromptInputKey: str | None = Field(default=None, description="Of the original; kept as it is.")
+    hasLoraLoader: bool | None = Field(default=None, description="Of the original; kept as it is.")
+    keepOutputs: bool | None = Field(default=None, description="`false` leaves outputs at the provider's addresses.")
+    defaultAdapterParams: dict[Name, Any] | None = Field(
+        default=None, description="What the adapter sends where the step says nothing."
+    )
+    tokenPrices: dict[Name, TokenPriceBody] | None = Field(
+        default=None, description="By model; `default` for every other."
+    )
+    costTable: dict[Name, dict[Name, dict[Name, Rate]]] | None = Field(
+        default=None, description="US dollars a run, by model, size and quality."
+    )
+    estimatedTokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = Field(
+        default=None, description="How many a run takes, for budgets and quotes."
+    )
+    estimatedDurationSeconds: Seconds | None = Field(
+        default=None, description="Seconds that a run takes, for budgets and quotes."
+    )
+    minDurationSeconds: Seconds | None = Field(
+        default=None, description="Of the original: the same, where that is absent."
+    )
 
 
 def _refuse_code(value: Any) -> Any:
@@ -300,27 +371,53 @@ ToolId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0
 class ToolBody(Body):
     """A tool's definition (the original's keys, and `deadlineSeconds`)."""
 
-    tool_id: ToolId
-    service: Name
-    display_name: Name
-    command_name: Annotated[str, StringConstraints(pattern=r"^/[^\s/]{1,100}$")] | None = None
-    api_path: str | None = None
-    description: str | None = None
-    version: Version | None = None
-    migrations: Annotated[dict[Name, MigrationBody], Field(max_length=MAX_MIGRATIONS)] | None = None
-    input_schema: dict[Name, InputFieldBody] = Field(default_factory=dict, max_length=MAX_INPUTS)
-    output_schema: dict[Name, OutputFieldBody] | None = None
-    costing_model: CostingBody | None = None
-    delivery_mode: DeliveryMode = "immediate"
+    tool_id: ToolId = Field(description="Its id; no built-in tool's.")
+    service: Name = Field(description="The service that runs it, by an adapter of this name.")
+    display_name: Name = Field(description="What people call it; steps may name it by this.")
+    command_name: Annotated[str, StringConstraints(pattern=r"^/[^\s/]{1,100}$")] | None = Field(
+        default=None, description="How chats call it: `/draw`."
+    )
+    api_path: str | None = Field(
+        default=None, description="Of the original; kept as it is. The `http` service reads no address here."
+    )
+    description: str | None = Field(default=None, description="What it does.")
+    version: Version | None = Field(default=None, description="Its own version; 1.0.0 where it is absent.")
+    migrations: Annotated[dict[Name, MigrationBody], Field(max_length=MAX_MIGRATIONS)] | None = Field(
+        default=None,
+        description="What was renamed, by the version that did it; steps composed with an older one still work.",
+    )
+    input_schema: dict[Name, InputFieldBody] = Field(
+        default_factory=dict,
+        max_length=MAX_INPUTS,
+        description="Its inputs, by name. Without any, a step gives it the whole pipeline context.",
+    )
+    output_schema: dict[Name, OutputFieldBody] | None = Field(
+        default=None, description="Its outputs, by name, for composers and the linter."
+    )
+    costing_model: CostingBody | None = Field(
+        default=None, description="What a run costs; nothing where it is absent and no `metadata` says it."
+    )
+    delivery_mode: DeliveryMode = Field(
+        default="immediate",
+        description="`immediate` answers at once, an `async` job is polled, a `webhook` job calls back.",
+    )
     execution_strategy: SkipJsonSchema[Annotated[Any, AfterValidator(_refuse_code)]] = None
-    deadline_seconds: Annotated[int, Field(ge=1, le=MAX_DEADLINE_SECONDS)] | None = None
-    webhook_strategy: WebhookStrategyBody | None = None
-    platform_hints: PlatformHintsBody | None = None
-    delivery_hints: dict[Name, dict[Name, Any]] | None = None
-    category: str | None = None
-    visibility: Literal["public", "internal", "hidden"] | None = None
-    human_defaults: dict[Name, Any] | None = None
-    metadata: MetadataBody | None = None
+    deadline_seconds: Annotated[int, Field(ge=1, le=MAX_DEADLINE_SECONDS)] | None = Field(
+        default=None, description="Seconds that a step may take: 60 (immediate, 720 at most) or 900 where it is absent."
+    )
+    webhook_strategy: WebhookStrategyBody | None = Field(default=None, description="Of the original; kept as it is.")
+    platform_hints: PlatformHintsBody | None = Field(default=None, description="For chats and forms.")
+    delivery_hints: dict[Name, dict[Name, Any]] | None = Field(
+        default=None, description="Of the original; kept as it is."
+    )
+    category: str | None = Field(default=None, description="Where lists put it.")
+    visibility: Literal["public", "internal", "hidden"] | None = Field(
+        default=None, description="Of the original; kept as it is. An own tool is its account's only."
+    )
+    human_defaults: dict[Name, Any] | None = Field(default=None, description="Of the original; kept as it is.")
+    metadata: MetadataBody | None = Field(
+        default=None, description="What its adapter and its costs go by; other keys are kept."
+    )
 
 
 class ImportBody(Body):
@@ -330,20 +427,26 @@ class ImportBody(Body):
     `openapi_schema` of its version, `fal` an endpoint (`fal-ai/flux/dev`) with its OpenAPI document.
     """
 
-    kind: Literal["comfyui", "replicate", "fal"]
-    workflow: dict[str, Any] | None = None
-    model: Name | None = None
-    endpoint: Name | None = None
-    openapi: dict[str, Any] | None = None
-    tool_id: ToolId | None = None
-    display_name: Name | None = None
-    costing_model: CostingBody | None = None
+    kind: Literal["comfyui", "replicate", "fal"] = Field(description="What it is made of.")
+    workflow: dict[str, Any] | None = Field(default=None, description="A ComfyUI workflow in API format.")
+    model: Name | None = Field(default=None, description="A model of Replicate.")
+    endpoint: Name | None = Field(default=None, description="An endpoint of fal.")
+    openapi: dict[str, Any] | None = Field(default=None, description="The document that describes it.")
+    tool_id: ToolId | None = Field(default=None, description="The tool's id; made of the name where it is absent.")
+    display_name: Name | None = Field(
+        default=None, description="What people call it; made of what is imported where it is absent."
+    )
+    costing_model: CostingBody | None = Field(
+        default=None, description="What a run costs; nothing of it is in what is imported."
+    )
 
 
 class RotationBody(Body):
     """For how long the old key stays good beside the new one."""
 
-    valid_for_seconds: Annotated[int, Field(strict=True, ge=0, le=604_800)] = 86_400
+    valid_for_seconds: Annotated[int, Field(strict=True, ge=0, le=604_800)] = Field(
+        default=86_400, description="Seconds; 0 ends it at once."
+    )
 
 
 class SettingsBody(Body):
@@ -352,5 +455,5 @@ class SettingsBody(Body):
     `dailyBudgetUsd` is what its casts may spend that are started on one day (UTC), in the place of the platform's.
     """
 
-    tools: dict[Name, dict[Name, Any]]
-    daily_budget_usd: Money | None = None
+    tools: dict[Name, dict[Name, Any]] = Field(description="Values by tool id and input.")
+    daily_budget_usd: Money | None = Field(default=None, description="US dollars; no own budget where it is absent.")

@@ -7,6 +7,15 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Operation, PathItem, RequestBody, Schema
 
+from spellcast.api.errors import meanings
+from spellcast.domain.errors import (
+    InvalidCallbackToken,
+    InvalidSignature,
+    PayloadTooLarge,
+    ProviderAnswerInvalid,
+    StorageUnavailable,
+)
+
 # Powertools' own refusal of a body; ours is a 400 with every fault.
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
 _COMPLETIONS = {
@@ -14,14 +23,24 @@ _COMPLETIONS = {
         "summary": "A provider's callback; the token is the authorisation, or `openai` and the signature",
         "operationId": "complete_job",
         "security": [],
-        "parameters": [{"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "parameters": [
+            {
+                "name": "token",
+                "in": "path",
+                "required": True,
+                "description": "What stood at the end of the address that the provider was given.",
+                "schema": {"type": "string"},
+            }
+        ],
         "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
         "responses": {
             "200": {"description": "Taken, or taken before, or of a job that is nobody's here"},
-            "400": {"description": "Not what the provider's protocol says"},
-            "401": {"description": "The token or the provider's signature is wrong, or has expired"},
-            "413": {"description": "The body is over 1 MB"},
-            "429": {"description": "It cannot be taken just now, and is taken a little later"},
+            "400": {"description": f"`{ProviderAnswerInvalid.code}`: {ProviderAnswerInvalid.__doc__}"},
+            **{
+                str(status): {"description": said}
+                for status, said in meanings(InvalidCallbackToken, InvalidSignature, PayloadTooLarge).items()
+            },
+            "429": {"description": f"`{StorageUnavailable.code}`: It cannot be taken just now; send it again."},
         },
     }
 }

@@ -73,9 +73,18 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
 )
 
 
-def status_of(error: SpellcastError) -> int:
+def status_of(error: type[SpellcastError]) -> int:
     """The HTTP status of a class of the closed list; what is not the caller's fault is 500."""
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    return next((status for kind, status in _STATUSES if issubclass(error, kind)), 500)
+
+
+def meanings(*kinds: type[SpellcastError]) -> dict[int, str]:
+    """The codes and what they mean, by their status: what the OpenAPI document says of a route's refusals."""
+    by_status: dict[int, list[str]] = {}
+    for kind in kinds:
+        means = (kind.__doc__ or "").partition("\n")[0]
+        by_status.setdefault(status_of(kind), []).append(f"`{kind.code}`: {means}")
+    return {status: " ".join(said) for status, said in sorted(by_status.items())}
 
 
 def error_document(error: SpellcastError) -> Document:
@@ -93,7 +102,7 @@ def error_document(error: SpellcastError) -> Document:
 def refusal(error: SpellcastError, status: int | None = None) -> dict[str, Any]:
     """The same as an answer in API Gateway's payload format 2.0."""
     return {
-        "statusCode": status or status_of(error),
+        "statusCode": status or status_of(type(error)),
         "headers": {"content-type": "application/json"},
         "body": to_text(error_document(error)),
     }

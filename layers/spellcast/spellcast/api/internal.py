@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path
 
 from spellcast.api.errors import status_of
 from spellcast.api.internal_bodies import OUTCOME_KEYS, CastUpdateBody, EventBody, ExecuteBody
 from spellcast.api.refusals import add_errors
-from spellcast.api.routes import Name
 from spellcast.application.authenticate_internal import AuthenticateInternal
 from spellcast.application.cast_in_context import CastInContext
 from spellcast.application.complete_generation import CompleteGeneration
@@ -112,7 +111,7 @@ def _add_generations(app: APIGatewayHttpResolver, use: InternalUseCases) -> None
         raise MadeByCasts("Generations are made by casts and by POST /internal/v1/data/execute; none is written here.")
 
     @app.get(f"{_DATA}/generations/last/<account_id>")
-    def get_last_generation(account_id: Name) -> Response[str]:
+    def get_last_generation(account_id: Annotated[str, Path(max_length=200)]) -> Response[str]:
         return _json(200, use.fit_answer(use.find_records.last_generation(account_id)))
 
     @app.get(f"{_DATA}/generations/<generation_id>")
@@ -153,7 +152,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: InternalUseCases) -> None:
         try:
             cast = use.cast_in_context(context, slug)
         except SpellcastError as error:
-            return _refused(status_of(error), "SPELL_CAST_FAILED", error.message)
+            return _refused(status_of(type(error)), "SPELL_CAST_FAILED", error.message)
         return _json(200, {"status": "running", "castId": cast.cast_id})
 
     @app.post(f"{_DATA}/spells/casts")

@@ -23,7 +23,7 @@ def add_errors(
 
     @app.exception_handler(SpellcastError)  # type: ignore[untyped-decorator]
     def refuse(error: SpellcastError) -> Response[str]:
-        if status_of(error) >= 500:
+        if status_of(type(error)) >= 500:
             logger().exception("A request failed", code=error.code)
         return _refusal(error)
 
@@ -49,4 +49,4 @@ def add_errors(
 
 
 def _refusal(error: SpellcastError) -> Response[str]:
-    return Response(status_of(error), "application/json", documents.to_text(error_document(error)))
+    return Response(status_of(type(error)), "application/json", documents.to_text(error_document(error)))

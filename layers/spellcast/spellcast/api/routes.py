@@ -24,7 +24,7 @@ from spellcast.api.bodies import (
     SpellBody,
     ToolBody,
 )
-from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
+from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS, meanings
 from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
@@ -53,7 +53,24 @@ from spellcast.application.save_settings import SaveSettings
 from spellcast.application.update_spell import UpdateSpell
 from spellcast.domain import documents, drawings, identifiers, times
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import Fault, InvalidInput
+from spellcast.domain.errors import (
+    ApiKeyNotFound,
+    CastEnded,
+    CastNotFound,
+    CastRunning,
+    Fault,
+    GenerationNotFound,
+    GenerationSuperseded,
+    IdempotencyKeyReused,
+    InvalidInput,
+    PayloadTooLarge,
+    SpellAmbiguous,
+    SpellcastError,
+    SpellNotFound,
+    ToolExists,
+    ToolNotFound,
+    Unauthorized,
+)
 from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
 from spellcast.domain.tools import Tool
@@ -97,11 +114,15 @@ class UseCases:
 MAX_LISTED_BYTES = 40_000
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
-Name = Annotated[str, Path(max_length=200)]
+CastId = Annotated[str, Path(description="The cast's id.", max_length=200)]
+GenerationId = Annotated[str, Path(description="`<castId>.<stepIndex>.<attempt>`.", max_length=200)]
+ToolId = Annotated[str, Path(description="The tool's id.", max_length=200)]
 SpellName = Annotated[str, Path(description="Id, slug or name.", max_length=200)]
 # Ids of ours, and the subjects of tokens (`auth0|5f7c…`, addresses).
-KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
-AccountId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+=-]*$", max_length=255)]
+KeyId = Annotated[str, Path(description="The key's id.", pattern=r"^[0-9a-f]{64}$")]
+AccountId = Annotated[
+    str, Path(description="The other account's id.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+=-]*$", max_length=255)
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", min_length=1, max_length=255, description="The same key and body: the same cast."),
@@ -138,7 +159,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/spells",
         summary="Save a new spell; with dryRun only say what is wrong with it",
-        responses=_answers(201, answers.SpellAnswer, 413) | _answers(200, answers.LintAnswer),
+        responses=_answers(201, answers.SpellAnswer, PayloadTooLarge) | _answers(200, answers.LintAnswer),
     )
     def create_spell(
         body: Annotated[SpellBody, Body()],
@@ -157,17 +178,25 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
         page = use.find_spells.list(_account(app), limit=limit, cursor=cursor)
         return _json(200, _page("spells", [spell_resource(spell) for spell in page.items], page.cursor))
 
-    @app.get("/v1/spells/<spell>", summary="One spell", responses=_answers(200, answers.SpellAnswer, 404, 409))
+    @app.get(
+        "/v1/spells/<spell>",
+        summary="One spell",
+        responses=_answers(200, answers.SpellAnswer, SpellNotFound, SpellAmbiguous),
+    )
     def get_spell(spell: SpellName, version: VersionNumber = None) -> Response[str]:
         found = use.find_spells.get(_account(app), spell)
         return _json(200, spell_resource(found, use.find_spells.version(found, version)))
 
-    @app.put("/v1/spells/<spell>", summary="Save a new version", responses=_answers(200, answers.SpellAnswer, 404, 413))
+    @app.put(
+        "/v1/spells/<spell>",
+        summary="Save a new version",
+        responses=_answers(200, answers.SpellAnswer, SpellNotFound, PayloadTooLarge),
+    )
     def update_spell(spell: SpellName, body: Annotated[SpellBody, Body()]) -> Response[str]:
         saved = use.update_spell(_account(app), spell, body.name, body.visibility, body.content())
         return _json(200, _saved_spell(*saved))
 
-    @app.delete("/v1/spells/<spell>", summary="Delete a spell", responses=_deleted())
+    @app.delete("/v1/spells/<spell>", summary="Delete a spell", responses=_deleted(SpellNotFound))
     def delete_spell(spell: SpellName) -> Response[str]:
         use.delete_spell(_account(app), spell)
         return Response(204, body="")
@@ -175,13 +204,17 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/spells/<spell>/quote",
         summary="What a cast will probably cost and take",
-        responses=_answers(200, answers.QuoteAnswer, 404, 413),
+        responses=_answers(200, answers.QuoteAnswer, SpellNotFound, SpellAmbiguous, PayloadTooLarge),
     )
     def quote_spell(spell: SpellName, body: Annotated[QuoteBody | None, Body()] = None) -> Response[str]:
         quote = use.quote_spell(_account(app), spell, body.inputs if body else {})
         return _json(200, quote.document())
 
-    @app.get("/v1/spells/<spell>/graph", summary="A spell's steps and wires as a picture", responses=_drawn(404, 409))
+    @app.get(
+        "/v1/spells/<spell>/graph",
+        summary="A spell's steps and wires as a picture",
+        responses=_drawn(SpellNotFound, SpellAmbiguous),
+    )
     def draw_spell(spell: SpellName, format: Format = "svg", version: VersionNumber = None) -> Response[str]:
         graph = use.draw_graphs.of_spell(_account(app), spell, version)
         return _picture(format, drawings.graph_to_svg(graph) if format == "svg" else drawings.graph_to_mermaid(graph))
@@ -193,7 +226,7 @@ def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/spells/<spell>/permissions",
         summary="To whom a spell is granted",
-        responses=_answers(200, answers.PermissionsAnswer, 404),
+        responses=_answers(200, answers.PermissionsAnswer, SpellNotFound),
     )
     def list_permissions(spell: SpellName) -> Response[str]:
         found = use.find_spells.permissions(_account(app), spell)
@@ -202,19 +235,24 @@ def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.put(
         "/v1/spells/<spell>/permissions/<account_id>",
         summary="Let an account use a spell while it is listed",
-        responses=_answers(200, answers.PermissionAnswer, 404),
+        responses=_answers(200, answers.PermissionAnswer, SpellNotFound),
     )
     def grant_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         return _json(200, permission_resource(use.grant_permission(_account(app), spell, account_id)))
 
-    @app.delete("/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted())
+    @app.delete(
+        "/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted(SpellNotFound)
+    )
     def revoke_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         use.revoke_permission(_account(app), spell, account_id)
         return Response(204, body="")
 
 
 def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    started = _answers(202, answers.CastAnswer, 404, 409, 413) | _answers(200, answers.CastAnswer)
+    again = (CastRunning, CastEnded, SpellNotFound, IdempotencyKeyReused, PayloadTooLarge)
+    started = _answers(
+        202, answers.CastAnswer, SpellNotFound, SpellAmbiguous, IdempotencyKeyReused, PayloadTooLarge
+    ) | _answers(200, answers.CastAnswer)
 
     @app.post("/v1/casts", summary="Cast a spell; 200 where the Idempotency-Key has been seen", responses=started)
     def cast_spell(
@@ -240,7 +278,9 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
 
     @app.get("/v1/casts", summary="The account's casts, latest first", responses=_answers(200, answers.CastsAnswer))
     def list_casts(
-        status: Annotated[Literal["running", "completed", "failed", "cancelled"] | None, Query()] = None,
+        status: Annotated[
+            Literal["running", "completed", "failed", "cancelled"] | None, Query(description="All where none is named.")
+        ] = None,
         limit: Limit = 25,
         cursor: Cursor = None,
     ) -> Response[str]:
@@ -248,17 +288,19 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         listed = [within(cast, MAX_LISTED_BYTES, documents.size_in_text) for cast in page.items]
         return _json(200, _page("casts", listed, page.cursor))
 
-    @app.get("/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, 404))
-    def get_cast(cast_id: Name) -> Response[str]:
+    @app.get(
+        "/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, CastNotFound)
+    )
+    def get_cast(cast_id: CastId) -> Response[str]:
         return _json(200, use.fit_answer(use.find_casts.get(_account(app), cast_id)))
 
     @app.get(
         "/v1/casts/<cast_id>/graph",
         summary="A cast's steps as a picture: how they are wired, or when each of them ran",
-        responses=_drawn(404),
+        responses=_drawn(CastNotFound),
     )
     def draw_cast(
-        cast_id: Name,
+        cast_id: CastId,
         format: Format = "svg",
         view: Annotated[Literal["graph", "gantt"], Query(description="Steps and wires, or times.")] = "graph",
     ) -> Response[str]:
@@ -272,18 +314,18 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/casts/<cast_id>/cancel",
         summary="Stop a cast; 409 where it was completed or failed before",
-        responses=_answers(202, answers.CastAnswer, 404, 409),
+        responses=_answers(202, answers.CastAnswer, CastNotFound, CastEnded),
     )
-    def cancel_cast(cast_id: Name) -> Response[str]:
+    def cancel_cast(cast_id: CastId) -> Response[str]:
         return _json(202, use.find_casts.shown(use.cancel_cast(_account(app), cast_id)))
 
     @app.post(
         "/v1/casts/<cast_id>/resume",
         summary="Go on with a cast that failed or was cancelled; finished steps are kept",
-        responses=_answers(202, answers.CastAnswer, 404, 409, 413),
+        responses=_answers(202, answers.CastAnswer, CastNotFound, *again),
     )
     def resume_cast(
-        cast_id: Name, body: Annotated[ResumeBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
+        cast_id: CastId, body: Annotated[ResumeBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
     ) -> Response[str]:
         asked = body or ResumeBody()
         order = ResumeOrder(
@@ -297,10 +339,12 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/generations/<generation_id>/retry",
         summary="Run a step of an ended cast again, with other inputs, and all steps after it",
-        responses=_answers(202, answers.CastAnswer, 404, 409, 413),
+        responses=_answers(202, answers.CastAnswer, GenerationNotFound, GenerationSuperseded, *again),
     )
     def retry_step(
-        generation_id: Name, body: Annotated[RetryBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
+        generation_id: GenerationId,
+        body: Annotated[RetryBody | None, Body()] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[str]:
         inputs = body.inputs if body else {}
         order = ResumeOrder(fingerprint=_fingerprint(generation_id, inputs), idempotency_key=idempotency_key)
@@ -309,9 +353,9 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/generations/<generation_id>",
         summary="The record of one step",
-        responses=_answers(200, answers.GenerationAnswer, 404),
+        responses=_answers(200, answers.GenerationAnswer, GenerationNotFound),
     )
-    def get_generation(generation_id: Name) -> Response[str]:
+    def get_generation(generation_id: GenerationId) -> Response[str]:
         return _json(200, use.fit_answer(use.find_casts.get_generation(_account(app), generation_id)))
 
 
@@ -320,24 +364,32 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     def list_tools() -> Response[str]:
         return _json(200, {"tools": _listed_tools(use.find_tools.list(_account(app)))})
 
-    @app.get("/v1/tools/<tool_id>", summary="One tool's definition", responses=_answers(200, answers.ToolAnswer, 404))
-    def get_tool(tool_id: Name) -> Response[str]:
+    @app.get(
+        "/v1/tools/<tool_id>",
+        summary="One tool's definition",
+        responses=_answers(200, answers.ToolAnswer, ToolNotFound),
+    )
+    def get_tool(tool_id: ToolId) -> Response[str]:
         return _json(200, use.find_tools.get(_account(app), tool_id).document)
 
-    @app.post("/v1/tools", summary="Add an own tool", responses=_answers(201, answers.ToolAnswer, 409, 413))
+    @app.post(
+        "/v1/tools",
+        summary="Add an own tool",
+        responses=_answers(201, answers.ToolAnswer, ToolExists, PayloadTooLarge),
+    )
     def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
         return _json(201, use.create_tool(_account(app), body.document()).document)
 
     @app.post(
         "/v1/tools/import",
         summary="Add an own tool, made of a workflow or of a model's description",
-        responses=_answers(201, answers.ToolAnswer, 409, 413),
+        responses=_answers(201, answers.ToolAnswer, ToolExists, PayloadTooLarge),
     )
     def import_tool(body: Annotated[ImportBody, Body()]) -> Response[str]:
         return _json(201, use.import_tool(_account(app), body.document()).document)
 
-    @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=_deleted())
-    def delete_tool(tool_id: Name) -> Response[str]:
+    @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=_deleted(ToolNotFound))
+    def delete_tool(tool_id: ToolId) -> Response[str]:
         use.delete_tool(_account(app), tool_id)
         return Response(204, body="")
 
@@ -354,7 +406,7 @@ def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.put(
         "/v1/accounts/me/settings",
         summary="Set them all anew",
-        responses=_answers(200, answers.SettingsAnswer, 413),
+        responses=_answers(200, answers.SettingsAnswer, PayloadTooLarge),
     )
     def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
         return _json(200, use.save_settings(_account(app), body.document()))
@@ -399,7 +451,7 @@ def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/accounts/me/keys/<key_id>/rotate",
         summary="Replace an API key; the old one stays good for a while",
-        responses=_answers(201, answers.IssuedKeyAnswer, 404, 413),
+        responses=_answers(201, answers.IssuedKeyAnswer, ApiKeyNotFound, PayloadTooLarge),
     )
     def rotate_api_key(key_id: KeyId, body: Annotated[RotationBody | None, Body()] = None) -> Response[str]:
         overlap = timedelta(seconds=(body or RotationBody()).valid_for_seconds)
@@ -407,7 +459,7 @@ def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
         shown = {**_shown_key(issued.kept), "key": issued.secret, "replaced": _shown_key(ended)}
         return _json(201, shown)
 
-    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted())
+    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted(ApiKeyNotFound))
     def revoke_api_key(key_id: KeyId) -> Response[str]:
         use.revoke_api_key(_account(app), key_id)
         return Response(204, body="")
@@ -467,34 +519,23 @@ def _page(name: str, items: list[Document], cursor: str | None) -> Document:
     return {name: items, **({"cursor": cursor} if cursor else {})}
 
 
-_REFUSALS = {
-    400: "The request is wrong; every fault is named",
-    401: "No credentials, or wrong ones",
-    404: "It does not exist, or belongs to another account",
-    409: "It exists already, the Idempotency-Key was used with another body, or several spells are meant",
-    413: "The body is over 1 MB",
-}
+def _deleted(unknown: type[SpellcastError]) -> Any:
+    return {204: {"description": "Done"}} | _refused(unknown)
 
 
-def _deleted() -> Any:
-    return {204: {"description": "Done"}} | _refused(400, 401, 404)
-
-
-def _drawn(*refused: int) -> Any:
+def _drawn(*refusals: type[SpellcastError]) -> Any:
     text: Any = {"schema": {"type": "string"}}
     done = {"description": "The picture", "content": {"image/svg+xml": text, "text/plain": text}}
-    return {200: done} | _refused(400, 401, *refused)
+    return {200: done} | _refused(*refusals)
 
 
-def _refused(*codes: int) -> Any:
-    return {code: _refusal(code) for code in codes}
-
-
-def _refusal(code: int) -> Any:
-    return {"description": _REFUSALS[code], "content": {"application/json": {"model": answers.ErrorAnswer}}}
-
-
-def _answers(status: int, model: type[Any], *refused: int) -> Any:
+def _answers(status: int, model: type[Any], *refusals: type[SpellcastError]) -> Any:
     """The answers of a route for the OpenAPI document."""
     done = {"description": "Done", "content": {"application/json": {"model": model}}}
-    return {status: done} | _refused(400, 401, *refused)
+    return {status: done} | _refused(*refusals)
+
+
+def _refused(*refusals: type[SpellcastError]) -> Any:
+    body = {"application/json": {"model": answers.ErrorAnswer}}
+    said = meanings(InvalidInput, Unauthorized, *refusals)
+    return {status: {"description": codes, "content": body} for status, codes in said.items()}
