@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.environment import FAULTS, MENDS, WORKERS
 from local.journal import Journal
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def configure(port: int, directory: Path) -> None:
     scratch = directory / "tmp"
     shutil.rmtree(scratch, ignore_errors=True)  # left behind where the last run was killed
     scratch.mkdir(parents=True)
-    kept = {name: value for name, value in os.environ.items() if name.startswith("SPELLCAST_WORKERS")}
-    kept |= {name: os.environ[name] for name in ("PATH", "SPELLCAST_MENDS", "SPELLCAST_FAULTS") if name in os.environ}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(WORKERS.name)}
+    kept |= {name: os.environ[name] for name in ("PATH", MENDS.name, FAULTS.name) if name in os.environ}
     os.environ.clear()
     os.environ.update(
         kept,
@@ -177,7 +178,7 @@ async def serve(port: int, directory: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    faults = Faults() if "SPELLCAST_FAULTS" in os.environ else None
+    faults = Faults() if FAULTS.name in os.environ else None
     saving = asyncio.create_task(autosave(counts, journal, directory / "forgotten.log" if faults else None, stop))
 
     async def stopping() -> None:

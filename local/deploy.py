@@ -28,6 +28,7 @@ import yaml
 
 from local.cloud import REGION, WEBSOCKET_PREFIX
 from local.demo_provider import WEBHOOK_SECRET
+from local.environment import JWT_AUDIENCE, JWT_ISSUER, OF_SERVICES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = "spellcast-local"
@@ -84,9 +85,9 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         "AllowLoopback": "true",
         "WebhookBackoffSeconds": "1,1",  # a developer's receiver is on this machine, and tests wait for it
     }
-    for name, variable in (("JwtIssuer", "SPELLCAST_JWT_ISSUER"), ("JwtAudience", "SPELLCAST_JWT_AUDIENCE")):
-        if variable in environment:
-            parameters[name] = environment[variable]
+    for name, variable in (("JwtIssuer", JWT_ISSUER), ("JwtAudience", JWT_AUDIENCE)):
+        if variable.name in environment:
+            parameters[name] = environment[variable.name]
     document = load_template(template)
     archives = package(document, template.parent)
     declared = document.get("Parameters", {})
@@ -342,11 +343,8 @@ def put_provider_secrets(endpoint: str, port: int, names: list[str], environment
     changed = False
     for service in names:
         prefix = f"SPELLCAST_{service.upper()}"
-        content = {
-            "url": environment.get(f"{prefix}_URL", ""),
-            "key": environment.get(f"{prefix}_KEY", ""),
-            "webhookSecret": environment.get(f"{prefix}_WEBHOOK_SECRET", ""),
-        }
+        url, key, secret, limits = (environment.get(f"{prefix}_{name}", "") for name in OF_SERVICES)
+        content: dict[str, Any] = {"url": url, "key": key, "webhookSecret": secret}
         if not any(content.values()) and service in DEMO_SERVICES:
             content = {
                 "url": f"http://127.0.0.1:{port + 1}/{service}",
@@ -354,7 +352,7 @@ def put_provider_secrets(endpoint: str, port: int, names: list[str], environment
                 "webhookSecret": WEBHOOK_SECRET,
             }
         content = {name: value for name, value in content.items() if value}
-        if limits := environment.get(f"{prefix}_LIMITS"):
+        if limits:
             content["limits"] = read_limits(f"{prefix}_LIMITS", limits)
         if not re.match(r"https?://[^/]", content.get("url", "http://-")):
             raise DeployError(f"{prefix}_URL is {content['url']!r}, which is not an http or https address")

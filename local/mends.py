@@ -31,6 +31,7 @@ from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
 
 from local import nursery
+from local.environment import ALL_WORKERS, MENDS, WORKERS
 
 TOKEN_CHARACTERS = 1000  # a task token on AWS is about as long; write units are counted with it
 PAYLOAD_LIMIT = 256 * 1024  # bytes a state may receive or hand on
@@ -62,9 +63,9 @@ def apply(entered: Callable[[Any], None], payload: Callable[[Any, str, Any], int
     `entered` is told of every state and retry; `payload` of what goes in and out, and answers with its bytes.
     """
     _hooks.update(entered=entered, payload=payload)
-    left_out = {word[1:] for word in os.environ.get("SPELLCAST_MENDS", "").split(",") if word.startswith("-")}
+    left_out = {word[1:] for word in MENDS.of(os.environ).split(",") if word.startswith("-")}
     if unknown := left_out - set(_mends):
-        raise MendMismatch(f"SPELLCAST_MENDS names no mend: {', '.join(sorted(unknown))}")
+        raise MendMismatch(f"{MENDS.name} names no mend: {', '.join(sorted(unknown))}")
     for name, function in _mends.items():
         if name not in left_out:
             try:
@@ -339,12 +340,12 @@ def _release_worker(worker: Any) -> None:
 
 
 def _each(function: str) -> int:
-    own = f"SPELLCAST_WORKERS_{function.rpartition('-')[2].upper()}"
-    return int(os.environ.get(own) or os.environ.get("SPELLCAST_WORKERS", "4"))
+    own = f"{WORKERS.name}_{function.rpartition('-')[2].upper()}"
+    return int(os.environ.get(own) or WORKERS.of(os.environ))
 
 
 def _surplus() -> int:
-    return sum(map(len, lambda_runtime._workers.values())) - int(os.environ.get("SPELLCAST_WORKERS_TOTAL", "8"))
+    return sum(map(len, lambda_runtime._workers.values())) - int(ALL_WORKERS.of(os.environ))
 
 
 def _take_unneeded() -> list[Any]:

@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from local.environment import DIRECTORY, FAULTS, MENDS, PORT, WORKERS
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".local" / "venv" / "bin" / "python"
 START_SECONDS = 30
@@ -31,10 +33,10 @@ class Refused(RuntimeError):
 
 def chosen(environment: Mapping[str, str]) -> tuple[int, Path]:
     """Port and directory as the environment names them."""
-    text = environment.get("SPELLCAST_PORT", "4599")
+    text = PORT.of(environment)
     if not (text.isascii() and text.isdigit()) or not 1023 < int(text) < 65535:
-        raise Refused(f"SPELLCAST_PORT is {text!r}; choose a port between 1024 and 65534.")
-    return int(text), Path(environment.get("SPELLCAST_LOCAL_DIR") or ROOT / ".local").resolve()
+        raise Refused(f"{PORT.name} is {text!r}; choose a port between 1024 and 65534.")
+    return int(text), Path(environment.get(DIRECTORY.name) or ROOT / DIRECTORY.default).resolve()
 
 
 def running(port: int, directory: Path) -> int | None:
@@ -115,8 +117,8 @@ def forget(port: int, directory: Path) -> None:
 
 
 def _spawn(folder: Path, name: str, arguments: list[str], given: Mapping[str, str]) -> None:
-    kept = {key: value for key, value in given.items() if key in ("PATH", "SPELLCAST_MENDS", "SPELLCAST_FAULTS")}
-    kept |= {key: value for key, value in given.items() if key.startswith(("SPELLCAST_WORKERS", "SPELLCAST_DEMO"))}
+    kept = {key: value for key, value in given.items() if key in ("PATH", MENDS.name, FAULTS.name)}
+    kept |= {key: value for key, value in given.items() if key.startswith((WORKERS.name, "SPELLCAST_DEMO_"))}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             [str(PYTHON), "-m", *arguments],
@@ -135,7 +137,7 @@ def _require_free(port: int) -> None:
     end = time.monotonic() + FREEING_SECONDS
     while _is_taken(port):
         if time.monotonic() > end:
-            raise Refused(f"Port {port} is in use by another program; choose others with SPELLCAST_PORT.")
+            raise Refused(f"Port {port} is in use by another program; choose others with {PORT.name}.")
         time.sleep(0.03)
 
 

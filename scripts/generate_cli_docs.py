@@ -8,11 +8,18 @@ from pathlib import Path
 
 import click
 
+from spellcast_client.cli.cloud import PROJECT
 from spellcast_client.cli.main import cli
 from spellcast_client.cli.session import MEANINGS
+from spellcast_client.profiles import API_KEY, URL
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 _WIDTH = 100
+VARIABLES = {
+    URL: "where the API is",
+    API_KEY: "the key. A key of a profile goes to no other address than the profile's",
+    PROJECT: "the clone that `local up` starts; otherwise the folder one is in, or one above it",
+}
 
 _BEFORE = """\
 # The command line
@@ -35,10 +42,9 @@ In this order: the profile that `--profile` names; the environment; the profile 
 
 | variable | is |
 |---|---|
-| `SPELLCAST_URL` | where the API is |
-| `SPELLCAST_API_KEY` | the key. A key of a profile goes to no other address than the profile's |
-| `SPELLCAST_PROJECT` | the clone that `local up` starts; otherwise the folder one is in, or one above it |
+"""
 
+_AFTER = """
 `login` tries a key before it keeps it, in `spellcast/config.json` of the platform's folder for configurations
 (`~/.config` on Linux), which only its owner can read. No command shows a key.
 
@@ -114,7 +120,8 @@ spellcast completion fish > ~/.config/fish/completions/spellcast.fish
 def page() -> str:
     """The whole page."""
     codes = "".join(f"| {code.value} | {meaning} |\n" for code, meaning in MEANINGS.items())
-    return _BEFORE + codes + _FILES + "".join(_described(cli, "spellcast"))
+    variables = "".join(f"| `{name}` | {meaning} |\n" for name, meaning in VARIABLES.items())
+    return _BEFORE + variables + _AFTER + codes + _FILES + "".join(_described(cli, "spellcast"))
 
 
 def _described(command: click.Command, name: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ import os
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from local import environment
 from local.demo_provider import WEBHOOK_SECRET
 from local.demo_provider.app import build_app
 
@@ -19,8 +20,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
     app = build_app(
-        job_seconds=float(os.environ.get("SPELLCAST_DEMO_JOB_SECONDS") or 1.5),
-        webhook_secret=os.environ.get("SPELLCAST_DEMO_WEBHOOK_SECRET") or WEBHOOK_SECRET,
+        job_seconds=float(environment.JOB_SECONDS.of(os.environ)),
+        webhook_secret=environment.WEBHOOK_SECRET.of(os.environ) or WEBHOOK_SECRET,
     )
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]

@@ -11,7 +11,7 @@ import click
 from spellcast_client.cli.session import Failure, Session, command
 
 PROFILE = "local"
-_PROJECT = "SPELLCAST_PROJECT"
+PROJECT = "SPELLCAST_PROJECT"
 _STANDARD_ERROR = 2
 
 
@@ -50,13 +50,13 @@ def add_to(cli: click.Group) -> None:
 
 
 def _project(session: Session) -> Path:
-    named = session.environment.get(_PROJECT)
+    named = session.environment.get(PROJECT)
     here = Path.cwd()
     for folder in [Path(named)] if named else [here, *here.parents, Path(__file__).resolve().parents[3]]:
         if (folder / "local" / "__main__.py").exists() and (folder / "Makefile").exists():
             return folder
-    where = f"{_PROJECT} names no clone of the project" if named else "Here is no clone of the project"
-    raise Failure(f"{where}: go into one, or say where it is with {_PROJECT}.")
+    where = f"{PROJECT} names no clone of the project" if named else "Here is no clone of the project"
+    raise Failure(f"{where}: go into one, or say where it is with {PROJECT}.")
 
 
 def _make(session: Session, project: Path, target: str) -> None:

@@ -1,4 +1,4 @@
-"""The deployment's settings: environment variables that template.yaml sets (docs/architecture.md lists them)."""
+"""The deployment's settings: environment variables that template.yaml sets (docs/reference/settings.md)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 
 from spellcast.domain import money
 from spellcast.domain.pricing import PricingPolicy, parse_pricing
@@ -14,25 +15,25 @@ from spellcast.domain.pricing import PricingPolicy, parse_pricing
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Read once a process; what a function is not given is empty."""
+    """Read once a process, each from `SPELLCAST_` and its name; what a function is not given is empty."""
 
-    table: str
-    bucket: str
-    bus: str
-    http_url: str
-    websocket_url: str
-    websocket_endpoint: str
-    cast_machine: str
-    poll_machine: str
-    secrets: str
-    flags: str
-    jwt_issuer: str
-    jwt_audience: str
-    allow_loopback: bool
-    webhook_queue: str
-    webhook_backoff_seconds: tuple[int, ...]
-    pricing: PricingPolicy
-    daily_budget_usd: Decimal | None
+    table: Annotated[str, "Name of the table."]
+    bucket: Annotated[str, "Name of the bucket."]
+    bus: Annotated[str, "Name of the bus."]
+    http_url: Annotated[str, "Where providers call back: the API's address."]
+    websocket_url: Annotated[str, "Where clients connect."]
+    websocket_endpoint: Annotated[str, "Where messages to connections are posted."]
+    cast_machine: Annotated[str, "ARN of the state machine that runs casts."]
+    poll_machine: Annotated[str, "ARN of the state machine that polls jobs."]
+    secrets: Annotated[str, "Prefix of the secrets: `callback-signing`, `internal-key`, and one for each provider."]
+    flags: Annotated[str, "Application, environment and profile of the flags in AppConfig, with slashes between."]
+    jwt_issuer: Annotated[str, "Whose bearer tokens are accepted; none where it is empty."]
+    jwt_audience: Annotated[str, "Whom they must name."]
+    allow_loopback: Annotated[bool, "`true` lets outbound calls go to this machine, over http too."]
+    webhook_queue: Annotated[str, "Address of the queue of casters' webhooks."]
+    webhook_backoff_seconds: Annotated[tuple[int, ...], "Seconds before the second and the third attempt."]
+    pricing: Annotated[PricingPolicy, "The platform's price of a run, as JSON."]
+    daily_budget_usd: Annotated[Decimal | None, "US dollars an account may spend on a day (UTC); 0: no limit."]
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:

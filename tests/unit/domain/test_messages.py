@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -44,19 +44,13 @@ def test_every_message_has_a_type_a_payload_and_its_time() -> None:
         messages.progress_message(a_generation(), ToolResult("processing"), START),
         *messages.generation_messages(COMPLETED, START),
     ]
-    assert [message["type"] for message in told] == [
-        "connection_ack",
-        "pong",
-        "error",
-        "castUpdate",
-        "castSnapshot",
-        "generationProgress",
-        "generationUpdate",
-        "tool-response",
-    ]
+    kinds = {kind.name: kind for kind in messages.KINDS}
+    assert {message["type"] for message in told} == kinds.keys()
     for message in told:
         assert set(message) == {"type", "payload", "at"}
         assert message["at"] == "2026-01-31T12:00:00.000Z"
+        record = kinds[message["type"]].payload
+        assert record is None or message["payload"].keys() == get_type_hints(record).keys()
 
 
 def test_the_connections_own_messages() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, TypedDict
 
 from spellcast.application.media_links import MediaLinks
 from spellcast.domain.casts import Cast
@@ -16,6 +17,17 @@ from spellcast.ports.store import Connection
 
 # PutEvents, and the queue and the functions behind the bus, take 256 KB with the event's envelope (AWS quotas).
 MAX_DETAIL_BYTES = 200_000
+
+
+CAST_UPDATED, GENERATION_UPDATED = "Cast Updated", "Generation Updated"
+
+
+class Following(TypedDict):
+    """What `Cast Updated` has beside the cast: what is to follow."""
+
+    webhookDue: Annotated[bool, "The caster's webhook is to be called; so once only of every end."]
+    cancelDue: Annotated[bool, "The cast was cancelled and is to be stopped."]
+    execution: Annotated[str, "The state machine's execution that runs it, or ran it last."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +46,16 @@ class Notify:
                 self.announcer.greet(written.connection_id, connection_ack(now))
             case Cast():
                 self.announcer.push(written.account_id, self.links(written.cast_id, cast_update(written, now)))
-                self.announcer.publish([Event("Cast Updated", self._cast_detail(written))])
+                self.announcer.publish([Event(CAST_UPDATED, self._cast_detail(written))])
             case Generation():
                 for message in generation_messages(written, now):
                     self.announcer.push(written.account_id, self.links(written.cast_id, message))
                 detail = self.links.of_resource(generation_resource(written))
-                self.announcer.publish([Event("Generation Updated", within(detail, MAX_DETAIL_BYTES))])
+                self.announcer.publish([Event(GENERATION_UPDATED, within(detail, MAX_DETAIL_BYTES))])
 
     def _cast_detail(self, cast: Cast) -> Document:
         """The resource, and what is to follow: the caster's webhook, once, or the stop of what was cancelled."""
-        following = {
+        following: Following = {
             "webhookDue": cast.tells_its_end and cast.has_just_ended,
             "cancelDue": cast.is_cancelling,
             "execution": cast.execution_name,

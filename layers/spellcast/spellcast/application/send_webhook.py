@@ -6,11 +6,11 @@ import hashlib
 import hmac
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from spellcast.application.media_links import MediaLinks
 from spellcast.domain import documents, identifiers, money, standard_webhooks, times
 from spellcast.domain.casts import Cast
-from spellcast.domain.documents import Document
 from spellcast.domain.errors import AddressRefused, CastNotFound, WebhookNotDelivered, WriteConflict
 from spellcast.ports.clock import Clock
 from spellcast.ports.queue import Message, Queue
@@ -21,6 +21,42 @@ from spellcast.ports.store import CastStore
 MAX_BODY_BYTES = 1_000_000
 # What the signature adds: its key, 64 digits, quotes, colon and comma.
 _SIGNATURE_BYTES = len(',"signature":""') + 64
+
+
+class WebhookFailure(TypedDict):
+    """Which step failed."""
+
+    stepIndex: Annotated[int | None, "The step's position, from 0."]
+    stepId: Annotated[str | None, "The step's id in the spell."]
+
+
+class WebhookError(TypedDict):
+    """Why."""
+
+    code: Annotated[str, "One of the closed list."]
+    message: Annotated[str, "What went wrong."]
+
+
+class WebhookBody(TypedDict):
+    """What a caster's receiver is sent when a cast was completed or has failed."""
+
+    event: Annotated[str, "`spell.completed` or `spell.failed`."]
+    castId: Annotated[str, "The cast."]
+    spellId: Annotated[str, "The spell."]
+    spellSlug: Annotated[str, "The spell's slug."]
+    status: Annotated[str, "`completed` or `failed`."]
+    generationIds: Annotated[list[str], "The records that count, in the order of the steps."]
+    costUsd: Annotated[str, "US dollars that all of it cost."]
+    startedAt: Annotated[str, "When it was started."]
+    completedAt: NotRequired[Annotated[str, "When it was completed."]]
+    finalOutputs: NotRequired[Annotated[Any, "The last step's outputs."]]
+    failedAt: NotRequired[Annotated[str | None, "When it failed."]]
+    error: NotRequired[Annotated[WebhookError, "Why it failed: `code` and `message`."]]
+    failure: NotRequired[Annotated[WebhookFailure, "Where it failed: `stepIndex` and `stepId`."]]
+    truncated: NotRequired[Annotated[bool, "It came without `finalOutputs`, which made it too large."]]
+    signature: NotRequired[
+        Annotated[str, "The original's: HMAC-SHA256 of the body before this key was put at its end."]
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +120,8 @@ def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
     """
     body = _body(cast)
     if documents.size(body) > MAX_BODY_BYTES - (_SIGNATURE_BYTES if cast.webhook_secret else 0):
-        body = {key: value for key, value in body.items() if key != "finalOutputs"} | {"truncated": True}
+        body.pop("finalOutputs", None)
+        body["truncated"] = True
     headers = {"content-type": "application/json", "user-agent": "Spellcast-Webhook/1.0"}
     if not cast.webhook_secret:
         return documents.to_text(body).encode(), headers
@@ -96,8 +133,8 @@ def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
     return sent, headers | {"x-webhook-signature": f"sha256={signature}"}
 
 
-def _body(cast: Cast) -> Document:
-    body: Document = {
+def _body(cast: Cast) -> WebhookBody:
+    body: WebhookBody = {
         "event": f"spell.{cast.status}",
         "castId": cast.cast_id,
         "spellId": cast.spell_id,

@@ -15,6 +15,7 @@ from spellcast.ports.store import AccessStore, Connection
 
 # API Gateway closes a WebSocket after two hours (API Gateway quotas).
 CONNECTION_LIFETIME = timedelta(hours=2)
+USAGE = 'Send {"action": "subscribe", "castId": "…"} or {"action": "ping"}.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +54,4 @@ class WatchCasts:
                     return messages.cast_snapshot(self.find_casts.get(account_id, cast_id), now)
                 except SpellcastError as error:
                     return messages.error_message(error.code, error.message, now)
-        usage = 'Send {"action": "subscribe", "castId": "…"} or {"action": "ping"}.'
-        return messages.error_message("INVALID_INPUT", usage, now)
+        return messages.error_message("INVALID_INPUT", USAGE, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from spellcast.domain import money, results
 from spellcast.domain.documents import Document, is_deeper_than, to_text
@@ -14,6 +15,25 @@ from spellcast.domain.results import ToolResult, Usage
 
 # As deep as a body of the API's may go, and then some for what is wrapped around an output.
 MAX_DEPTH = 100
+
+
+class TokensUsed(TypedDict, total=False):
+    """How many tokens a model took."""
+
+    inputTokens: Annotated[int, "Read."]
+    outputTokens: Annotated[int, "Written."]
+
+
+class JobCompleted(TypedDict):
+    """The detail of the event by which a job's result may be told, by whoever may put events on the bus."""
+
+    generationId: Annotated[str, "Whose result it is."]
+    status: Annotated[Literal["succeeded", "failed"], "How the job ended."]
+    data: NotRequired[Annotated[Any, "What came out, in any form; it is read as a provider's answer is."]]
+    type: NotRequired[Annotated[str, "What `data` is, where it does not say so itself: `text`, `image`, `video` …"]]
+    costUsd: NotRequired[Annotated[str, "US dollars that were billed; else the tool's definition says it."]]
+    usage: NotRequired[Annotated[TokensUsed, "`inputTokens` and `outputTokens`, for tools that cost by the token."]]
+    error: NotRequired[Annotated[Any, "Why it failed: a text, or an object with a `message`."]]
 
 
 def parse_completion(detail: Document) -> tuple[str, ToolResult]:
