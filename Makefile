@@ -8,7 +8,7 @@ AUDIT := .local/audit/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench client screenshots api-key \
+.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench generated screenshots api-key \
         python chromium
 
 help:
@@ -27,7 +27,7 @@ help:
 	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
-	@echo "make client  write the client's models and routes anew, from the API's description, and docs/cli.md"
+	@echo "make generated what is written from the code: the client's models and routes, docs/cli.md, docs/reference"
 	@echo "make setup   the environment of tests and checks (.venv), and the command line in it (.venv/bin/spellcast)"
 	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
 
@@ -125,9 +125,10 @@ mutants: .local/mutants/venv
 	venv/bin/mutmut results --all true | venv/bin/python tests/mutation/score.py
 
 # The description is that of the code, so nothing needs to run.
-client: .venv
+generated: .venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/generate_client.py
 	@PYTHONPATH=client $(BIN)/python scripts/generate_cli_docs.py
+	@PYTHONPATH=layers/spellcast:client:. $(BIN)/python scripts/generate_reference.py
 
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }

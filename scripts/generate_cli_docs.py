@@ -1,4 +1,7 @@
-"""Writes docs/cli.md from the commands' own help: `make client`. A test compares what it writes with what is there."""
+"""Writes docs/cli.md from the commands' own help: `make generated`. A test compares what it writes with what is there.
+
+What is not of one command stands below.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ VARIABLES = {
 _BEFORE = """\
 # The command line
 
-<!-- Written by scripts/generate_cli_docs.py from the commands' help: `make client` writes it anew. -->
+<!-- Written by scripts/generate_cli_docs.py from the commands' help: `make generated` writes it anew. -->
 
 `spellcast` composes, casts, watches and explains. `pip install .` in a clone of the project installs it, with the
 Python client that it is made of (`spellcast_client`); `make setup` puts it into `.venv/bin`.

@@ -1,6 +1,6 @@
 """Writes what the client knows of the API from its OpenAPI document: models, routes, and the schema of spell files.
 
-Run it after a route or a body has changed: `make client`. A test compares what it writes with what is there.
+Run it after a route or a body has changed: `make generated`. A test compares what it writes with what is there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spellcast.api.resolver import build_cast_api
 
 Schema = dict[str, Any]
 PACKAGE = Path(__file__).resolve().parent.parent / "client" / "spellcast_client"
-NOTE = "Written by scripts/generate_client.py from the API's OpenAPI document: `make client` writes it anew."
+NOTE = "Written by scripts/generate_client.py from the API's OpenAPI document: `make generated` writes it anew."
 
 _MODELS = f'''"""What the API takes and answers.
 

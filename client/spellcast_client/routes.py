@@ -1,6 +1,6 @@
 """One method for each route of the API.
 
-Written by scripts/generate_client.py from the API's OpenAPI document: `make client` writes it anew.
+Written by scripts/generate_client.py from the API's OpenAPI document: `make generated` writes it anew.
 """
 
 from __future__ import annotations

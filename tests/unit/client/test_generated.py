@@ -31,7 +31,7 @@ def test_the_script_reads_the_document_that_the_api_answers() -> None:
 
 @pytest.mark.parametrize("path", generate_client.written(openapi()), ids=lambda path: path.name)
 def test_what_is_written_is_what_is_there(path: Any) -> None:
-    assert path.read_text("utf-8") == generate_client.written(openapi())[path], "make client writes it anew"
+    assert path.read_text("utf-8") == generate_client.written(openapi())[path], "make generated writes it anew"
 
 
 def test_every_route_has_a_method() -> None:

@@ -23,7 +23,7 @@ DOCUMENT = generate_cli_docs.PAGE.read_text("utf-8")
 
 
 def test_it_is_what_the_commands_say() -> None:
-    assert generate_cli_docs.page() == DOCUMENT, "make client writes it anew"
+    assert generate_cli_docs.page() == DOCUMENT, "make generated writes it anew"
 
 
 @pytest.mark.parametrize("names", ALL, ids=" ".join)

@@ -54,6 +54,11 @@ class Body(BaseModel):
         return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
+def _example(body: dict[str, Any]) -> ConfigDict:
+    """For the OpenAPI document; a test sends it."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class StaticMapping(Body):
     """The author's own value."""
 
@@ -117,6 +122,30 @@ class ExposedInput(Body):
 class SpellBody(Body):
     """A spell, as its author composes it."""
 
+    model_config = _example(
+        {
+            "name": "A cat in oil",
+            "steps": [
+                {
+                    "id": "words",
+                    "toolIdentifier": "string-primitive",
+                    "parameterMappings": {
+                        "operation": {"type": "static", "value": "concat"},
+                        "appendText": {"type": "static", "value": ", oil on canvas"},
+                    },
+                },
+                {
+                    "id": "draw",
+                    "toolIdentifier": "comfyui-text-to-image",
+                    "parameterMappings": {
+                        "input_prompt": {"type": "nodeOutput", "nodeId": "words", "outputKey": "text"}
+                    },
+                },
+            ],
+            "exposedInputs": [{"nodeId": "words", "paramKey": "inputText"}],
+        }
+    )
+
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] = Field(
         description="What people call it; slugs are made of it."
     )
@@ -164,6 +193,8 @@ def read_draft(body: Document) -> Draft:
 class CastBody(Body):
     """A run of a spell; `spell` is its id, slug or name."""
 
+    model_config = _example({"spell": "A cat in oil", "inputs": {"inputText": "a cat"}, "budgetUsd": "0.10"})
+
     spell: Name = Field(description="Id, slug or name of the spell.")
     inputs: dict[Name, Any] = Field(
         default_factory=dict,
@@ -197,6 +228,8 @@ class ResumeBody(Body):
 
 class RetryBody(Body):
     """Inputs of the step, by the names that its tool has for them; null takes back what an earlier retry set."""
+
+    model_config = _example({"inputs": {"input_prompt": "a cat who reads, oil on canvas", "input_seed": 7}})
 
     inputs: dict[Name, Any] = Field(default_factory=dict, description="Values by input.")
 
@@ -371,6 +404,23 @@ ToolId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0
 class ToolBody(Body):
     """A tool's definition (the original's keys, and `deadlineSeconds`)."""
 
+    model_config = _example(
+        {
+            "toolId": "weather",
+            "service": "http",
+            "displayName": "Weather",
+            "description": "Asks for the weather of a place.",
+            "inputSchema": {
+                "url": {"type": "url", "required": False, "default": "https://weather.example/now"},
+                "query": {"type": "object", "description": "The place, as `{q: …}`."},
+            },
+            "outputSchema": {"text": {"type": "string"}, "result": {"type": "any"}},
+            "costingModel": {"rateSource": "static", "staticCost": {"amount": "0.001", "unit": "run"}},
+            "deliveryMode": "immediate",
+            "deadlineSeconds": 20,
+        }
+    )
+
     tool_id: ToolId = Field(description="Its id; no built-in tool's.")
     service: Name = Field(description="The service that runs it, by an adapter of this name.")
     display_name: Name = Field(description="What people call it; steps may name it by this.")
@@ -454,6 +504,8 @@ class SettingsBody(Body):
 
     `dailyBudgetUsd` is what its casts may spend that are started on one day (UTC), in the place of the platform's.
     """
+
+    model_config = _example({"tools": {"comfyui-text-to-image": {"input_steps": 30}}, "dailyBudgetUsd": "5"})
 
     tools: dict[Name, dict[Name, Any]] = Field(description="Values by tool id and input.")
     daily_budget_usd: Money | None = Field(default=None, description="US dollars; no own budget where it is absent.")

@@ -16,11 +16,14 @@ class Fault:
 
 
 class SpellcastError(Exception):
-    """The root of the closed list below; `code` is part of the API, `retryable` says whether asking again can help."""
+    """A defect of ours, which was logged; what else can go wrong has a class of its own in the closed list below.
+
+    `code` is part of the API, `retryable` says whether asking again can help, `remedy` what a caller does about it.
+    """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     retryable: ClassVar[bool] = False
-    # What a caller does about it; empty where no caller ever sees it.
+    # Empty where no caller ever sees it.
     remedy: ClassVar[str] = "Tell the operator, with the answer's `apigw-requestid`."
 
     def __init__(self, message: str) -> None:
@@ -46,7 +49,7 @@ class InvalidCompletion(InvalidInput):
     """A `Job Completed` event is wrong; its text names the faults and quotes nothing, so that it may be logged."""
 
     code = "INVALID_COMPLETION"
-    remedy = "Send `{generationId, status, …}` as in messages.md."
+    remedy = "Send the keys that `Job Completed` has (messages.md)."
 
 
 class PayloadTooLarge(SpellcastError):
@@ -239,7 +242,7 @@ class OriginalUnanswered(SpellcastError):
 
 
 class StepFailed(SpellcastError):
-    """The root of what fails a step."""
+    """The step failed in a way that none of the classes below is for."""
 
     code = "STEP_FAILED"
     remedy = "Read the message; then resume the cast."

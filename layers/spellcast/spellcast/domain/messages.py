@@ -45,12 +45,16 @@ class Refusal(TypedDict):
     message: Annotated[str, "What is wrong."]
 
 
+CookId = Annotated[str | None, "The caster's own collection, from the cast's `metadata`."]
+CollectionId = Annotated[str | None, "The same."]
+
+
 class _Collection(TypedDict):
-    cookId: Annotated[str | None, "The caster's own collection, from the cast's `metadata`."]
-    collectionId: Annotated[str | None, "The same."]
+    cookId: CookId
+    collectionId: CollectionId
 
 
-class _Identity(_Collection):
+class _Identity(TypedDict):
     generationId: Annotated[str, "The record."]
     runId: Annotated[str | None, "The provider's job, once it is known."]
     toolId: Annotated[str, "The tool that runs."]
@@ -58,6 +62,8 @@ class _Identity(_Collection):
     castId: Annotated[str, "The cast."]
     stepIndex: Annotated[int, "The step's position, from 0."]
     revision: Annotated[int, "The record's: it only grows, so that a lower one is old news."]
+    cookId: CookId
+    collectionId: CollectionId
 
 
 class GenerationUpdate(_Identity):
@@ -78,7 +84,7 @@ class GenerationProgress(_Identity):
     liveStatus: Annotated[str | None, "What the provider is at, in its words."]
 
 
-class ToolResponse(_Collection):
+class ToolResponse(TypedDict):
     """An immediate tool's answer."""
 
     toolId: Annotated[str, "The tool that ran."]
@@ -87,6 +93,8 @@ class ToolResponse(_Collection):
     generationId: Annotated[str, "The record."]
     castId: Annotated[str, "The cast."]
     revision: Annotated[int, "The record's."]
+    cookId: CookId
+    collectionId: CollectionId
 
 
 CONNECTION_ACK = Kind("connection_ack", "First, a moment after the connection is open.", Greeting)
