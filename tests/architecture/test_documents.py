@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.reference_pages.texts import anchor
+
 ROOT = Path(__file__).parents[2]
 PLACES = (ROOT, ROOT / "layers" / "spellcast" / "spellcast", ROOT / "tests")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -17,6 +19,12 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 def test_links_lead_to_files(document: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text("utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_headings(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", document.read_text("utf-8"))
+    assert [link for link in links if link[1] not in _anchors(document.parent / link[0] if link[0] else document)] == []
 
 
 def test_every_path_in_the_parity_table_exists() -> None:
@@ -34,3 +42,8 @@ def test_every_check_that_is_skipped_has_its_reason_twice() -> None:
     for before, skip in skips:
         assert before.startswith(("#", "- CKV")), skip
         assert re.search(rf"(?<!\d){skip.rpartition('_')[2]}(?!\d)", table), skip
+
+
+def _anchors(document: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
