@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench bench-cold client \
-        screenshots api-key python chromium
+        screenshots release-check api-key python chromium
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -25,6 +25,7 @@ help:
 	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
 	@echo "make bench   what a cast costs and takes"
 	@echo "make bench-cold how long each function takes to start under Lambda's runtime client"
+	@echo "make release-check can this commit be released? builds it twice; licences and SBOM in .local/release"
 	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
@@ -146,3 +147,7 @@ bench: .venv .local/venv
 
 bench-cold: .venv .local/venv .local/runtime/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench.cold
+
+release-check: .venv audit
+	@$(BIN)/python scripts/check_release.py
+	@cp .local/audit/sbom.json .local/release/sbom.json
