@@ -8,8 +8,8 @@ AUDIT := .local/audit/venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench generated screenshots api-key \
-        python chromium
+.PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench bench-cold generated \
+        screenshots release-check api-key python chromium
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -24,6 +24,8 @@ help:
 	@echo "make coverage every line of the domain is run by its unit tests"
 	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
 	@echo "make bench   what a cast costs and takes"
+	@echo "make bench-cold how long each function takes to start under Lambda's runtime client"
+	@echo "make release-check can this commit be released? builds it twice; licences and SBOM in .local/release"
 	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
@@ -45,7 +47,8 @@ define environment
 	$(2)/bin/python $(PIP) -r $(1) && cp $(1) $(2)/lock; }
 endef
 
-.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/schemathesis/venv .local/audit/venv
+.PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/schemathesis/venv .local/runtime/venv \
+        .local/audit/venv
 .venv: python
 	$(call environment,requirements-dev.txt,.venv)
 
@@ -57,6 +60,9 @@ endef
 
 .local/schemathesis/venv: python
 	$(call environment,tests/schemathesis/requirements.txt,.local/schemathesis/venv)
+
+.local/runtime/venv: python
+	$(call environment,tests/runtime/requirements.txt,.local/runtime/venv)
 
 .local/mutants/venv: python
 	$(call environment,tests/mutation/requirements.txt,.local/mutants/venv)
@@ -82,7 +88,7 @@ clean: .local/venv
 run: .local/venv
 	@$(LOCAL)/python -m local run
 
-test: .venv .local/venv .local/providers/venv .local/schemathesis/venv node_modules chromium
+test: .venv .local/venv .local/providers/venv .local/schemathesis/venv .local/runtime/venv node_modules chromium
 	@$(BIN)/python -m pytest
 	@.local/providers/venv/bin/python -m pytest tests/providers/peers
 
@@ -139,3 +145,10 @@ screenshots: .venv .local/venv chromium
 
 bench: .venv .local/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench
+
+bench-cold: .venv .local/venv .local/runtime/venv
+	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench.cold
+
+release-check: .venv audit
+	@$(BIN)/python scripts/check_release.py
+	@cp .local/audit/sbom.json .local/release/sbom.json

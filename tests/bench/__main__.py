@@ -69,10 +69,6 @@ def _show_times(cloud: Cloud) -> None:
     _say(f"{'an output of 100 MB: memory that copying takes':<44}{found.grown:8.0f} MB   ≤ 64")
     _say(f"{'the same, in seconds':<44}{found.seconds:8.2f}")
     _say(f"{'a picture of 300 KB, copied':<44}{found.picture_ms:8.1f} ms")
-    functions = sorted(file.parent.name for file in (times.ROOT / "functions").glob("*/app.py"))
-    _say("\nCold start, as a ratio to Logger + boto3 + one DynamoDB client (≤ 1.3)\n")
-    for name, ratio in times.cold_starts(functions).items():
-        _say(f"{name:<44}{ratio:8.2f}")
 
 
 def _show_adapters() -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -91,43 +88,6 @@ def casts_per_second(cloud: Cloud, casts: int = 60, callers: int = 8) -> float:
             message = listener.until(_is_cast_end)
             wanted.discard(message["payload"]["castId"])
     return casts / (time.perf_counter() - started)
-
-
-def cold_starts(functions: list[str], runs: int = 5) -> dict[str, float]:
-    """Start of each function's use case, as a ratio to Logger, boto3 and one DynamoDB client: medians."""
-    floor = (
-        "from aws_lambda_powertools import Logger\nimport boto3\n"
-        "Logger(service='x')\nboto3.session.Session().client('dynamodb')\n"
-    )
-    sources = {"floor": floor} | {name: _start(name) for name in functions}
-    took: dict[str, list[float]] = {name: [] for name in sources}
-    for _ in range(runs):
-        for name, source in sources.items():
-            took[name].append(_python(source))
-    medians = {name: statistics.median(values) for name, values in took.items()}
-    return {name: medians[name] / medians["floor"] for name in functions}
-
-
-def _start(function: str) -> str:
-    """What the first invocation does before it does its work."""
-    built = {"websocket": "watch_casts"}.get(function, function)
-    imports = f"import functions.{function}.app\nfrom spellcast import bootstrap\n"
-    return f"{imports}bootstrap.{built}()\nbootstrap.parts().table\n"
-
-
-def _python(source: str) -> float:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'layers' / 'spellcast'}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "SPELLCAST_TABLE": "spellcast-bench",
-        "SPELLCAST_WEBSOCKET_ENDPOINT": "https://example.org",
-    }
-    timed = f"import time\nstarted = time.perf_counter()\n{source}print(time.perf_counter() - started)"
-    done = subprocess.run([sys.executable, "-c", timed], env=environment, capture_output=True, text=True, check=True)
-    return float(done.stdout)
 
 
 def _is_cast_end(message: Document) -> bool:
