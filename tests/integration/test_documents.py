@@ -1,10 +1,10 @@
 """Every command of the pages, run page by page as a reader would, on one embedded cloud.
 
-A page is followed in one shell, whose folder looks like a fresh clone, with a home, a port and a folder for its cloud of
-its own: the `make up`, `spellcast local up` and `make down` of the pages are really run there. What a reader has on AWS,
-or has to put in, is put in by `adapted`; a page begins as `begin` says. Who shows an output (a text block that follows the
-commands) must show the truth: line by line, in order, whatever the numbers and ids are. What cannot be run stands in
-NOT_RUN, with the reason, and what can be said of such a command is checked all the same.
+A page is followed in one shell, whose folder looks like a fresh clone, with a home, a port and a folder for its cloud
+of its own: the `make up`, `spellcast local up` and `make down` of the pages are really run there. What a reader has on
+AWS, or has to put in, is put in by `adapted`; a page begins as `begin` says. Who shows an output (a text block that
+follows the commands) must show the truth: line by line, in order, whatever the numbers and ids are. What cannot be run
+stands in NOT_RUN, with the reason, and what can be said of such a command is checked all the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,20 +27,28 @@ import pytest
 
 from local import stack
 from tests.documents import ROOT, Block, blocks, pages
+from tests.integration import aws
 from tests.ports import free_port
 
 PATIENCE = 60.0
+ACCOUNT = "local"
+HELLO = {"name": "Hello", "steps": [{"toolIdentifier": "expression", "parameterOverrides": {"expression": "'hello'"}}]}
+HELLO_CAST = f"echo {shlex.quote(json.dumps(HELLO))} | spellcast spells push - && spellcast cast Hello --watch"
+IMPORTS = ROOT / "tests" / "fixtures" / "imports"
 # Of adapters.md every other line is run by tests/unit/docs/test_adapters.py, in a copy that has its provider; cli.md is
 # written by a script, and tests/unit/docs/test_cli.py asks for its commands.
 ELSEWHERE = {"adapters.md", "cli.md"}
 NOT_RUN = {
     r"git clone ": "the address is the reader's",
-    r"git checkout ": "it would change the files that are tested",
+    r"git (pull|checkout) ": "it would change the files that are tested",
     r"make (test|chaos|check|audit|coverage|mutants|bench)\b": "a suite of its own, of minutes or an hour",
+    r"aws s3 rm ": "it would empty the bucket; it is no operation of a service, but a command of the CLI's own",
+    r"aws sqs start-message-move-task ": "the embedded cloud does not know it",
     r"sam (build|deploy|delete|local|logs|list)\b": "needs an account of AWS, or a container engine",
     r"\.venv/bin/sam (build|deploy|delete|local|logs|list)\b": "the same",
 }
-PAGES = [page for page in pages() if page.name not in ELSEWHERE]
+# The tutorial comes first: its readers have an empty cloud.
+PAGES = sorted((page for page in pages() if page.name not in ELSEWHERE), key=lambda page: page.name != "tutorial.md")
 EVERY = [(block, command) for page in PAGES for block in blocks(page) for command in block.commands]
 
 
@@ -89,10 +98,19 @@ class Reader:
         (made / "bin" / "activate").write_text(f"PATH={made / 'bin'}:$PATH\n")
         (self.clone.parent / "bin").mkdir()
         _script(self.clone.parent / "bin" / "aws", f'exec {sys.executable} {ROOT / "tests/integration/aws.py"} "$@"')
+        self._make_curl(self.clone.parent / "bin" / "curl")
+
+    def _make_curl(self, path: Path) -> None:
+        """curl, which does not ask providers: it has what they would answer."""
+        schema = json.loads((IMPORTS / "replicate_image.json").read_text("utf-8"))
+        model = {"owner": "owner", "name": "name", "latest_version": {"id": "5c7d5dc6" * 8, "openapi_schema": schema}}
+        (path.parent / "model.json").write_text(json.dumps(model))
+        cases = f"*api.replicate.com*) cat {path.parent}/model.json;; *fal.ai/*) cat {IMPORTS}/fal_video.json;;"
+        _script(path, f'case "$*" in {cases} *) exec {shutil.which("curl")} "$@";; esac')
 
     def begin(self, page: Path) -> None:
         """A new shell. The tutorial's readers have just cloned; those of other pages are in the clone, have started the
-        cloud, and know its address and their key, as docs/using.md says."""
+        cloud, have cast something, and know its address and their key, as docs/using.md says."""
         self.end()
         is_first = page.name == "tutorial.md"
         self._shell = subprocess.Popen(
@@ -104,7 +122,7 @@ class Reader:
             text=True,
         )
         if not is_first:
-            code, said = self.run("make --no-print-directory up")
+            code, said = self.run(f"PATH=$PWD/.venv/bin:$PATH; spellcast local up && {HELLO_CAST}")
             assert code == 0, said
             self.run(f"URL={self.outputs['httpUrl']} KEY={self.outputs['apiKey']}")
         for name, content in _files(page).items():
@@ -137,6 +155,8 @@ class Reader:
         self._shell.stdin.flush()
         code = self._shell.stdout.readline()
         assert code, f"the shell is gone after: {command}"
+        if "deploy_flags" in command:  # Containers would follow within 30 seconds.
+            httpx.post(f"{self.outputs['endpointUrl']}/_spellcast/renew").raise_for_status()
         return int(code), said.read_text()
 
     def adapted(self, command: str) -> str:
@@ -144,8 +164,10 @@ class Reader:
         for theirs, ours in (("spellcast-dev", "spellcast-local"), ("spellcast/dev", "spellcast/local")):
             command = command.replace(theirs, ours)
         command = command.replace("127.0.0.1:4599", f"127.0.0.1:{self.port}")
+        command = command.replace("<account>", ACCOUNT)
         if "<castId>" in command:
-            command = command.replace("<castId>", self._latest_cast(must_have_ended="retry" in command))
+            must_have_ended = re.search(r"\b(retry|resume)\b", command) is not None
+            command = command.replace("<castId>", self._latest_cast(must_have_ended))
         return command
 
     def _latest_cast(self, must_have_ended: bool) -> str:
@@ -169,10 +191,13 @@ def _script(path: Path, text: str) -> None:
 
 def _files(page: Path) -> dict[str, str]:
     """What a page's reader brings."""
+    if page.name == "own-tool.md":
+        return {"workflow_api.json": (IMPORTS / "comfyui_text_to_image.json").read_text("utf-8")}
     if page.name != "migrating.md":
         return {}
     export: dict[str, Any] = json.loads((ROOT / "tests/fixtures/original_export.json").read_text("utf-8"))
     [flags] = re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    flags = flags.replace("65f0a1b2c3d4e5f600000001", ACCOUNT)
     return {f"{name}.json": json.dumps(rows) for name, rows in export.items()} | {"flags.json": flags}
 
 
@@ -233,7 +258,7 @@ def _plain(line: str) -> str:
 )
 def test_what_is_not_run_exists(block: Block, command: str) -> None:
     for part in re.split(r" && |\n", re.sub(r"\\\n\s*", "", command)):
-        words = part.split("#")[0].split()
+        words = shlex.split(part, comments=True)
         match words[0].removeprefix(".venv/bin/"):
             case "make":
                 done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -242,8 +267,10 @@ def test_what_is_not_run_exists(block: Block, command: str) -> None:
                 names = [word for word in words[1:3] if not word.startswith("-")]
                 wanted = {word.partition("=")[0] for word in words if word.startswith("--")}
                 assert wanted <= _sam_options(*(names if names[0] == "local" else names[:1]))
+            case "aws" if words[1] != "s3":
+                assert aws.main([*words[1:], "--only-check"]) == 0
             case program:
-                assert shutil.which(program)
+                assert program in ("git", "aws")
 
 
 @cache
