@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.measure import Measurement
+from rich.style import Style
 from rich.text import Text
 
 from spellcast_client.cli.tables import PlainTable, facts, moment, money, seconds, shortened, status, table
@@ -92,7 +93,7 @@ def shown(cast: Cast, now: datetime | None = None) -> Group:
         made.add_column(style="bold", no_wrap=True)
         made.add_column(overflow="fold")
         for step, output in outputs:
-            made.add_row(step, output)
+            made.add_row(step, _openable(output))
         parts += [Text("Outputs", style="bold"), made, ""]
     return Group(*parts, *_next_steps(cast))
 
@@ -157,6 +158,12 @@ def _texts(part: dict[str, Any]) -> Iterator[str]:
             continue
         text = value if isinstance(value, str) else f"{name}: {json.dumps(value, ensure_ascii=False)}"
         yield shortened(text, _SHOWN_CHARACTERS)
+
+
+def _openable(output: str) -> Text:
+    """Terminals open an address whole, over however many lines it is broken."""
+    is_address = output.startswith(("https://", "http://")) and output.isprintable() and " " not in output
+    return Text(output, Style(link=output) if is_address else "")
 
 
 def _next_steps(cast: Cast) -> Iterator[Text]:

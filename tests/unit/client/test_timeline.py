@@ -126,6 +126,23 @@ def test_outputs_are_texts_and_links() -> None:
     assert "too large" in said
 
 
+@pytest.mark.parametrize(
+    ("output", "is_opened"),
+    [
+        ("https://x.example/" + "a" * 200, True),
+        ("https://x.example/a.png is a picture", False),
+        ("https://x.example/\x1b]8;;https://y.example", False),
+        ("a cat", False),
+    ],
+)
+def test_a_terminal_opens_an_address_that_is_broken_over_lines(output: str, is_opened: bool) -> None:
+    console = Console(file=io.StringIO(), width=60, force_terminal=True, highlight=False)
+    console.print(shown(cast(step(0, 1, 5, 4, outputs={"text": output})), START))
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert (f";{output}\x1b\\" in said) is is_opened
+
+
 def test_a_failure_says_its_cause_and_what_can_be_done() -> None:
     error = {"code": "PROVIDER_UNAVAILABLE", "message": "It is down.", "retryable": True}
     failure = {"stepIndex": 0, "stepId": "n0", "generationId": "c.0.1", "code": error["code"], "message": "It is down."}
