@@ -44,8 +44,7 @@ NOT_RUN = {
     r"make (test|chaos|check|audit|coverage|mutants|bench)\b": "a suite of its own, of minutes or an hour",
     r"aws s3 rm ": "it would empty the bucket; it is no operation of a service, but a command of the CLI's own",
     r"aws sqs start-message-move-task ": "the embedded cloud does not know it",
-    r"sam (build|deploy|delete|local|logs|list)\b": "needs an account of AWS, or a container engine",
-    r"\.venv/bin/sam (build|deploy|delete|local|logs|list)\b": "the same",
+    r"(\.venv/bin/)?sam (build|deploy|delete|local|logs)\b": "needs an account of AWS, or a container engine",
 }
 # The tutorial comes first: its readers have an empty cloud.
 PAGES = sorted((page for page in pages() if page.name not in ELSEWHERE), key=lambda page: page.name != "tutorial.md")
@@ -215,6 +214,8 @@ def test_every_command_of_a_page_does_what_it_says(page: Path, reader: Reader) -
     found = [block for block in blocks(page) if any(reason(command) is None for command in block.commands)]
     if not found:
         return
+    if not shutil.which("jq") and any("jq " in command for block in found for command in block.commands):
+        pytest.skip("its readers need jq, which is not installed here")
     reader.begin(page)
     for block in found:
         follow(reader, block)
@@ -246,7 +247,7 @@ def _first_missing(shown: tuple[str, ...], said: str) -> str | None:
 
 
 def _plain(line: str) -> str:
-    """Without what is different each time (ids, keys, ports, times, costs that hang on time), and how wide a table is."""
+    """Without what differs each time (ids, keys, ports, times, costs that hang on time), and a table's width."""
     line = re.sub(r"\b[0-9a-f]{32}\b|\bsk_[\w-]+", "#", line)
     line = re.sub(r"(127\.0\.0\.1:|on port )\d+", r"\1#", line)
     line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d+\.\d+|\d+(?= points| +#)", "0", line)

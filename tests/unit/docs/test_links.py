@@ -44,5 +44,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_readme_leads_to_every_page() -> None:
-    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md") if "://" not in link}
-    assert [page.name for page in (ROOT / "docs").glob("*.md") if page.resolve() not in linked] == []
+    reached: set[Path] = set()
+    ahead = {ROOT / "README.md"}
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        targets = {(page.parent / link.partition("#")[0]).resolve() for link in links(page) if "://" not in link}
+        ahead |= {target for target in targets if target.suffix == ".md" and target.is_file()} - reached
+    assert [page.name for page in PAGES if page.resolve() not in reached] == []
