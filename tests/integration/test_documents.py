@@ -14,8 +14,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -30,7 +32,7 @@ from tests.documents import ROOT, Block, blocks, pages
 from tests.integration import aws
 from tests.ports import free_port
 
-PATIENCE = 60.0
+PATIENCE = 120.0  # seconds, for one command
 ACCOUNT = "local"
 HELLO = {"name": "Hello", "steps": [{"toolIdentifier": "expression", "parameterOverrides": {"expression": "'hello'"}}]}
 HELLO_CAST = f"echo {shlex.quote(json.dumps(HELLO))} | spellcast spells push - && spellcast cast Hello --watch"
@@ -119,6 +121,7 @@ class Reader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         if not is_first:
             code, said = self.run(f"PATH=$PWD/.venv/bin:$PATH; spellcast local up && {HELLO_CAST}")
@@ -152,8 +155,12 @@ class Reader:
         script.write_text(f"{command}\n")
         self._shell.stdin.write(f". {script} </dev/null >{said} 2>&1; echo $?\n")
         self._shell.stdin.flush()
+        # A command that hangs goes with its shell; the cloud has a session of its own.
+        watch = threading.Timer(PATIENCE, os.killpg, (self._shell.pid, signal.SIGKILL))
+        watch.start()
         code = self._shell.stdout.readline()
-        assert code, f"the shell is gone after: {command}"
+        watch.cancel()
+        assert code, f"the shell is gone, or waited {PATIENCE} s, after: {command}\n{said.read_text()}"
         if "deploy_flags" in command:  # Containers would follow within 30 seconds.
             httpx.post(f"{self.outputs['endpointUrl']}/_spellcast/renew").raise_for_status()
         return int(code), said.read_text()
