@@ -27,6 +27,17 @@ def test_links_lead_to_headings(document: Path) -> None:
     assert [link for link in links if link[1] not in _anchors(document.parent / link[0] if link[0] else document)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_pictures_are_there(document: Path) -> None:
+    sources = re.findall(r'<img [^>]*src="([^"]+)"', document.read_text("utf-8"))
+    assert [source for source in sources if not (document.parent / source).exists()] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    links = re.findall(r"\]\((docs/[^)#]+\.md)", (ROOT / "README.md").read_text("utf-8"))
+    assert {str(document.relative_to(ROOT)) for document in DOCUMENTS if "docs" in document.parts} == set(links)
+
+
 def test_every_path_in_the_parity_table_exists() -> None:
     named = re.findall(r"`([a-z_]+(?:/[\w.]+)*(?:\.py|\.json|/))`", (ROOT / "docs" / "parity.md").read_text("utf-8"))
     assert len(named) > 60
