@@ -58,6 +58,15 @@ _BY_STATUS = {400: Exit.BAD_INPUT, 401: Exit.NO_ACCESS, 403: Exit.NO_ACCESS, 404
 _BY_STATUS |= {413: Exit.BAD_INPUT}
 
 
+# What a text must not do to a terminal: move its cursor, change its title, hide what follows.
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def without_controls(text: str) -> str:
+    """A text that may come from elsewhere, as a terminal can show it."""
+    return text.translate(_CONTROLS)
+
+
 class Failure(click.ClickException):
     """Ends a command with a sentence, or with a document where the command was asked for one."""
 
@@ -84,7 +93,7 @@ class Failure(click.ClickException):
             click.echo(json.dumps(self.document, ensure_ascii=False), err=True)
         else:
             click.secho("Error: ", nl=False, fg="red", err=True)
-            click.echo(self.message, err=True)
+            click.echo(without_controls(self.message), err=True)
 
 
 @dataclass
@@ -137,14 +146,14 @@ class Session:
     def note(self, text: str) -> None:
         """For people, beside the answer."""
         if not self.as_json:
-            click.echo(text, err=True)
+            click.echo(without_controls(text), err=True)
 
     def console(self) -> Console:
         """Standard output as people see it; in a pipe no line is broken."""
-        from rich.console import Console
+        from spellcast_client.cli.tables import PlainConsole
 
-        console = Console(highlight=False)
-        return console if console.is_terminal else Console(highlight=False, width=200, soft_wrap=True)
+        console = PlainConsole(highlight=False)
+        return console if console.is_terminal else PlainConsole(highlight=False, width=200, soft_wrap=True)
 
 
 def command(group: click.Group, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:

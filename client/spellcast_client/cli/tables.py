@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from spellcast_client.cli.session import without_controls
+
 STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "processing": "cyan"}
+
+
+class PlainConsole(Console):
+    """Shows texts, whatever they hold; only what it does itself controls the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The parts of what is shown."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(without_controls(part.text), part.style)
 
 
 class PlainTable(Table):

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from spellcast_client.cli.board import Board, shown_live, told
+from spellcast_client.cli.tables import PlainConsole
 from spellcast_client.cli.timeline import shown, spans
 from spellcast_client.live import Message
 from spellcast_client.models import Cast
@@ -141,6 +142,15 @@ def test_a_terminal_opens_an_address_that_is_broken_over_lines(output: str, is_o
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()
     assert (f";{output}\x1b\\" in said) is is_opened
+
+
+def test_an_output_does_nothing_to_the_terminal() -> None:
+    console = PlainConsole(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    console.print(shown(cast(step(0, 1, 5, 4, outputs={"text": "a\x1b]0;title\x07b\r\x9bHc\n\td"}))))
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "a]0;titlebHc" in said and "d" in said
+    assert not {"\x1b", "\x07", "\r", "\x9b"} & set(said)
 
 
 def test_a_failure_says_its_cause_and_what_can_be_done() -> None:
