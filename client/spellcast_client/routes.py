@@ -75,10 +75,16 @@ class Routes:
         status: Literal["running", "completed", "failed", "cancelled"] | None = None,
         limit: int = 25,
         cursor: str | None = None,
+        spell: str | None = None,
     ) -> models.Casts:
         """The account's casts, latest first."""
         return self._send(
-            Call("GET", "/v1/casts", models.Casts, query={"status": status, "limit": limit, "cursor": cursor})
+            Call(
+                "GET",
+                "/v1/casts",
+                models.Casts,
+                query={"status": status, "limit": limit, "cursor": cursor, "spell": spell},
+            )
         )
 
     def cast_spell(
@@ -271,10 +277,16 @@ class AsyncRoutes:
         status: Literal["running", "completed", "failed", "cancelled"] | None = None,
         limit: int = 25,
         cursor: str | None = None,
+        spell: str | None = None,
     ) -> models.Casts:
         """The account's casts, latest first."""
         return await self._send(
-            Call("GET", "/v1/casts", models.Casts, query={"status": status, "limit": limit, "cursor": cursor})
+            Call(
+                "GET",
+                "/v1/casts",
+                models.Casts,
+                query={"status": status, "limit": limit, "cursor": cursor, "spell": spell},
+            )
         )
 
     async def cast_spell(

@@ -24,9 +24,9 @@ class Console:
     def url(self) -> str:
         return f"{self.cloud.outputs['httpUrl']}/console"
 
-    def sign_in(self) -> Console:
-        """By the link that `make up` prints."""
-        self.page.goto(f"{self.url}#key={self.cloud.outputs['apiKey']}")
+    def sign_in(self, key: str | None = None) -> Console:
+        """By the link that `make up` prints, or one with the key of another account."""
+        self.page.goto(f"{self.url}#key={key or self.cloud.outputs['apiKey']}")
         expect(self.page.locator(".live.live")).to_have_text("Live")
         return self
 
@@ -39,6 +39,9 @@ class Console:
     def status(self, status: str) -> None:
         """Waits until the cast that is shown has it."""
         expect(self.page.locator(".head .status")).to_have_text(status)
+
+    def link(self, name: str) -> Locator:
+        return self.page.get_by_role("link", name=name, exact=True)
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)

@@ -154,13 +154,15 @@ class TestTheList:
         casts = [cloud.cast(spell) for _ in range(26)]
         page = console.page
         rows = page.locator("table.list tbody tr")
-        expect(rows).to_have_count(25)
+        expect(rows.filter(has_text="Many")).to_have_count(26)
         for cast in casts:
             cloud.await_cast(cast)
-        console.button("Older").click()
-        expect(page.get_by_text("Page 2")).to_be_visible()
+        page.reload()
+        expect(rows).to_have_count(25)
+        console.link("Older").click()
+        expect(page).to_have_url(re.compile("cursor="))
         expect(rows.first).to_be_visible()
-        console.button("Newer").click()
+        console.link("Newer").click()
         page.get_by_role("link", name="completed", exact=True).click()
         expect(rows).to_have_count(25)
         newest = cloud.run(cloud.spell(words(), name="Newest"))
@@ -169,6 +171,31 @@ class TestTheList:
         expect(rows.first.locator("td").last).to_have_text(f"${newest['costUsd']}")
         page.get_by_role("link", name="cancelled", exact=True).click()
         expect(rows.filter(has_text="Newest")).to_have_count(0)
+
+    def test_what_comes_live_fits_status_and_spell_and_stands_where_it_began(
+        self, console: Console, cloud: Cloud
+    ) -> None:
+        slow, quick = cloud.spell(drawn("[fault:stall]"), name="Slow"), cloud.spell(words(), name="Quick")
+        first, _ = cloud.cast(slow), cloud.run(quick)
+        page = console.page
+        names = page.locator("table.list tbody tr td:first-child a")
+        console.go("#/casts?status=completed")
+        expect(names.first).to_have_text("Quick")
+        cloud.await_generation(f"{first['castId']}.0.1", "processing")
+        cloud.put_on_bus(generationId=f"{first['castId']}.0.1", status="succeeded", type="text", data={"text": "late"})
+        expect(names.nth(1)).to_have_text("Slow")
+        expect(names.first).to_have_text("Quick")
+        console.go(f"#/spells/{quick['spellId']}")
+        console.link("Its casts").click()
+        expect(page.get_by_text("Only those of “Quick”")).to_be_visible()
+        expect(names).to_have_text(["Quick"])
+        cloud.run(cloud.spell(words(), name="Another"))
+        cloud.run(quick)
+        expect(names).to_have_text(["Quick", "Quick"])
+        console.link("failed").click()
+        expect(page.get_by_text("No cast of this spell is failed.")).to_be_visible()
+        console.link("All spells").click()
+        expect(console.link("failed")).to_have_attribute("aria-current", "page")
 
 
 class TestTheConnection:

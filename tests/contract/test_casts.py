@@ -224,6 +224,19 @@ class TestLists:
         found = read_all(stores.casts, limit, status=status)
         assert [cast.status for cast in found] == [status] * statuses.count(status)
 
+    @pytest.mark.parametrize("status", [None, "completed"])
+    def test_only_casts_of_the_spell_come(self, stores: Stores, status: CastStatus | None) -> None:
+        for number in range(9):
+            given_status: CastStatus = "completed" if number % 2 else "running"
+            began = NOW + timedelta(seconds=number)
+            cast = make_cast(spell_id=f"spell-{number % 3}", status=given_status, started_at=began)
+            stores.casts.create_cast(cast)
+        first = stores.casts.list_casts("alice", status=status, limit=1, cursor=None, spell_id="spell-1")
+        rest = stores.casts.list_casts("alice", status=status, limit=9, cursor=first.cursor, spell_id="spell-1")
+        found = [*first.items, *rest.items]
+        assert [cast.spell_id for cast in found] == ["spell-1"] * (3 if status is None else 2)
+        assert {cast.status for cast in found} == ({"running", "completed"} if status is None else {status})
+
     def test_the_list_has_the_casts_as_they_are_now(self, stores: Stores) -> None:
         cast = make_cast()
         stores.casts.create_cast(cast)

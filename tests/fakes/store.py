@@ -87,11 +87,19 @@ class FakeStore:
         own.sort(key=lambda generation: (generation.step_index, generation.attempt))
         return (cast, own) if whole else (in_row(cast), [in_row(generation) for generation in own])
 
-    def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
+    def list_casts(
+        self,
+        account_id: str,
+        *,
+        status: CastStatus | None,
+        limit: int,
+        cursor: str | None,
+        spell_id: str | None = None,
+    ) -> Page[Cast]:
         own = {
             f"{to_text(cast.started_at)}#{cast.cast_id}": in_row(cast)
             for cast in self._casts.values()
-            if cast.account_id == account_id and status in (None, cast.status)
+            if cast.account_id == account_id and status in (None, cast.status) and spell_id in (None, cast.spell_id)
         }
         return _page(own, limit, cursor)
 

@@ -92,16 +92,20 @@ def add_to(cli: click.Group) -> None:
 
     @command(cli)
     @click.option("--status", type=click.Choice(["running", "completed", "failed", "cancelled"]), help="Only these.")
+    @click.option("--spell", metavar="ID", help="Only those of the spell with this id.")
     @click.option("--limit", type=click.IntRange(1, 100), default=25, show_default=True, help="How many at most.")
     @click.option("--cursor", help="The part after the one that named this cursor.")
     @click.option("--all", "everything", is_flag=True, help="Every part.")
-    def casts(session: Session, status: Any, limit: int, cursor: str | None, everything: bool) -> None:
+    def casts(
+        session: Session, status: Any, spell: str | None, limit: int, cursor: str | None, everything: bool
+    ) -> None:
         """Your casts, latest first."""
         with session.client() as client:
-            found = client.list_casts(status=status, limit=100 if everything else limit, cursor=cursor)
+            count = 100 if everything else limit
+            found = client.list_casts(status=status, spell=spell, limit=count, cursor=cursor)
             listed = [*found.casts]
             while everything and found.cursor:
-                found = client.list_casts(status=status, limit=100, cursor=found.cursor)
+                found = client.list_casts(status=status, spell=spell, limit=count, cursor=found.cursor)
                 listed += found.casts
         found = found.model_copy(update={"casts": listed})
         session.answer(found.document(), lambda: _table(found))

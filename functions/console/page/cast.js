@@ -4,13 +4,13 @@ import { get, newKey, post } from "./api.js";
 import { Control, Field, fieldsOf, toTyped, toValue } from "./fields.js";
 import { live } from "./live.js";
 import {
-  Dialog, Drawing, Head, Json, Loading, Outputs, Status, Time, Trouble, html, toolNamed, useAction, useEffect, useLoaded,
-  useRef, useState, useTools,
+  Copy, Dialog, Drawing, Head, Json, Loading, More, Outputs, Status, Time, Trouble, html, toolNamed, useAction, useEffect,
+  useLoaded, useNow, useRef, useState, useTools,
 } from "./parts.js";
 import { isOver, latest, timeline, withCast, withMessage } from "./records.js";
 import { advice, count, duration, sum, usd } from "./words.js";
 
-const REFRESH_MS = 150;
+const REFRESH_MS = 150, TICK_MS = 100;
 
 /** The cast and its steps as they are now, and what their providers report. */
 function useCast(castId) {
@@ -41,24 +41,11 @@ function useCast(castId) {
   return { state: data, problem, reload, change };
 }
 
-/** The server's time, every tenth of a second while it matters. */
-function useNow(ticks) {
-  const [now, set] = useState(live.now());
-  useEffect(() => {
-    if (!ticks) return;
-    const timer = setInterval(() => set(live.now()), 100);
-    return () => clearInterval(timer);
-  }, [ticks]);
-  return now;
-}
-
 export function CastView({ castId }) {
   const { state, problem, reload, change } = useCast(castId);
   const [dialog, open] = useState(null);
-  const [looks, look] = useState(false);
   const cast = state?.cast;
   const runs = cast && !isOver(cast);
-  const now = useNow(runs);
   const spell = useLoaded(signal => cast ? get(`v1/spells/${cast.spellId}`, {}, { signal }) : Promise.resolve(null), [cast?.spellId]);
   const tools = useTools().data;
   const [cancel, cancelling, notCancelled] = useAction(async () => take(await post(`v1/casts/${castId}/cancel`)));
@@ -73,14 +60,14 @@ export function CastView({ castId }) {
   const status = runs && cast.cancelRequestedAt ? "cancelling" : cast.status;
   const ended = cast.completedAt ?? cast.failedAt ?? cast.cancelledAt;
   return html`
-    <${Head} title=${cast.spellName}>
+    <${Head} title=${cast.spellName} state=${status}>
       <${Status} of=${status} />
       ${runs && html`<button type="button" disabled=${cancelling || cast.cancelRequestedAt} onClick=${cancel}>Cancel</button>`}
       ${["failed", "cancelled"].includes(cast.status) && html`<button type="button" class="primary" onClick=${() => open("resume")}>Resume…</button>`}
       ${spell.data && html`<a class="button" href=${`#/spells/${cast.spellId}?from=${cast.castId}`}>Cast again…</a>`}
     <//>
     <p class="facts">
-      <span>Cast <code>${cast.castId}</code></span>
+      <span>Cast <code>${cast.castId}</code> <${Copy} text=${cast.castId} label="Copy the cast's id" /></span>
       <span>Version ${cast.version} of ${spell.data ? html`<a href=${`#/spells/${cast.spellId}`}>${cast.spellName}</a>` : `“${cast.spellName}”${spell.problem ? ", which is gone" : ""}`}</span>
       <span>Started <${Time} at=${cast.startedAt} /></span>
       ${ended && html`<span>${status[0].toUpperCase()}${status.slice(1)} <${Time} at=${ended} /></span>`}
@@ -91,7 +78,7 @@ export function CastView({ castId }) {
     <${Failure} cast=${cast} />
     <section aria-labelledby="timeline">
       <h2 id="timeline">Timeline</h2>
-      <${Timeline} state=${state} now=${now} />
+      <${Timeline} state=${state} runs=${runs} />
     </section>
     <section aria-labelledby="steps">
       <h2 id="steps">Steps</h2>
@@ -105,8 +92,9 @@ export function CastView({ castId }) {
       <h2 id="inputs">Inputs</h2>
       ${cast.inputs && Object.keys(cast.inputs).length ? html`<${Values} of=${cast.inputs} />` : html`<p class="quiet">None were given.</p>`}
     </section>
-    <details class="more" onToggle=${event => look(event.currentTarget.open)}><summary>How its steps are wired</summary>
-      ${looks && html`<${Drawing} key=${cast.revision} path=${`v1/casts/${castId}/graph`} label=${`The steps of ${cast.spellName} and their wires`} />`}</details>
+    <${More} summary="How its steps are wired">${() => html`
+      <${Drawing} key=${cast.revision} path=${`v1/casts/${castId}/graph`} label=${`The steps of ${cast.spellName} and their wires`} />`}<//>
+    <${More} summary="As the API has it">${() => html`<${Json} value=${cast} />`}<//>
     ${dialog === "resume" && html`<${Resume} cast=${cast} newest=${spell.data?.version} close=${() => open(null)} take=${take} />`}
     ${dialog?.generationId && html`<${Retry} generation=${dialog} tool=${toolNamed(tools, dialog.toolId)} close=${() => open(null)} take=${take} />`}`;
 }
@@ -121,7 +109,8 @@ function Failure({ cast }) {
     </div>`;
 }
 
-function Timeline({ state, now }) {
+function Timeline({ state, runs }) {
+  const now = useNow(runs ? TICK_MS : 0);
   const attempts = timeline(state, now);
   if (!attempts.length) return html`<p class="quiet">Nothing has begun yet.</p>`;
   const longest = Math.max(...attempts.map(({ begin, end }) => end - begin));
@@ -173,7 +162,12 @@ function Step({ index, cast, planned, tools, progress, reload, open }) {
       ${done && !isOver(done) && html`<${Progress} told=${told} name=${name} isPending=${done.status === "pending"} />`}
       ${done?.error && html`<p class="message">${done.error.message} ${done.error.code && html`<code>${done.error.code}</code>`}</p>`}
       ${done && html`<${Outputs} of=${done.outputs} name=${`Step ${index + 1}, ${name}`} reload=${reload} />`}
-      ${done?.truncated && html`<${Whole} generationId=${done.generationId} />`}
+      ${done?.truncated && html`<${Whole} of=${done} />`}
+      ${attempts.length > 1 && html`
+        <${More} summary="Earlier attempts">${() => attempts.slice(0, -1).map(old => html`
+          <p class="line">Attempt ${old.attempt} <${Status} of=${old.status} /> <span class="quiet">${old.durationMs != null && duration(old.durationMs)} ${usd(old.costUsd)}</span></p>
+          ${old.error && html`<p class="message">${old.error.message} ${old.error.code && html`<code>${old.error.code}</code>`}</p>`}
+          <${Outputs} of=${old.outputs} name=${`Attempt ${old.attempt} at step ${index + 1}, ${name}`} reload=${reload} />`)}<//>`}
       ${done?.requestPayload && Object.keys(done.requestPayload).length > 0 && html`
         <details><summary>Inputs of this step</summary><${Values} of=${done.requestPayload} /></details>`}
     </li>`;
@@ -187,14 +181,15 @@ function Progress({ told, name, isPending }) {
 }
 
 /** A step whose documents are too large to come with its cast. */
-function Whole({ generationId }) {
+function Whole({ of: { generationId, outputs, requestPayload } }) {
   const [asked, ask] = useState(false);
   const { data, problem, reload } = useLoaded(signal => asked ? get(`v1/generations/${generationId}`, {}, { signal }) : Promise.resolve(null), [asked]);
-  if (!asked) return html`<button type="button" class="small" onClick=${() => ask(true)}>Show its large outputs</button>`;
+  if (!asked) return html`<button type="button" class="small" onClick=${() => ask(true)}>Show what is large</button>`;
   if (problem) return html`<${Trouble} problem=${problem} retry=${reload} />`;
   if (!data) return html`<${Loading} />`;
   return data.wholeUrl ? html`<p><a class="button" href=${data.wholeUrl} rel="noreferrer">Download all of it</a></p>`
-    : html`<${Outputs} of=${data.outputs} name="Output" reload=${reload} />`;
+    : html`${!outputs && html`<${Outputs} of=${data.outputs} name="Output" reload=${reload} />`}
+      ${!requestPayload && html`<${More} summary="Inputs of this step">${() => html`<${Values} of=${data.requestPayload ?? {}} />`}<//>`}`;
 }
 
 function Values({ of }) {

@@ -101,21 +101,46 @@ function newStep(tool, before, tools) {
   return { key: ++keys, id, tool: tool.toolId, inputs, fallback: "", kept: {} };
 }
 
+// What is not saved yet is kept in the tab, as the key is: whoever goes elsewhere, or loads the page again, finds it again.
+const keptIn = spell => `spellcast.draft.${spell ? `${spell.spellId}.${spell.version}` : "new"}`;
+
+function kept(spell) {
+  const draft = JSON.parse(sessionStorage.getItem(keptIn(spell)));
+  return draft && { ...draft, steps: draft.steps.map(step => ({ ...step, key: ++keys })) };
+}
+
+function keep(spell, draft) {
+  // What the tab has no room for stays on the page.
+  try { sessionStorage.setItem(keptIn(spell), JSON.stringify(draft)); } catch { forget(spell); }
+}
+
+const forget = spell => sessionStorage.removeItem(keptIn(spell));
+
+/** Gives the focus to what is there once the page was drawn again. */
+const focusOn = find => setTimeout(() => find()?.focus());
+
 function Editor({ title, spell, tools }) {
-  const [draft, set] = useState(() => spell ? toDraft(spell, tools) : { name: "", description: "", visibility: "private", steps: [] });
-  const first = useRef(JSON.stringify(draft));
+  const first = useRef(null);
+  const [isBack, come] = useState(() => kept(spell) !== null);
+  const [draft, set] = useState(() => {
+    const made = spell ? toDraft(spell, tools) : { name: "", description: "", visibility: "private", steps: [] };
+    first.current = JSON.stringify(made);
+    return kept(spell) ?? made;
+  });
   const body = toBody(draft, tools);
   const changed = JSON.stringify(draft) !== first.current;
   const said = useLint(body, draft.steps.length > 0);
   useEffect(() => {
-    if (!changed) return;
+    if (!changed) return forget(spell);
+    keep(spell, draft);
     const ask = event => event.preventDefault();
     addEventListener("beforeunload", ask);
     return () => removeEventListener("beforeunload", ask);
-  }, [changed]);
+  }, [JSON.stringify(draft)]);
+  const startAnew = () => { set(JSON.parse(first.current)); come(false); };
   const [save, busy, problem] = useAction(async () => {
     const saved = spell ? await call("PUT", `v1/spells/${spell.spellId}`, { body }) : await post("v1/spells", body);
-    first.current = JSON.stringify(draft);
+    forget(spell);
     location.hash = `#/spells/${saved.spellId}`;
   });
   const change = changes => set(old => ({ ...old, ...changes }));
@@ -125,9 +150,11 @@ function Editor({ title, spell, tools }) {
     steps.splice(index + by, 0, ...steps.splice(index, 1));
     return { ...old, steps };
   });
-  const top = (said.messages ?? []).filter(({ path }) => !path.startsWith("steps["));
+  const messages = said.messages ?? [];
+  const isAbout = ({ path }, step, index) => path === `steps[${index}]` || path.startsWith(`steps[${index}].`) || isOfExposed(path, body, step.id);
   return html`
     <${Head} title=${title} />
+    ${isBack && html`<p class="line" role="status">This is what you had not saved. <button type="button" class="small" onClick=${startAnew}>Start anew</button></p>`}
     <form class="compose" onSubmit=${event => { event.preventDefault(); save(); }}>
       <div class="card columns even">
         <div class="field"><label for="name">Name</label>
@@ -141,15 +168,18 @@ function Editor({ title, spell, tools }) {
       </div>
       <ol class="steps">${draft.steps.map((step, index) => html`
         <${StepForm} key=${step.key} step=${step} index=${index} last=${draft.steps.length - 1} before=${draft.steps.slice(0, index)} tools=${tools}
-          messages=${(said.messages ?? []).filter(({ path }) => path === `steps[${index}]` || path.startsWith(`steps[${index}].`) || isOfExposed(path, body, step.id))}
+          messages=${messages.filter(message => isAbout(message, step, index))}
           change=${changes => changeStep(step.key, changes)} move=${by => move(index, by)}
-          remove=${() => change({ steps: draft.steps.filter(other => other !== step) })} />`)}
+          remove=${() => { change({ steps: draft.steps.filter(other => other !== step) }); focusOn(() => document.getElementById("add-tool")); }} />`)}
       </ol>
-      <${AddStep} tools=${tools} isFirst=${!draft.steps.length} add=${tool => change({ steps: [...draft.steps, newStep(tool, draft.steps, tools)] })} />
+      <${AddStep} tools=${tools} isFirst=${!draft.steps.length} add=${tool => {
+        change({ steps: [...draft.steps, newStep(tool, draft.steps, tools)] });
+        focusOn(() => document.querySelector(".compose .step:last-child h2"));
+      }} />
       <div class="card foot">
-        <${Summary} said=${said} top=${top.filter(({ path }) => !draft.steps.some(step => isOfExposed(path, body, step.id)))} isEmpty=${!draft.steps.length} />
+        <${Summary} said=${said} top=${messages.filter(message => !draft.steps.some((step, index) => isAbout(message, step, index)))} isEmpty=${!draft.steps.length} />
         <${Trouble} problem=${problem} />
-        <p class="actions end"><a class="button" href=${spell ? `#/spells/${spell.spellId}` : "#/spells"}>Discard</a>
+        <p class="actions end"><a class="button" onClick=${() => forget(spell)} href=${spell ? `#/spells/${spell.spellId}` : "#/spells"}>Discard</a>
           <button class="primary" disabled=${busy || !draft.steps.length}>${busy ? "One moment…" : spell ? `Save as version ${spell.version + 1}` : "Save the spell"}</button></p>
       </div>
     </form>`;
@@ -201,15 +231,22 @@ function Summary({ said, top, isEmpty }) {
   return html`<div role="status" aria-live="polite" class="lint ${said.kind ?? ""}"><p>${text}</p>${top.length > 0 && html`<${Faults} faults=${top} kind=${said.kind} />`}</div>`;
 }
 
+/** How a tool is told from others that have the same name. */
+function labels(tools) {
+  const named = Map.groupBy(tools, tool => tool.displayName);
+  return ({ displayName, toolId }) => named.get(displayName).length > 1 ? `${displayName} (${toolId})` : displayName;
+}
+
 function AddStep({ tools, isFirst, add }) {
   const [chosen, choose] = useState("");
   const groups = Object.entries(Object.groupBy([...tools].sort((a, b) => a.displayName.localeCompare(b.displayName)), tool => tool.category ?? "other")).sort();
+  const label = labels(tools);
   return html`
     <div class="card add">
       <div class="field"><label for="add-tool">${isFirst ? "First step" : "Next step"}</label>
         <select id="add-tool" value=${chosen} onChange=${event => choose(event.currentTarget.value)}>
           <option value="">Choose a tool…</option>
-          ${groups.map(([group, members]) => html`<optgroup label=${group}>${members.map(tool => html`<option value=${tool.toolId}>${tool.displayName}</option>`)}</optgroup>`)}
+          ${groups.map(([group, members]) => html`<optgroup label=${group}>${members.map(tool => html`<option value=${tool.toolId}>${label(tool)}</option>`)}</optgroup>`)}
         </select>
         <p class="about">${toolNamed(tools, chosen)?.description}</p></div>
       <button type="button" disabled=${!chosen} onClick=${() => { add(toolNamed(tools, chosen)); choose(""); }}>Add the step</button>
@@ -229,14 +266,18 @@ function StepForm({ step, index, last, before, tools, messages, change, move, re
   const input = ([name, field]) => html`
     <${Input} key=${name} id=${`step-${step.key}-${name}`} name=${name} field=${field} input=${step.inputs[name] ?? { from: OUT }} before=${before}
       tools=${tools} messages=${of(name)} change=${changes => set(name, changes)} />`;
-  const label = `Step ${index + 1}`;
+  const label = `Step ${index + 1}`, named = labels(tools);
+  const moved = by => ({ currentTarget: button }) => {
+    move(by);
+    focusOn(() => button.disabled ? button.closest("li").querySelector("h2") : button);
+  };
   return html`
     <li class="card step" data-step=${index}>
       <div class="line">
-        <h2>${tool?.displayName ?? step.tool}</h2>
+        <h2 tabindex="-1">${tool?.displayName ?? step.tool}</h2>
         <span class="actions">
-          <button type="button" class="small" aria-label=${`Move ${label} up`} disabled=${index === 0} onClick=${() => move(-1)}>↑</button>
-          <button type="button" class="small" aria-label=${`Move ${label} down`} disabled=${index === last} onClick=${() => move(1)}>↓</button>
+          <button type="button" class="small" aria-label=${`Move ${label} up`} disabled=${index === 0} onClick=${moved(-1)}>↑</button>
+          <button type="button" class="small" aria-label=${`Move ${label} down`} disabled=${index === last} onClick=${moved(1)}>↓</button>
           <button type="button" class="small" aria-label=${`Remove ${label}`} onClick=${remove}>Remove</button>
         </span>
       </div>
@@ -250,7 +291,7 @@ function StepForm({ step, index, last, before, tools, messages, change, move, re
           <p class="about">Later steps are wired to it by this name.</p></div>
         <div class="field"><label for=${`step-${step.key}-fallback`}>Another tool in its place</label>
           <select id=${`step-${step.key}-fallback`} value=${step.fallback} onChange=${event => change({ fallback: event.currentTarget.value })}>
-            <option value="">None</option>${tools.filter(other => other.toolId !== step.tool).map(other => html`<option value=${other.toolId}>${other.displayName}</option>`)}</select>
+            <option value="">None</option>${tools.filter(other => other.toolId !== step.tool).map(other => html`<option value=${other.toolId}>${named(other)}</option>`)}</select>
           <p class="about">It is asked where the step's own tool certainly began nothing.</p></div>
       </details>
     </li>`;

@@ -6,27 +6,40 @@ import { CastView } from "./cast.js";
 import { Casts } from "./casts.js";
 import { Compose } from "./compose.js";
 import { live } from "./live.js";
-import { Head, Trouble, forgetTools, html, useAction, useEffect, useState } from "./parts.js";
+import { Head, Trouble, forgetTools, html, useAction, useEffect, useErrorBoundary, useRef, useState } from "./parts.js";
 import { SpellView, Spells } from "./spells.js";
+
+const decoded = text => {
+  try { return decodeURIComponent(text); } catch { return text; }
+};
 
 // `make up` prints an address that ends in the key. The part after # is sent to nobody, and does not stay in the address.
 function takeKey() {
   const given = /^#key=(.+)$/.exec(location.hash)?.[1];
   if (!given) return false;
-  session.key = decodeURIComponent(given);
+  session.key = decoded(given);
   history.replaceState(null, "", `${location.pathname}#/casts`);
   return true;
 }
 
 function here() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  return { parts: path.split("/").filter(Boolean).map(decodeURIComponent), query: Object.fromEntries(new URLSearchParams(query)) };
+  return { parts: path.split("/").filter(Boolean).map(decoded), query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-function View({ parts: [kind = "casts", id, more], query }) {
-  if (kind === "casts" && !id) return html`<${Casts} status=${query.status} />`;
+/** What one looks at; where it breaks, that is said in its place. */
+function View(place) {
+  const [broken] = useErrorBoundary(error => console.error(error));
+  return broken ? html`<${Head} title="This cannot be shown" />
+    <${Trouble} back=${["#/casts", "All casts"]} retry=${() => location.reload()}
+      problem=${{ message: `The console met what it does not expect (${broken.message}). Load the page again; “spellcast show” has the same in a terminal.` }} />`
+    : html`<${Sight} ...${place} />`;
+}
+
+function Sight({ parts: [kind = "casts", id, more], query }) {
+  if (kind === "casts" && !id) return html`<${Casts} ...${query} />`;
   if (kind === "casts") return html`<${CastView} key=${id} castId=${id} />`;
-  if (kind === "spells" && !id) return html`<${Spells} />`;
+  if (kind === "spells" && !id) return html`<${Spells} ...${query} />`;
   if (kind === "spells" && id === "new") return html`<${Compose} key="new" />`;
   if (kind === "spells" && more === "edit") return html`<${Compose} key=${id} spellId=${id} />`;
   if (kind === "spells") {
@@ -62,6 +75,7 @@ function Console() {
   const [isIn, enter] = useState(Boolean(session.key));
   const [said, say] = useState("");
   const [place, go] = useState(here());
+  const last = useRef(place);
   const [state, become] = useState(live.state);
   const leave = message => { session.key = null; live.stop(); forgetTools(); say(message); enter(false); };
   useEffect(() => {
@@ -74,8 +88,13 @@ function Console() {
         enter(true);
         if (isIn) live.start();
       }
-      go(here());
+      const { parts, query } = here();
+      // Another view, or another page of it: one begins at its head. All else is a choice within what one looks at.
+      const isElsewhere = parts.join("/") !== last.current.parts.join("/") || query.cursor !== last.current.query.cursor;
+      go(last.current = { parts, query });
+      if (!isElsewhere) return;
       scrollTo(0, 0);
+      document.querySelector("h1")?.focus({ preventScroll: true });
     };
     addEventListener("hashchange", moved);
     const end = live.listen({ state: become });
@@ -91,7 +110,7 @@ function Console() {
       <nav aria-label="Main">${[["casts", "Casts"], ["spells", "Spells"]].map(([name, label]) => html`
         <a href=${`#/${name}`} aria-current=${kind === name ? "page" : undefined}>${label}</a>`)}</nav>
       <span class="live ${state}" role="status">${SAID[state]}</span>
-      <button type="button" class="small" onClick=${() => leave("")}>Sign out</button>
+      <button type="button" class="small" onClick=${() => { leave(""); sessionStorage.clear(); }}>Sign out</button>
     </header>
     ${state === "waiting" && html`<div class="banner" role="alert">The connection for live messages was lost. It is tried again by itself, and nothing is missed.
       <button type="button" class="small" onClick=${() => live.retry()}>Try now</button></div>`}

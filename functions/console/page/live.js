@@ -124,3 +124,4 @@ class Live {
 
 export const live = new Live();
 addEventListener("online", () => live.retry());
+addEventListener("visibilitychange", () => document.hidden || live.retry());

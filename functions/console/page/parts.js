@@ -1,30 +1,33 @@
 // What all views are made of.
 
-import { html, useCallback, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.js";
+import { html, useCallback, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact-3.1.1.js";
 import { get } from "./api.js";
-import { address, pretty } from "./words.js";
+import { live } from "./live.js";
+import { address, ago, pretty, when } from "./words.js";
 
-export { html, useCallback, useEffect, useRef, useState };
+export { html, useCallback, useEffect, useErrorBoundary, useRef, useState };
 
-/** What `load(signal)` answers, again whenever `inputs` change: `{data, problem, loading, reload, set}`. */
+/** What `load(signal)` answers, again whenever `inputs` change: `{data, problem, loading, reload, change}`. */
 export function useLoaded(load, inputs) {
-  const [state, set] = useState({ loading: true });
+  const [state, set] = useState({ inputs, loading: true });
   const [turn, again] = useState(0);
-  const known = useRef(inputs);
+  const isOf = ({ inputs: known }) => known.every((value, place) => value === inputs[place]);
   useEffect(() => {
     const control = new AbortController();
-    const isNew = known.current.some((value, place) => value !== inputs[place]);
-    known.current = inputs;
-    set(old => ({ data: isNew ? undefined : old.data, problem: isNew ? undefined : old.problem, loading: true }));
+    set(old => ({ ...(isOf(old) ? old : { inputs }), loading: true }));
     load(control.signal).then(
-      data => set({ data, loading: false }),
-      problem => control.signal.aborted || set(old => ({ data: problem.status === 404 ? undefined : old.data, problem, loading: false })),
+      data => control.signal.aborted || set({ inputs, data, loading: false }),
+      problem => control.signal.aborted || set(old => ({ inputs, data: problem.status === 404 ? undefined : old.data, problem, loading: false })),
     );
     return () => control.abort();
   }, [...inputs, turn]);
   const reload = useCallback(() => again(number => number + 1), []);
-  const change = useCallback(how => set(old => ({ ...old, data: how(old.data) })), []);
-  return { ...state, reload, change };
+  const change = useCallback(how => set(old => {
+    const data = how(old.data);
+    return data === old.data ? old : { ...old, data };
+  }), []);
+  // What was loaded for other inputs is not shown, not even until the effect is run.
+  return { ...(isOf(state) ? state : { loading: true }), reload, change };
 }
 
 /** A value that follows another once that has rested for so long. */
@@ -37,6 +40,17 @@ export function useRested(value, milliseconds) {
   return rested;
 }
 
+/** The server's time, anew every so many milliseconds; never where that is 0. */
+export function useNow(every) {
+  const [now, set] = useState(live.now());
+  useEffect(() => {
+    if (!every) return;
+    const timer = setInterval(() => set(live.now()), every);
+    return () => clearInterval(timer);
+  }, [every]);
+  return now;
+}
+
 let tools;
 /** All tools, by their ids and their display names; asked for once. */
 export const loadTools = () => (tools ??= get("v1/tools").then(({ tools }) => tools, problem => { forgetTools(); throw problem; }));
@@ -44,12 +58,11 @@ export const forgetTools = () => { tools = undefined; };
 export const useTools = () => useLoaded(loadTools, []);
 export const toolNamed = (tools, name) => tools?.find(tool => tool.toolId === name) ?? tools?.find(tool => tool.displayName === name);
 
-export const Head = ({ title, children }) => {
+/** The heading, which has the focus after one went somewhere, and the name of the tab, where `state` is read from afar. */
+export const Head = ({ title, state, children }) => {
   const head = useRef();
-  useEffect(() => {
-    document.title = `${title} – Spellcast`;
-    head.current.focus({ preventScroll: true });
-  }, [title]);
+  useEffect(() => head.current.focus({ preventScroll: true }), [title]);
+  useEffect(() => { document.title = `${state ? `${state}: ` : ""}${title} – Spellcast`; }, [title, state]);
   return html`<div class="head"><h1 tabindex="-1" ref=${head}>${title}</h1><div class="actions">${children}</div></div>`;
 };
 
@@ -69,9 +82,44 @@ export const Loading = ({ what = "Loading…" }) => html`<p class="quiet" role="
 
 export const Status = ({ of }) => html`<span class="status ${of}">${of}</span>`;
 
-export const Time = ({ at }) => html`<time datetime=${at}>${new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(at))}</time>`;
+/** In the person's own zone; `now` makes it a time ago, with the whole of it as its title. */
+export const Time = ({ at, now }) => html`<time datetime=${at} title=${now && when(at)}>${now ? ago(at, now) : when(at)}</time>`;
 
 export const Json = ({ value }) => html`<pre class="json" tabindex="0">${pretty(value)}</pre>`;
+
+/** What is made only once somebody looks. */
+export function More({ summary, children }) {
+  const [looks, look] = useState(false);
+  return html`<details onToggle=${event => look(event.currentTarget.open)}><summary>${summary}</summary>${looks && children()}</details>`;
+}
+
+/** Copies a text, where the browser lets it: not on a page that came over plain HTTP from another machine. */
+export function Copy({ text, label }) {
+  const [said, say] = useState("");
+  if (!navigator.clipboard) return null;
+  const copy = () => navigator.clipboard.writeText(text).then(() => say("Copied"), () => say("Not copied"));
+  return html`<button type="button" class="small" aria-label=${label} onClick=${copy}>${said || "Copy"}</button><span class="unseen" role="status">${said}</span>`;
+}
+
+// Cursors lead forward only: which page each of them was come to from.
+const before = new Map();
+
+/** From page to page of a list; each is an address of its own, so that it can be reloaded and come back to. */
+export function Pages({ cursor, next, to }) {
+  if (!cursor && !next) return null;
+  if (next) before.set(next, cursor);
+  return html`
+    <nav class="pages" aria-label="Pages">
+      ${cursor && html`<a class="button" href=${to(before.get(cursor))}>${before.has(cursor) ? "Newer" : "Newest"}</a>`}
+      ${next && html`<a class="button" href=${to(next)}>Older</a>`}
+    </nav>`;
+}
+
+/** `#/casts?status=failed`, without what is empty. */
+export const place = (path, query) => {
+  const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
+  return given.size ? `${path}?${given}` : path;
+};
 
 /** A dialog that is open while it is rendered; Escape closes it. */
 export function Dialog({ title, close, submit, label, busy, problem, children }) {
@@ -128,7 +176,7 @@ export function Outputs({ of, name, reload }) {
     <${Outputs} key=${place} of=${element?.data && typeof element.data === "object" ? element.data : element} name=${name} reload=${reload} />`);
   if (typeof of !== "object") return html`<${Text} value=${of} />`;
   const { images, files, text, ...rest } = of;
-  const items = [...list(images).map(item => [item, "image"]), ...list(files).map(item => [item, kindOf(item)])];
+  const items = [...list(images).map(item => [item, kindOf(item, "image")]), ...list(files).map(item => [item, kindOf(item)])];
   return html`
     ${items.length > 0 && html`<div class="media">${items.map(([item, kind], place) => html`
       <${Medium} key=${place} item=${item} kind=${kind} label=${`${name}, ${kind} ${place + 1}`} reload=${reload} />`)}</div>`}
@@ -140,14 +188,14 @@ const list = value => value === undefined || value === null ? [] : Array.isArray
 
 const Text = ({ value }) => html`<pre class="text" tabindex="0">${typeof value === "string" ? value : pretty(value)}</pre>`;
 
-function kindOf(item) {
+function kindOf(item, otherwise = "file") {
   const type = item?.mediaType ?? item?.type ?? item?.format ?? "";
   const known = /^(image|video|audio)/.exec(type)?.[1];
   if (known) return known;
   const ending = /\.(\w+)(?:[?#]|$)/.exec(item?.url ?? item?.filename ?? "")?.[1]?.toLowerCase();
   if (["mp4", "webm", "mov", "mkv"].includes(ending)) return "video";
   if (["mp3", "wav", "ogg", "flac", "m4a"].includes(ending)) return "audio";
-  return ["png", "jpg", "jpeg", "webp", "gif", "avif"].includes(ending) ? "image" : "file";
+  return ["png", "jpg", "jpeg", "webp", "gif", "avif"].includes(ending) ? "image" : otherwise;
 }
 
 function Medium({ item, kind, label, reload }) {

@@ -3,15 +3,16 @@
 import { call, get, newKey, post } from "./api.js";
 import { Field, fieldsOf, isShown, toTyped, toValue } from "./fields.js";
 import {
-  Dialog, Drawing, Head, Loading, Time, Trouble, html, toolNamed, useAction, useEffect, useLoaded, useRef, useRested,
-  useState, useTools,
+  Copy, Dialog, Drawing, Head, Json, Loading, More, Pages, Time, Trouble, html, place, toolNamed, useAction, useEffect,
+  useLoaded, useNow, useRef, useRested, useState, useTools,
 } from "./parts.js";
 import { count, duration, pretty, usd } from "./words.js";
 
-export function Spells() {
-  const [cursors, turn] = useState([undefined]);
-  const cursor = cursors.at(-1);
+const REST_MS = 30_000;
+
+export function Spells({ cursor }) {
   const { data, problem, loading, reload } = useLoaded(signal => get("v1/spells", { cursor, limit: 24 }, { signal }), [cursor]);
+  const now = useNow(REST_MS);
   return html`
     <${Head} title="Spells"><a class="button primary" href="#/spells/new">New spell</a><//>
     <${Trouble} problem=${problem} retry=${reload} />
@@ -23,14 +24,9 @@ export function Spells() {
       <li class="card" key=${spell.spellId}>
         <h2><a href=${`#/spells/${spell.spellId}`}>${spell.name}</a></h2>
         <p class="quiet">Version ${spell.version} · ${count(spell.usageCount, "cast", "casts")} · ${spell.visibility}</p>
-        <p class="quiet">Changed <${Time} at=${spell.updatedAt} /></p>
+        <p class="quiet">Changed <${Time} at=${spell.updatedAt} now=${now} /></p>
       </li>`)}</ul>
-    ${data && (cursors.length > 1 || data.cursor) && html`
-      <nav class="pages" aria-label="Pages">
-        <button type="button" disabled=${cursors.length === 1} onClick=${() => turn(cursors.slice(0, -1))}>Newer</button>
-        <span class="quiet">Page ${cursors.length}</span>
-        <button type="button" disabled=${!data.cursor} onClick=${() => turn([...cursors, data.cursor])}>Older</button>
-      </nav>`}`;
+    ${data && html`<${Pages} cursor=${cursor} next=${data.cursor} to=${cursor => place("#/spells", { cursor })} />`}`;
 }
 
 export function SpellView({ spellId, from, version }) {
@@ -45,10 +41,11 @@ export function SpellView({ spellId, from, version }) {
       : tools.problem ? html`<${Trouble} problem=${tools.problem} retry=${tools.reload} />` : html`<${Loading} />`}`;
   return html`
     <${Head} title=${spell.name}>
+      <a class="button" href=${place("#/casts", { spell: spell.spellId })}>Its casts</a>
       <a class="button" href=${`#/spells/${spellId}/edit`}>Edit</a>
       <button type="button" onClick=${() => ask(true)}>Delete…</button>
     <//>
-    <p class="facts"><span><code>${spell.slug}</code></span><span>Version ${spell.version}</span><span>${spell.visibility}</span><span>Changed <${Time} at=${spell.updatedAt} /></span></p>
+    <p class="facts"><span><code>${spell.slug}</code> <${Copy} text=${spell.slug} label="Copy the name for the API" /></span><span>Version ${spell.version}</span><span>${spell.visibility}</span><span>Changed <${Time} at=${spell.updatedAt} /></span></p>
     ${spell.description && html`<p class="prose">${spell.description}</p>`}
     <div class="columns">
       <section aria-labelledby="cast-it" class="card"><h2 id="cast-it">Cast it</h2>
@@ -57,6 +54,7 @@ export function SpellView({ spellId, from, version }) {
         <${Drawing} path=${`v1/spells/${spellId}/graph`} query=${{ version: spell.version }} label=${described(spell, tools.data)} /></section>
     </div>
     <section aria-labelledby="versions"><h2 id="versions">Versions</h2><${Versions} spell=${spell} chosen=${version} /></section>
+    <${More} summary="As the API has it">${() => html`<${Json} value=${spell} />`}<//>
     ${deleting && html`
       <${Dialog} title="Delete the spell?" close=${() => ask(false)} submit=${remove} label="Delete" busy=${busy} problem=${notDeleted}>
         <p>“${spell.name}” and all its versions go. Its casts stay, and can be looked at.</p><//>`}`;

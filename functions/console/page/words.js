@@ -24,6 +24,13 @@ export function duration(milliseconds) {
 const WHEN = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 export const when = text => WHEN.format(new Date(text));
 
+/** How long ago, within a day; the clock of a server may be ahead. */
+export function ago(text, now) {
+  const minutes = Math.floor((now - Date.parse(text)) / 60_000);
+  if (minutes < 1) return "just now";
+  return minutes < 60 ? `${minutes} min ago` : minutes < 24 * 60 ? `${Math.floor(minutes / 60)} h ago` : when(text);
+}
+
 export const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 
 export const pretty = value => JSON.stringify(value, null, 2);

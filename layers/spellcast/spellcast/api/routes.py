@@ -283,8 +283,9 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         ] = None,
         limit: Limit = 25,
         cursor: Cursor = None,
+        spell: Annotated[str | None, Query(description="The id of a spell: its casts only.", max_length=200)] = None,
     ) -> Response[str]:
-        page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor)
+        page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor, spell_id=spell)
         listed = [within(cast, MAX_LISTED_BYTES, documents.size_in_text) for cast in page.items]
         return _json(200, _page("casts", listed, page.cursor))
 

@@ -35,12 +35,20 @@ class FindCasts:
             cast = self.casts.get_cast(cast_id) or cast
         return self.links.of_resource(cast_resource(cast, generations))
 
-    def list(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Document]:
+    def list(
+        self,
+        account_id: str,
+        *,
+        status: CastStatus | None,
+        limit: int,
+        cursor: str | None,
+        spell_id: str | None = None,
+    ) -> Page[Document]:
         """The account's casts, latest first, the large without their documents.
 
         Raises InvalidInput for a cursor that is none.
         """
-        page = self.casts.list_casts(account_id, status=status, limit=limit, cursor=cursor)
+        page = self.casts.list_casts(account_id, status=status, limit=limit, cursor=cursor, spell_id=spell_id)
         return Page([self.shown(cast) for cast in page.items], page.cursor)
 
     def get_generation(self, account_id: str, generation_id: str) -> Document:

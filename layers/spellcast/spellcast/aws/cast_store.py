@@ -50,14 +50,22 @@ class DynamoCastStore:
             return None
         return self.to_cast(rows[0], whole=whole), [self.to_generation(row, whole=whole) for row in rows[1:]]
 
-    def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
+    def list_casts(
+        self,
+        account_id: str,
+        *,
+        status: CastStatus | None,
+        limit: int,
+        cursor: str | None,
+        spell_id: str | None = None,
+    ) -> Page[Cast]:
         """The account's casts, latest first, without what is not in their rows.
 
         Raises InvalidInput for a cursor that is none.
         """
         partition = f"ACCOUNT#{account_id}#CASTS"
         rows, following = self.table.list_index(
-            partition, status=status, limit=limit, cursor=cursor, key="CAST#{id}/CAST"
+            partition, status=status, limit=limit, cursor=cursor, key="CAST#{id}/CAST", spell_id=spell_id
         )
         return Page([self.to_cast(row, whole=False) for row in rows], following)
 

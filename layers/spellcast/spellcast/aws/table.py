@@ -219,7 +219,14 @@ class Table:
             yield from map(from_item, page["Items"])
 
     def list_index(
-        self, partition: str, *, status: str | None, limit: int, cursor: str | None, key: str
+        self,
+        partition: str,
+        *,
+        status: str | None,
+        limit: int,
+        cursor: str | None,
+        key: str,
+        spell_id: str | None = None,
     ) -> tuple[list[Row], str | None]:
         """Rows of an account's list, latest first, and the cursor of the next part.
 
@@ -229,9 +236,10 @@ class Table:
         start = None if cursor is None else _start_key(partition, cursor, key)
         values = {":partition": partition}
         arguments: dict[str, Any] = {}
-        if status is not None:
-            arguments = {"FilterExpression": "#s = :status", "ExpressionAttributeNames": {"#s": "status"}}
-            values[":status"] = status
+        if wanted := {name: value for name, value in (("status", status), ("spellId", spell_id)) if value is not None}:
+            arguments["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in wanted)
+            arguments["ExpressionAttributeNames"] = {f"#{name}": name for name in wanted}
+            values |= {f":{name}": value for name, value in wanted.items()}
         found: list[Row] = []
         while len(found) <= limit:
             if start is not None:

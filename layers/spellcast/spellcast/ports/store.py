@@ -81,7 +81,15 @@ class CastStore(Protocol):
         Not whole, they have their large documents `unread`.
         """
 
-    def list_casts(self, account_id: str, *, status: CastStatus | None, limit: int, cursor: str | None) -> Page[Cast]:
+    def list_casts(
+        self,
+        account_id: str,
+        *,
+        status: CastStatus | None,
+        limit: int,
+        cursor: str | None,
+        spell_id: str | None = None,
+    ) -> Page[Cast]:
         """The account's casts, latest first, their large documents `unread`.
 
         Raises InvalidInput for a cursor that is none.
