@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench bench-cold generated \
-        screenshots release-check api-key python chromium
+        screenshots console-times release-check api-key python chromium
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-cold how long each function takes to start under Lambda's runtime client"
 	@echo "make release-check can this commit be released? builds it twice; licences and SBOM in .local/release"
 	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
+	@echo "make console-times how long the console takes to be on the screen, and a message to be on it"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
 	@echo "make generated what is written from the code: the client's models and routes, docs/cli.md, docs/reference"
@@ -142,6 +143,9 @@ api-key: .venv
 
 screenshots: .venv .local/venv chromium
 	@$(BIN)/python -m tests.browser.screenshots
+
+console-times: .venv .local/venv chromium
+	@$(BIN)/python -m tests.browser.times
 
 bench: .venv .local/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench

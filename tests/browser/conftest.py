@@ -55,6 +55,8 @@ def opened(browser: Browser, cloud: Cloud) -> Iterator[Callable[..., Console]]:
     contexts = []
 
     def note(dialog: Dialog) -> None:
+        if dialog.type == "beforeunload":  # the browser's own question, which is meant
+            return dialog.accept()
         errors.append(dialog.message)
         dialog.dismiss()
 

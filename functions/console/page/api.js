@@ -1,6 +1,8 @@
 // The API, as its caller: every failure is a Problem whose message says what to do next.
 
 const KEY = "spellcast.key";
+// Tabs of the console hand the key to one that is opened beside them: it is kept nowhere else.
+const tabs = new BroadcastChannel("spellcast");
 export const ROOT = new URL("../../", import.meta.url);
 
 export class Problem extends Error {
@@ -13,8 +15,20 @@ export class Problem extends Error {
 export const session = {
   get key() { return sessionStorage.getItem(KEY); },
   set key(key) { key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY); },
-  // Set by the page: what is done when the key is refused.
+  // Set by the page: what is done when the key is refused, and when another tab gave its key, or signed out of this one.
   refused: () => {},
+  given: () => {},
+  ended: () => {},
+  /** Asks the other tabs for their key. */
+  ask() { tabs.postMessage({ asked: true }); },
+  /** Signs out, here and in the tabs that have the same key. */
+  end() { tabs.postMessage({ ended: this.key }); sessionStorage.clear(); },
+};
+
+tabs.onmessage = ({ data: { asked, key, ended } }) => {
+  if (asked && session.key) tabs.postMessage({ key: session.key });
+  if (key && !session.key) { session.key = key; session.given(); }
+  if (ended && ended === session.key) { sessionStorage.clear(); session.ended(); }
 };
 
 export const unreachable = () => new Problem(

@@ -63,7 +63,7 @@ function SignIn({ said, enter }) {
         of a deployed stack <code>make api-key</code> issues one.</p>
       <div class="field"><label for="key">API key</label>
         <input id="key" type="password" autocomplete="off" spellcheck="false" required value=${key} onInput=${event => set(event.currentTarget.value)} aria-describedby="key-about" />
-        <p class="about" id="key-about">It stays in this tab, and is forgotten when the tab is closed.</p></div>
+        <p class="about" id="key-about">It stays in the console's tabs, and is forgotten when the last of them is closed.</p></div>
       <${Trouble} problem=${problem ?? (said && { message: said })} />
       <p><button class="primary" disabled=${busy}>${busy ? "One moment…" : "Sign in"}</button></p>
     </form></main>`;
@@ -80,6 +80,9 @@ function Console() {
   const leave = message => { session.key = null; live.stop(); forgetTools(); say(message); enter(false); };
   useEffect(() => {
     session.refused = message => { if (isIn) leave(message); };
+    session.given = () => enter(true);
+    if (session.key) enter(true);
+    session.ended = () => leave("");
     const moved = () => {
       if (takeKey()) {
         live.stop();
@@ -110,7 +113,7 @@ function Console() {
       <nav aria-label="Main">${[["casts", "Casts"], ["spells", "Spells"]].map(([name, label]) => html`
         <a href=${`#/${name}`} aria-current=${kind === name ? "page" : undefined}>${label}</a>`)}</nav>
       <span class="live ${state}" role="status">${SAID[state]}</span>
-      <button type="button" class="small" onClick=${() => { leave(""); sessionStorage.clear(); }}>Sign out</button>
+      <button type="button" class="small" onClick=${() => { session.end(); leave(""); }}>Sign out</button>
     </header>
     ${state === "waiting" && html`<div class="banner" role="alert">The connection for live messages was lost. It is tried again by itself, and nothing is missed.
       <button type="button" class="small" onClick=${() => live.retry()}>Try now</button></div>`}
@@ -118,6 +121,7 @@ function Console() {
 }
 
 takeKey();
+if (!session.key) session.ask();
 const root = document.getElementById("console");
 root.replaceChildren();
 render(html`<${Console} />`, root);
