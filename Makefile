@@ -145,7 +145,7 @@ screenshots: .venv .local/venv chromium
 	@$(BIN)/python -m tests.browser.screenshots
 
 console-times: .venv .local/venv chromium
-	@$(BIN)/python -m tests.browser.times
+	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.browser.times
 
 bench: .venv .local/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench

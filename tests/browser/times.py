@@ -47,6 +47,7 @@ PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
 def main() -> None:
+    expect.set_options(timeout=60_000)
     with tempfile.TemporaryDirectory() as name:
         directory, port = Path(name), free_port()
         outputs = stack.start(port, directory, environment={"PATH": os.environ["PATH"]})
@@ -68,10 +69,9 @@ def _show_views(browser: Browser, cloud: Cloud, key: str) -> None:
     """Each in a browser that has nothing of the console yet."""
     painted, listed = [], []
     weights: list[int] = []
-    for _ in range(VIEWS):
+    for _ in range(VIEWS + 1):
         page = _opened(browser)
-        answers: list[Response] = []
-        page.on("response", answers.append)
+        answers = _answers(page)
         Console(page, cloud).sign_in(key)
         expect(page.locator("table.list tbody tr")).to_have_count(25)
         page.wait_for_load_state("networkidle")
@@ -79,8 +79,9 @@ def _show_views(browser: Browser, cloud: Cloud, key: str) -> None:
         listed.append(page.evaluate("listed"))
         weights.append(sum(len(answer.body()) for answer in answers))
         page.context.close()
-    _say(f"The list of {CASTS:,} casts, nothing cached", painted, "first paint")
-    _say("", listed, "its first page is on the screen", "≤ 1,000 ms")
+    # The first one waited for the functions to be started, and for the stream of what was written.
+    _say(f"The list of {CASTS:,} casts, nothing cached", painted[1:], "first paint")
+    _say("", listed[1:], "its first page is on the screen", "≤ 1,000 ms")
     sys.stdout.write(f"{'':<44}{max(weights):>8,} bytes loaded  ≤ 250,000\n")
 
 
@@ -103,6 +104,13 @@ def _opened(browser: Browser) -> Page:
     page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
     page.add_init_script(TIMED)
     return page
+
+
+def _answers(page: Page) -> list[Response]:
+    """What the page will have loaded."""
+    found: list[Response] = []
+    page.on("response", lambda answer: found.append(answer))
+    return found
 
 
 def _say(title: str, took: list[Any], what: str, budget: str = "") -> None:
