@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from local import stack
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.browser.seen import Console
-from tests.cloud import Cloud
+from tests.cloud import Cloud, drawn, words
 from tests.ports import free_port
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -83,10 +83,23 @@ def take(browser: Browser, cloud: Cloud) -> None:
     phone.go(f"#/casts/{console.shown_cast()['castId']}")
     phone.status("failed")
     keep(phone, "phone")
-    phone.go("#/casts")
+    fill(cloud)
     console.go("#/casts")
-    expect(page.locator("table.list")).to_be_visible()
+    expect(page.locator("table.list tbody tr")).to_have_count(7)
+    expect(page.locator(".status.cancelled")).to_be_visible()
     keep(console, "casts")
+
+
+def fill(cloud: Cloud) -> None:
+    """Casts of other spells: some ended, one was cancelled, one runs."""
+    for name in ("The day's headline", "A caption", "A caption in capitals"):
+        cloud.run(cloud.spell(words(), name=name))
+    for name, ends in (("A poster", True), ("A frame of a film", False)):
+        cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name=name))
+        cloud.await_generation(f"{cast['castId']}.0.1", "processing")
+        if ends:
+            cloud.api.post(f"/v1/casts/{cast['castId']}/cancel").raise_for_status()
+            cloud.await_cast(cast)
 
 
 def opened(browser: Browser, cloud: Cloud, size: tuple[int, int], scheme: str = "light") -> Console:
@@ -101,6 +114,7 @@ def opened(browser: Browser, cloud: Cloud, size: tuple[int, int], scheme: str = 
 
 def keep(console: Console, name: str) -> None:
     """The picture, in as many colours as it takes to look the same."""
+    console.page.wait_for_load_state("networkidle")
     content = console.page.screenshot(animations="disabled")
     picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(IMAGES / f"{name}.png", optimize=True)

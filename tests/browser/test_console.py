@@ -213,7 +213,7 @@ class TestTheConnection:
         cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Unseen"))
         console.go(f"#/casts/{cast['castId']}")
         cloud.await_generation(f"{cast['castId']}.0.1", "processing")
-        expect(page.locator(".step .status")).to_have_text("processing")
+        expect(page.locator(".step .status")).to_have_text("running")
         page.route("**/v1/**", lambda route: route.abort())
         sockets[-1].close()
         expect(page.locator(".banner")).to_contain_text("nothing is missed")

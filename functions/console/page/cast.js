@@ -47,6 +47,7 @@ export function CastView({ castId }) {
   const cast = state?.cast;
   const runs = cast && !isOver(cast);
   const spell = useLoaded(signal => cast ? get(`v1/spells/${cast.spellId}`, {}, { signal }) : Promise.resolve(null), [cast?.spellId]);
+  const isGone = spell.problem?.status === 404;
   const tools = useTools().data;
   const [cancel, cancelling, notCancelled] = useAction(async () => take(await post(`v1/casts/${castId}/cancel`)));
   const take = changed => { change(old => withCast(old, changed)); open(null); };
@@ -64,11 +65,11 @@ export function CastView({ castId }) {
       <${Status} of=${status} />
       ${runs && html`<button type="button" disabled=${cancelling || cast.cancelRequestedAt} onClick=${cancel}>Cancel</button>`}
       ${["failed", "cancelled"].includes(cast.status) && html`<button type="button" class="primary" onClick=${() => open("resume")}>Resume…</button>`}
-      ${spell.data && html`<a class="button" href=${`#/spells/${cast.spellId}?from=${cast.castId}`}>Cast again…</a>`}
+      ${!isGone && html`<a class="button" href=${`#/spells/${cast.spellId}?from=${cast.castId}`}>Cast again…</a>`}
     <//>
     <p class="facts">
       <span>Cast <code>${cast.castId}</code> <${Copy} text=${cast.castId} label="Copy the cast's id" /></span>
-      <span>Version ${cast.version} of ${spell.data ? html`<a href=${`#/spells/${cast.spellId}`}>${cast.spellName}</a>` : `“${cast.spellName}”${spell.problem ? ", which is gone" : ""}`}</span>
+      <span>Version ${cast.version} of ${isGone ? `“${cast.spellName}”, which is gone` : html`<a href=${`#/spells/${cast.spellId}`}>${cast.spellName}</a>`}</span>
       <span>Started <${Time} at=${cast.startedAt} /></span>
       ${ended && html`<span>${status[0].toUpperCase()}${status.slice(1)} <${Time} at=${ended} /></span>`}
       ${cast.budgetUsd && html`<span>Budget ${usd(cast.budgetUsd)}</span>`}
@@ -114,7 +115,8 @@ function Timeline({ state, runs }) {
   const attempts = timeline(state, now);
   if (!attempts.length) return html`<p class="quiet">Nothing has begun yet.</p>`;
   const longest = Math.max(...attempts.map(({ begin, end }) => end - begin));
-  const tick = [1, 2, 5, 10].map(factor => factor * 10 ** Math.floor(Math.log10(longest / 5))).find(step => longest / step <= 5);
+  const tick = [1, 2, 5, 10].map(factor => factor * 10 ** Math.floor(Math.log10(longest / 5))).find(step => longest / step <= 6);
+  const failed = attempts.some(({ bars }) => bars.some(({ generation }) => generation.status === "failed"));
   const share = milliseconds => `${(100 * milliseconds / longest).toFixed(2)}%`;
   return html`
     <div class="timeline">
@@ -136,8 +138,8 @@ function Timeline({ state, runs }) {
         })}`)}
       <div class="bar axis" aria-hidden="true"><span></span>
         <svg width="100%" height="18">${Array.from({ length: Math.floor(0.88 * longest / tick) + 1 }, (_, place) => html`
-          <text x=${share(place * tick)} y="13">${place * tick >= 1000 ? `${place * tick / 1000} s` : `${place * tick} ms`}</text>`)}</svg><span></span></div>
-      <p class="legend" aria-hidden="true"><i class="waiting"></i>waiting <i class="running"></i>running <i class="processing"></i>processing</p>
+          <text x=${share(place * tick)} y="13">${tick >= 1000 ? `${place * tick / 1000} s` : `${place * tick} ms`}</text>`)}</svg><span></span></div>
+      <p class="legend" aria-hidden="true"><i class="waiting"></i>waiting <i class="running"></i>running <i class="processing"></i>processing${failed && html` <i class="failed"></i>failed`}</p>
     </div>`;
 }
 

@@ -80,7 +80,9 @@ export const Faults = ({ faults, kind = "fault" }) => html`
 
 export const Loading = ({ what = "Loading…" }) => html`<p class="quiet" role="status">${what}</p>`;
 
-export const Status = ({ of }) => html`<span class="status ${of}">${of}</span>`;
+// A step's statuses in the words of its timeline, which says “processing” of what comes after its tool.
+const SAID = { pending: "waiting", processing: "running", open: "not begun" };
+export const Status = ({ of }) => html`<span class="status ${of}">${SAID[of] ?? of}</span>`;
 
 /** In the person's own zone; `now` makes it a time ago, with the whole of it as its title. */
 export const Time = ({ at, now }) => html`<time datetime=${at} title=${now && when(at)}>${now ? ago(at, now) : when(at)}</time>`;
@@ -98,7 +100,7 @@ export function Copy({ text, label }) {
   const [said, say] = useState("");
   if (!navigator.clipboard) return null;
   const copy = () => navigator.clipboard.writeText(text).then(() => say("Copied"), () => say("Not copied"));
-  return html`<button type="button" class="small" aria-label=${label} onClick=${copy}>${said || "Copy"}</button><span class="unseen" role="status">${said}</span>`;
+  return html`<button type="button" class="tiny" aria-label=${label} onClick=${copy}>${said || "Copy"}</button><span class="unseen" role="status">${said}</span>`;
 }
 
 // Cursors lead forward only: which page each of them was come to from.
