@@ -139,7 +139,8 @@ function Timeline({ state, runs }) {
       <div class="bar axis" aria-hidden="true"><span></span>
         <svg width="100%" height="18">${Array.from({ length: Math.floor(0.88 * longest / tick) + 1 }, (_, place) => html`
           <text x=${share(place * tick)} y="13">${tick >= 1000 ? `${place * tick / 1000} s` : `${place * tick} ms`}</text>`)}</svg><span></span></div>
-      <p class="legend" aria-hidden="true"><i class="waiting"></i>waiting <i class="running"></i>running <i class="processing"></i>processing${failed && html` <i class="failed"></i>failed`}</p>
+      <p class="legend" aria-hidden="true">${["waiting", "running", "processing", ...(failed ? ["failed"] : [])].map(name => html`
+        <span><i class=${name}></i>${name}</span>`)}</p>
     </div>`;
 }
 
