@@ -44,6 +44,7 @@ class TestTheWayOfASpell:
         draw.get_by_label("Where input_width comes from").select_option(label="A value")
         draw.get_by_label("input_width").last.fill("wide")
         expect(draw.locator(".message")).to_have_text("input_width is not a whole number")
+        expect(draw.get_by_label("input_width").last).to_have_attribute("aria-invalid", "true")
         expect(page.locator(".lint.fault")).to_contain_text("A fault has to be mended")
         draw.get_by_label("input_width").last.fill("256")
         expect(page.locator(".lint")).to_have_text("Nothing is wrong with it.")

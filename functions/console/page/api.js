@@ -3,9 +3,9 @@
 const KEY = "spellcast.key";
 // Tabs of the console hand the key to one that is opened beside them: it is kept nowhere else.
 const tabs = new BroadcastChannel("spellcast");
-export const ROOT = new URL("../../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(message, { status = 0, code = "", faults = [] } = {}) {
     super(message);
     Object.assign(this, { status, code, faults });
@@ -31,7 +31,7 @@ tabs.onmessage = ({ data: { asked, key, ended } }) => {
   if (ended && ended === session.key) { sessionStorage.clear(); session.ended(); }
 };
 
-export const unreachable = () => new Problem(
+const unreachable = () => new Problem(
   "The server does not answer. If it runs on this machine, start it with “make up”; otherwise check your connection."
 );
 

@@ -1,7 +1,7 @@
 // One cast, live.
 
 import { get, newKey, post } from "./api.js";
-import { Control, Field, fieldsOf, toTyped, toValue } from "./fields.js";
+import { Field, fieldsOf, toTyped, toValue } from "./fields.js";
 import { live } from "./live.js";
 import {
   Copy, Dialog, Drawing, Head, Json, Loading, More, Outputs, Status, Time, Trouble, html, toolNamed, useAction, useEffect,

@@ -120,7 +120,7 @@ const forget = spell => sessionStorage.removeItem(keptIn(spell));
 const focusOn = find => setTimeout(() => find()?.focus());
 
 function Editor({ title, spell, tools }) {
-  const first = useRef(null);
+  const first = useRef(null), isLeft = useRef(false);
   const [isBack, come] = useState(() => kept(spell) !== null);
   const [draft, set] = useState(() => {
     const made = spell ? toDraft(spell, tools) : { name: "", description: "", visibility: "private", steps: [] };
@@ -131,16 +131,19 @@ function Editor({ title, spell, tools }) {
   const changed = JSON.stringify(draft) !== first.current;
   const said = useLint(body, draft.steps.length > 0);
   useEffect(() => {
+    if (isLeft.current) return;
     if (!changed) return forget(spell);
     keep(spell, draft);
     const ask = event => event.preventDefault();
     addEventListener("beforeunload", ask);
     return () => removeEventListener("beforeunload", ask);
   }, [JSON.stringify(draft)]);
+  // What was typed last may not have been kept yet.
+  const leave = () => { isLeft.current = true; forget(spell); };
   const startAnew = () => { set(JSON.parse(first.current)); come(false); };
   const [save, busy, problem] = useAction(async () => {
     const saved = spell ? await call("PUT", `v1/spells/${spell.spellId}`, { body }) : await post("v1/spells", body);
-    forget(spell);
+    leave();
     location.hash = `#/spells/${saved.spellId}`;
   });
   const change = changes => set(old => ({ ...old, ...changes }));
@@ -179,7 +182,7 @@ function Editor({ title, spell, tools }) {
       <div class="card foot">
         <${Summary} said=${said} top=${messages.filter(message => !draft.steps.some((step, index) => isAbout(message, step, index)))} isEmpty=${!draft.steps.length} />
         <${Trouble} problem=${problem} />
-        <p class="actions end"><a class="button" onClick=${() => forget(spell)} href=${spell ? `#/spells/${spell.spellId}` : "#/spells"}>Discard</a>
+        <p class="actions end"><a class="button" onClick=${leave} href=${spell ? `#/spells/${spell.spellId}` : "#/spells"}>Discard</a>
           <button class="primary" disabled=${busy || !draft.steps.length}>${busy ? "One moment…" : spell ? `Save as version ${spell.version + 1}` : "Save the spell"}</button></p>
       </div>
     </form>`;
@@ -315,7 +318,7 @@ function Input({ id, name, field, input, before, tools, messages, change }) {
             <option value=${wire(step.id, key)}>Step ${place + 1}, ${step.id} → ${key}${takes(field, kind) ? "" : " (does not fit)"}</option>`)}</optgroup>`)}
           ${!isListed && html`<option value=${from}>${JSON.parse(from).join(" → ")}</option>`}
         </select></div>
-      ${isTyped && html`<${Control} id=${id} field=${field} typed=${input.typed ?? ""} described=${`${id}-about`} change=${typed => change({ typed })} />`}
+      ${isTyped && html`<${Control} id=${id} field=${field} typed=${input.typed ?? ""} described=${`${id}-about`} invalid=${messages.length > 0} change=${typed => change({ typed })} />`}
       <p class="about" id=${`${id}-about`}>${field.description}${from === ASKED ? " What you write here is used where the caster says nothing." : ""}
         ${messages.map(message => html`<span class="message">${message}</span>`)}</p>
     </div>`;

@@ -33,8 +33,8 @@ export function toValue(field, typed) {
 export const toTyped = value => value === undefined || value === null ? "" : typeof value === "object" ? JSON.stringify(value) : typeof value === "boolean" ? value : String(value);
 
 /** A control for one input. `typed` is what stands in it. */
-export function Control({ id, field, typed, change, described, required, label }) {
-  const about = { id, "aria-describedby": described, "aria-label": label, required };
+export function Control({ id, field, typed, change, described, required, invalid }) {
+  const about = { id, "aria-describedby": described, "aria-invalid": invalid, required };
   const told = event => change(event.currentTarget.value);
   const hint = field.default !== undefined && field.default !== null ? toTyped(field.default) : "";
   if (field.enum?.length) return html`
@@ -61,7 +61,7 @@ export function Field({ id, name, field = {}, hint, messages = [], optional, chi
   return html`
     <div class="field ${messages.length ? "wrong" : ""}">
       <label for=${id}>${name}${optional && html` <span class="quiet">optional</span>`}</label>
-      ${children ?? html`<${Control} id=${id} field=${field} described=${`${id}-about`} ...${control} />`}
+      ${children ?? html`<${Control} id=${id} field=${field} described=${`${id}-about`} invalid=${messages.length > 0} ...${control} />`}
       <p class="about" id=${`${id}-about`}>${told}${messages.map(message => html`<span class="message">${message}</span>`)}</p>
     </div>`;
 }

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { live } from "./live.js";
 import { address, ago, pretty, when } from "./words.js";
 
-export { html, useCallback, useEffect, useErrorBoundary, useRef, useState };
+export { html, useEffect, useErrorBoundary, useRef, useState };
 
 /** What `load(signal)` answers, again whenever `inputs` change: `{data, problem, loading, reload, change}`. */
 export function useLoaded(load, inputs) {
@@ -53,7 +53,7 @@ export function useNow(every) {
 
 let tools;
 /** All tools, by their ids and their display names; asked for once. */
-export const loadTools = () => (tools ??= get("v1/tools").then(({ tools }) => tools, problem => { forgetTools(); throw problem; }));
+const loadTools = () => (tools ??= get("v1/tools").then(({ tools }) => tools, problem => { forgetTools(); throw problem; }));
 export const forgetTools = () => { tools = undefined; };
 export const useTools = () => useLoaded(loadTools, []);
 export const toolNamed = (tools, name) => tools?.find(tool => tool.toolId === name) ?? tools?.find(tool => tool.displayName === name);

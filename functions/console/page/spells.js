@@ -167,7 +167,7 @@ function Difference({ before, after }) {
 }
 
 /** `[[sign, line]]` by the longest common part, where that is not too much to look for. */
-export function difference(before, after) {
+function difference(before, after) {
   let start = 0, end = 0;
   while (start < Math.min(before.length, after.length) && before[start] === after[start]) start++;
   while (end < Math.min(before.length, after.length) - start && before.at(-1 - end) === after.at(-1 - end)) end++;

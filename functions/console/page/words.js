@@ -46,7 +46,7 @@ export function address(text) {
 }
 
 /** What to do about a failure, by its code. */
-export const ADVICE = {
+const ADVICE = {
   BUDGET_EXCEEDED: "Resume it with a larger budget, or wait for the next day (UTC) where it is the day's.",
   MISSING_INPUTS: "Run the step again with the inputs that are missing, or wire them in the spell.",
   INVALID_STEP_INPUT: "Run the step again with other inputs.",

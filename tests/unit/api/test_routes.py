@@ -326,6 +326,10 @@ class TestCasts:
         completed = check(call("GET", "/v1/casts", query={"status": "completed"}), 200, answers.CastsAnswer)
         found = [page["casts"][0]["castId"] for page in (running, following, completed)]
         assert found == [casts[2].cast_id, casts[0].cast_id, casts[1].cast_id]
+        for spell_id, number in ((casts[0].spell_id, 1), ("another", 0)):
+            own = check(call("GET", "/v1/casts", query={"spell": spell_id}), 200, answers.CastsAnswer)["casts"]
+            assert len(own) == number
+            assert {cast["spellId"] for cast in own} <= {spell_id}
 
     def test_a_page_of_large_casts_can_be_answered(self, call: Caller, world: World) -> None:
         for _ in range(25):
