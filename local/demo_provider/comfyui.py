@@ -264,9 +264,12 @@ class ComfyUI:
         job.is_running = False
 
     async def _run(self, job: Job, fault: str, seconds: float) -> None:
+        if fault == "stall":  # without a slot: whoever leaves one behind keeps nobody waiting
+            job.is_running = True
+            await asyncio.sleep(86400)
         async with self._slots:
             job.is_running, job.created = True, int(time.time() * 1000)
-            await asyncio.sleep(seconds if fault != "stall" else 86400)
+            await asyncio.sleep(seconds)
             if fault == "fail":
                 error = {
                     "node_id": "3",

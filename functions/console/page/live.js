@@ -20,6 +20,9 @@ class Live {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Nothing arrives now, and something may have been missed. */
+  get isLost() { return this.#failed > 0; }
+
   /** The server's time in milliseconds, as far as its messages tell. */
   now() { return Date.now() + this.#offset; }
 
@@ -89,9 +92,10 @@ class Live {
 
   #wait() {
     this.#clear();
+    this.#failed += 1;
     this.#become("waiting");
     // Without the socket the page is kept up to date by asking.
-    if (this.#failed++) this.#tell("caughtUp");
+    if (this.#failed > 1) this.#tell("caughtUp");
     this.#after(Math.min(LONGEST_WAIT_MS, 400 * 2 ** this.#failed), () => this.#connect());
   }
 
