@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench bench-cold generated \
-        screenshots console-times release-check api-key python chromium
+        screenshots console-times release-check api-key python chromium deploy deployable
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -30,6 +30,7 @@ help:
 	@echo "make console-times how long the console takes to be on the screen, and a message to be on it"
 	@echo "make api-key an API key for an account of a deployed stack: STACK=spellcast-dev ACCOUNT=alice; DO=list,"
 	@echo "             DO='rotate KEYID' and DO='revoke KEYID' do more with the account's keys"
+	@echo "make deploy  to AWS, as the caller's credentials and region say: STAGE=dev, staging or prod (docs/shipping.md)"
 	@echo "make generated what is written from the code: the client's models and routes, docs/cli.md, docs/reference"
 	@echo "make setup   the environment of tests and checks (.venv), and the command line in it (.venv/bin/spellcast)"
 	@echo "PYTHON=python3.13 chooses the interpreter; SPELLCAST_PORT=5000 the ports 5000 and 5001."
@@ -140,6 +141,17 @@ generated: .venv
 api-key: .venv
 	@test -n "$(STACK)" -a -n "$(ACCOUNT)" || { echo "usage: make api-key STACK=spellcast-dev ACCOUNT=alice" >&2; exit 2; }
 	@PYTHONPATH=layers/spellcast $(BIN)/python scripts/api_keys.py --stack "$(STACK)" --account "$(ACCOUNT)" $(or $(DO),issue)
+
+# Before anything is set up: a deployment that is refused should be so at once.
+deployable:
+	@case "$(STAGE)" in dev|staging|prod) ;; \
+	*) echo "usage: make deploy STAGE=dev, staging or prod" >&2; exit 2;; esac
+	@test "$(STAGE)" != prod || test -z "$$(git status --porcelain)" || \
+	{ echo "prod is deployed from what is committed, and this tree has changes (git status)." >&2; exit 1; }
+
+deploy: deployable .venv
+	@SAM_CLI_TELEMETRY=0 $(BIN)/sam build --config-env $(STAGE)
+	@SAM_CLI_TELEMETRY=0 $(BIN)/sam deploy --config-env $(STAGE)
 
 screenshots: .venv .local/venv chromium
 	@$(BIN)/python -m tests.browser.screenshots

@@ -57,8 +57,9 @@ def resolved_resources(parameters: dict[str, str]) -> Resources:
         get_managed_policy_map=lambda: {BASIC_EXECUTION: f"arn:aws:iam::aws:policy/{BASIC_EXECUTION}"},
     )
     truths = {name: holds(condition, values) for name, condition in stack["Conditions"].items()}
+    settings = source["Mappings"]["Stages"].get(values["Stage"], {})  # the functions' tests are a stage without any
     return {
-        name: resolve(resource, values, truths)
+        name: resolve(resource, values | {f"Stages.{key}": value for key, value in settings.items()}, truths)
         for name, resource in stack["Resources"].items()
         if "Condition" not in resource or truths[resource["Condition"]]
     }
@@ -68,20 +69,24 @@ def holds(condition: dict[str, Any], values: dict[str, str]) -> bool:
     match condition:
         case {"Fn::Not": [inner]}:
             return not holds(inner, values)
+        case {"Fn::Or": alternatives}:
+            return any(holds(inner, values) for inner in alternatives)
         case {"Fn::Equals": [{"Ref": name}, value]}:
             return values[name] == str(value)
     raise AssertionError(f"a condition that these tests cannot read: {condition}")
 
 
-def resolve(node: Any, values: dict[str, str], truths: dict[str, bool]) -> Any:
-    """Decides every Fn::If and fills in the parameters; what refers to resources stays."""
+def resolve(node: Any, values: dict[str, Any], truths: dict[str, bool]) -> Any:
+    """Decides every Fn::If, fills in the parameters and the stage's settings; what refers to resources stays."""
     match node:
         case {"Fn::If": [name, yes, no]}:
             return resolve(yes if truths[name] else no, values, truths)
         case {"Ref": name} if name in values:
             return values[name]
+        case {"Fn::FindInMap": ["Stages", {"Ref": "Stage"}, key]} if f"Stages.{key}" in values:
+            return values[f"Stages.{key}"]
         case {"Fn::Sub": str(text)}:
-            filled = re.sub(r"\$\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)
+            filled = re.sub(r"\$\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
             return {"Fn::Sub": filled} if "${" in filled else filled
         case dict():
             inner = {key: resolve(value, values, truths) for key, value in node.items()}

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -446,36 +447,190 @@ def test_route_groups_have_limits_of_their_own(prod: Resources) -> None:
 
 
 QUEUES_OF_WORK = {"WebhookQueue"}
-ALARMED = {
-    "CastsFailedAlarm": ("AWS/States", "ExecutionsFailed", {"Ref": "CastMachine"}),
-    "CastsTimedOutAlarm": ("AWS/States", "ExecutionsTimedOut", {"Ref": "CastMachine"}),
-    "PollingFailedAlarm": ("AWS/States", "ExecutionsFailed", {"Ref": "PollMachine"}),
+API = {"ApiId": {"Ref": "HttpApi"}}
+CASTS = {"StateMachineArn": {"Ref": "CastMachine"}}
+OWN = {"service": "spellcast-prod"}
+TABLE = {"TableName": {"Ref": "Table"}}
+ALARMED: dict[str, tuple[str, str, Properties]] = {
+    "CastsFailedAlarm": ("AWS/States", "ExecutionsFailed", CASTS),
+    "CastsTimedOutAlarm": ("AWS/States", "ExecutionsTimedOut", CASTS),
+    "PollingFailedAlarm": ("AWS/States", "ExecutionsFailed", {"StateMachineArn": {"Ref": "PollMachine"}}),
+    "CastsOverdueAlarm": ("Spellcast", "SweepOverdue", OWN),
+    "ApiFailingAlarm": ("AWS/ApiGateway", "5xx", API),
+    "ApiSlowAlarm": ("AWS/ApiGateway", "Latency", API),
+    "SpendingAlarm": ("Spellcast", "CastCostUsd", OWN),
+    "ConnectionsGoneAlarm": ("Spellcast", "ConnectionsGone", OWN),
+    "LambdaThrottledAlarm": ("AWS/Lambda", "Throttles", {}),  # the account's: it is its concurrency that runs out
+}
+# They raise in their ordinary course (a step that failed, a completion that is refused), or hold nothing of a cast.
+NOT_ALARMED = {
+    "ProcessOutputFunction",
+    "CompleteJobFunction",
+    "SendWebhookFunction",
+    "ConsoleFunction",
 }
 
 
-def test_every_dead_letter_queue_and_machine_has_an_alarm(prod: Resources) -> None:
-    alarms = of_type(prod, "AWS::CloudWatch::Alarm")
-    of_queues = {name: spec for name, spec in alarms.items() if spec["Namespace"] == "AWS/SQS"}
+def alarms_of(resources: Resources) -> dict[str, Properties]:
+    return of_type(resources, "AWS::CloudWatch::Alarm")
+
+
+def dimensions(spec: Properties) -> Properties:
+    return {item["Name"]: item["Value"] for item in spec.get("Dimensions", [])}
+
+
+def summed(spec: Properties) -> list[tuple[str, Properties]]:
+    """What an alarm on a sum adds up: every one of its metrics."""
+    *parts, total = spec["Metrics"]
+    assert re.fullmatch(r"SUM\(\[(.+)\]\)", total["Expression"])[1].split(", ") == [part["Id"] for part in parts]  # type: ignore[index]
+    assert not any(part["ReturnData"] for part in parts)
+    assert len(parts) <= 10, "CloudWatch takes no more in an alarm"
+    found = [part["MetricStat"]["Metric"] for part in parts]
+    return [(metric["MetricName"], dimensions(metric)) for metric in found]
+
+
+def test_every_dead_letter_queue_has_an_alarm(prod: Resources) -> None:
+    of_queues = {name: spec for name, spec in alarms_of(prod).items() if spec.get("Namespace") == "AWS/SQS"}
     watched = {referred(spec["Dimensions"][0]["Value"]) for spec in of_queues.values()}
     assert watched == set(of_type(prod, "AWS::SQS::Queue")) - QUEUES_OF_WORK
-    for name in of_queues:
-        assert alarms[name]["MetricName"] == "ApproximateNumberOfMessagesVisible"
-        assert (alarms[name]["Threshold"], alarms[name]["Statistic"]) == (1, "Maximum")
-    others = {name: spec for name, spec in alarms.items() if name not in of_queues}
+    for spec in of_queues.values():
+        assert spec["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        assert (spec["Threshold"], spec["Statistic"]) == (1, "Maximum")
+
+
+def test_the_other_alarms_watch_what_callers_feel_and_pay(prod: Resources) -> None:
+    others = {name: spec for name, spec in alarms_of(prod).items() if spec.get("Namespace") != "AWS/SQS"}
+    sums = {name for name, spec in others.items() if "Metrics" in spec}
+    assert sums == {"FunctionsFailingAlarm", "TableThrottledAlarm"}
     assert {
-        name: (spec["Namespace"], spec["MetricName"], spec["Dimensions"][0]["Value"]) for name, spec in others.items()
+        name: (spec["Namespace"], spec["MetricName"], dimensions(spec))
+        for name, spec in others.items()
+        if name not in sums
     } == ALARMED
-    for name, spec in alarms.items():
+
+
+def test_errors_of_every_function_that_has_none_in_its_ordinary_course_are_summed(prod: Resources) -> None:
+    found = summed(alarms_of(prod)["FunctionsFailingAlarm"])
+    assert {name for name, _ in found} == {"Errors"}
+    assert {referred(by["FunctionName"]) for _, by in found} == set(functions(prod)) - NOT_ALARMED
+
+
+def test_throttles_of_the_table_and_of_each_index_are_summed(prod: Resources) -> None:
+    found = summed(alarms_of(prod)["TableThrottledAlarm"])
+    indexes = [index["IndexName"] for index in prod["Table"]["Properties"]["GlobalSecondaryIndexes"]]
+    assert found[:2] == [("ReadThrottleEvents", TABLE), ("WriteThrottleEvents", TABLE)]
+    assert found[2:] == [("WriteThrottleEvents", TABLE | {"GlobalSecondaryIndexName": name}) for name in indexes]
+
+
+def test_an_alarm_says_what_it_means_and_is_silent_where_nothing_happens(prod: Resources) -> None:
+    assert len(alarms_of(prod)) == 14
+    for name, spec in alarms_of(prod).items():
         assert spec["ComparisonOperator"] == "GreaterThanOrEqualToThreshold", name
         assert spec["TreatMissingData"] == "notBreaching", name
-        assert spec["AlarmDescription"], name
+        assert len(spec["AlarmDescription"]) > 30, name
         assert "AlarmActions" not in spec, name
 
 
 def test_alarms_tell_the_topic_that_an_operator_names(resources: Callable[..., Resources]) -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:alarms"
-    alarms = of_type(resources("prod", AlarmTopicArn=topic), "AWS::CloudWatch::Alarm")
-    assert [spec["AlarmActions"] for spec in alarms.values()] == [[topic]] * 6
+    assert [spec["AlarmActions"] for spec in alarms_of(resources("prod", AlarmTopicArn=topic)).values()] == [
+        [topic]
+    ] * 14
+
+
+@pytest.mark.parametrize("metric", ["CastCostUsd", "ConnectionsGone", "SweepOverdue"])
+def test_every_metric_of_ours_is_written_by_the_code_and_under_the_stages_name(prod: Resources, metric: str) -> None:
+    written = "".join(path.read_text() for path in (ROOT / "layers" / "spellcast").rglob("*.py"))
+    name = metric.removeprefix("Sweep").lower() if metric.startswith("Sweep") else metric
+    assert f'"{name}"' in written
+    for spec in functions(prod).values():
+        assert spec["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == OWN["service"]
+
+
+# The dashboard
+
+
+def test_the_dashboard_shows_every_alarmed_metric_in_a_grid_without_holes(prod: Resources) -> None:
+    body = json.loads(prod["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    cells: set[tuple[int, int]] = set()
+    for widget in body["widgets"]:
+        across = range(widget["x"], widget["x"] + widget["width"])
+        taken = {(x, y) for x in across for y in range(widget["y"], widget["y"] + widget["height"])}
+        assert not cells & taken, widget["properties"]["title"]
+        cells |= taken
+    assert cells == {(x, y) for x in range(24) for y in range(24)}
+    shown = {metric[1] for widget in body["widgets"] for metric in widget["properties"]["metrics"]}
+    alarmed = {spec["MetricName"] for spec in alarms_of(prod).values() if "MetricName" in spec}
+    assert alarmed <= shown
+    named = set(re.findall(r"\$\{(\w+)", json.dumps(body))) - {"AWS", "Stage"}
+    assert named <= set(prod)
+
+
+# Stages
+
+
+STAGES = ("local", "dev", "staging", "prod")
+
+
+def test_the_stages_are_those_of_the_configuration(template: Properties) -> None:
+    assert tuple(template["Parameters"]["Stage"]["AllowedValues"]) == STAGES == tuple(template["Mappings"]["Stages"])
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert set(configuration) == {"version", "default", "dev", "staging", "prod"}
+    for name, settings in configuration.items():
+        if name != "version":
+            stage = "dev" if name == "default" else name
+            deploy = settings["deploy"]["parameters"]
+            assert f"Stage={stage}" in deploy["parameter_overrides"]
+            assert deploy["stack_name"] == deploy["s3_prefix"] == f"spellcast-{stage}"
+            assert deploy["tags"] == ["project=spellcast", f"stage={stage}"]
+            assert deploy["confirm_changeset"] is (stage == "prod")
+            given = {item.partition("=")[0] for item in deploy["parameter_overrides"]}
+            assert given <= set(template["Parameters"])
+            assert ("Tracing=Active" in deploy["parameter_overrides"]) is (stage in ("staging", "prod"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "level", "days", "casts"),
+    [("local", "INFO", 7, 50), ("dev", "DEBUG", 7, 10), ("staging", "INFO", 30, 50), ("prod", "INFO", 180, 50)],
+)
+def test_stages_differ_in_what_they_log_and_let_through(
+    resources: Callable[..., Resources], stage: str, level: str, days: int, casts: int
+) -> None:
+    found = resources(stage)
+    logged = {spec["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] for spec in functions(found).values()}
+    kept = {spec["RetentionInDays"] for spec in of_type(found, "AWS::Logs::LogGroup").values()}
+    limits = found["HttpStage"]["Properties"]["RouteSettings"]["POST /v1/casts"]
+    assert (logged, kept, limits["ThrottlingRateLimit"]) == ({level}, {days}, casts)
+
+
+def test_an_operator_may_log_other_than_the_stage_does(resources: Callable[..., Resources]) -> None:
+    found = resources("prod", LogLevel="DEBUG", LogRetentionDays="3")
+    logged = {spec["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] for spec in functions(found).values()}
+    kept = {spec["RetentionInDays"] for spec in of_type(found, "AWS::Logs::LogGroup").values()}
+    assert (logged, kept) == ({"DEBUG"}, {"3"})
+
+
+# Traces
+
+
+def test_without_traces_no_role_may_write_any(resources: Callable[..., Resources]) -> None:
+    assert "Xray" not in str(of_type(resources("prod"), "AWS::IAM::Role"))
+    assert not [name for name, spec in functions(resources("prod")).items() if "TracingConfig" in spec]
+    assert {str(spec["TracingConfiguration"]) for spec in machines(resources("prod")).values()} == {
+        "{'Enabled': False}"
+    }
+
+
+def test_with_traces_every_function_and_machine_sends_them_by_the_policy_of_aws(
+    resources: Callable[..., Resources],
+) -> None:
+    """Its actions know no narrower resource than all: X-Ray has none to name."""
+    traced = resources("prod", Tracing="Active")
+    assert {spec["TracingConfig"]["Mode"] for spec in functions(traced).values()} == {"Active"}
+    assert {str(spec["TracingConfiguration"]) for spec in machines(traced).values()} == {"{'Enabled': True}"}
+    for name, spec in of_type(traced, "AWS::IAM::Role").items():
+        assert [arn for arn in spec["ManagedPolicyArns"] if "AWSXrayWriteOnlyAccess" in str(arn)], name
+    assert list(allowed(traced)) == list(allowed(resources("prod")))
 
 
 # Events, queues and their dead letters
@@ -545,6 +700,7 @@ def test_the_streams_consumer_gives_up_in_the_end_and_loses_nothing(prod: Resour
     assert spec["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert spec["BisectBatchOnFunctionError"] is True
     assert 0 < spec["MaximumRetryAttempts"] <= 100
+    assert spec["ParallelizationFactor"] == 10
     assert_may_send(prod, "NotifyFunction", spec["DestinationConfig"]["OnFailure"]["Destination"])
 
 
@@ -605,8 +761,10 @@ def test_the_table_streams_expires_and_encrypts(prod: Resources) -> None:
     assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
 
 
-@pytest.mark.parametrize(("stage", "protected"), [("prod", True), ("dev", False), ("local", False)])
-def test_the_table_of_prod_is_protected(resources: Callable[..., Resources], stage: str, protected: bool) -> None:
+@pytest.mark.parametrize(("stage", "protected"), [("prod", True), ("staging", True), ("dev", False), ("local", False)])
+def test_the_table_of_staging_and_prod_is_protected(
+    resources: Callable[..., Resources], stage: str, protected: bool
+) -> None:
     table = resources(stage)["Table"]["Properties"]
     assert table["DeletionProtectionEnabled"] is protected
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": protected}

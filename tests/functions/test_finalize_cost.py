@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -52,6 +54,36 @@ def test_what_the_steps_cost_is_in_the_history_that_quotes_rest_on(scene: Scene)
         tool: [(run.cost_usd, run.duration_ms) for run in runs] for tool, runs in history.list_runs("x", tools).items()
     }
     assert found == {tools[0]: [], tools[1]: [(Decimal("0.2"), 700)], tools[2]: [(Decimal("0.0000004"), 700)]}
+
+
+def test_what_a_closing_and_a_late_bill_cost_is_measured_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sum of the metric is the sum of the casts, whatever is repeated and whenever a bill comes."""
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "spellcast-prod")
+    scene.add_cast(cost_usd=Decimal("0.1"))  # a late bill that came before
+    for step_index, cost in enumerate(("0.1", "0.2", "0.0000004")):
+        scene.add_generation(step_index, status="completed", cost_usd=Decimal(cost), result=PICTURE)
+    twice(scene, load_event("finalize_cost.completed"))
+    [closed] = metrics(capsys)
+    assert (closed["CastCostUsd"], closed["service"]) == ([0.2000004], "spellcast-prod")
+    [[dimensions]] = [item["Dimensions"] for item in closed["_aws"]["CloudWatchMetrics"]]
+    assert dimensions == ["service"]
+    late = succeeded("text", {"text": "late"}, cost_usd=Decimal("0.05"))
+    generation = scene.generation(2)
+    scene.casts.save_generation(
+        replace(generation, status="failed", result=None, cost_usd=Decimal(0), revision=generation.revision + 1),
+        generation,
+    )
+    bootstrap.finalize_cost().add_late_bill(scene.generation(2), late)
+    bootstrap.finalize_cost().add_late_bill(scene.generation(2), late)
+    assert sum(line["CastCostUsd"][0] for line in metrics(capsys)) == pytest.approx(0.0499996)
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines of the log from which CloudWatch makes metrics."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    return [line for line in lines if "_aws" in line]
 
 
 def test_only_this_function_writes_the_history(scene: Scene) -> None:

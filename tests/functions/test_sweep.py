@@ -78,7 +78,7 @@ def test_a_cast_past_its_deadline_is_closed_its_job_asked_to_stop_and_so_is_its_
     scene.add_generation(2)
     cancel = "/v1/predictions/job-of-step-2/cancel"
     scene.neighbours.answers[cancel] = (200, {})
-    assert sweep() == {"checked": 1, "settled": 1}
+    assert sweep() == {"checked": 1, "overdue": 1, "settled": 1}
     failure = scene.cast().failure
     assert failure is not None
     assert (failure.code, failure.step_index) == ("TIMED_OUT", 2)
@@ -110,7 +110,13 @@ def test_what_was_found_is_in_the_log_and_what_could_not_be_mended_with_its_code
     assert sweep() == {"checked": 1, "left": 1}
     *_, summary = scene.entries()
     assert summary["failures"] == [[CAST, "SPELL_NOT_FOUND"]]
-    assert summary["swept"] == {"checked": 1, "started": 0, "restarted": 0, "settled": 0, "redelivered": 0, "left": 1}
+    mended = {"started": 0, "restarted": 0, "settled": 0, "redelivered": 0}
+    assert summary["swept"] == {"checked": 1, "overdue": 0, **mended, "left": 1}
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (metrics["SweepChecked"], metrics["SweepLeft"], metrics["SweepStarted"]) == ([1.0], [1.0], [0.0])
+    assert (metrics["SweepChecked"], metrics["SweepLeft"], metrics["SweepStarted"], metrics["SweepOverdue"]) == (
+        [1.0],
+        [1.0],
+        [0.0],
+        [0.0],
+    )
     assert ACCOUNT not in scene.log.getvalue()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cache, wraps
 from typing import Any, TypeVar
 
@@ -43,13 +45,16 @@ def logger() -> Logger:
     return made
 
 
-def measure(counts: Mapping[str, int]) -> None:
-    """One line of metrics in the log, from which CloudWatch makes them (namespace Spellcast)."""
+def measure(counts: Mapping[str, int | Decimal]) -> None:
+    """One line of metrics in the log, from which CloudWatch makes them (namespace Spellcast, dimension `service`).
+
+    Every name is 0.30 US dollars a month for each stage, so none has an account, a spell or a tool in it.
+    """
     from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
-    metrics = Metrics(namespace="Spellcast", service="spellcast")
+    metrics = Metrics(namespace="Spellcast", service=os.environ.get("POWERTOOLS_SERVICE_NAME", "spellcast"))
     for name, count in counts.items():
-        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=float(count))
     metrics.flush_metrics()
 
 

@@ -29,9 +29,9 @@ A_DAY = 86_400.0
 
 
 def swept(world: World, older_than: timedelta = SETTLING) -> dict[str, int]:
-    """What the sweep mended: the counts that are not zero, without how many it looked at."""
+    """What the sweep mended: the counts that are not zero, without how many it looked at and how late they were."""
     counts = world.sweep(is_time_left=lambda: True, older_than=older_than).counts()
-    return {name: count for name, count in counts.items() if count and name != "checked"}
+    return {name: count for name, count in counts.items() if count and name not in ("checked", "overdue")}
 
 
 def later(world: World, seconds: float = 180) -> None:
@@ -151,6 +151,16 @@ def test_a_second_before_its_deadline_it_goes_on() -> None:
     overdue(world, "called")
     later(world, -1)
     assert swept(world) == {}
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(-1, 0), (0, 1)])
+def test_those_past_their_deadline_are_counted_whether_or_not_there_is_time(seconds: float, expected: int) -> None:
+    world = World()
+    overdue(world, "called")
+    later(world, seconds)
+    assert world.sweep(is_time_left=lambda: False).overdue == expected
+    assert world.sweep(is_time_left=lambda: True).overdue == expected
+    assert world.sweep(is_time_left=lambda: True).overdue == 0
 
 
 def test_a_job_that_was_done_all_the_while_counts() -> None:
@@ -433,6 +443,7 @@ def test_what_cannot_be_mended_is_reported_and_holds_up_nobody() -> None:
     report = world.sweep(is_time_left=lambda: True)
     assert report.counts() == {
         "checked": 2,
+        "overdue": 0,
         "started": 1,
         "restarted": 0,
         "settled": 0,

@@ -78,7 +78,7 @@ def test_a_push_reaches_each_connection_of_the_account(announcer: AwsAnnouncer, 
 
 
 def test_a_connection_that_is_gone_is_forgotten_and_the_others_are_told(
-    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore
+    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     posts.add_client_error("post_to_connection", "GoneException", http_status_code=410)
     posts.add_response("post_to_connection", {}, {"ConnectionId": "b=", "Data": DATA})
@@ -86,6 +86,8 @@ def test_a_connection_that_is_gone_is_forgotten_and_the_others_are_told(
     posts.assert_no_pending_responses()
     assert [connection.connection_id for connection in store.list_connections("alice")] == ["b="]
     assert [connection.connection_id for connection in store.list_connections("bob")] == ["c="]
+    [measured] = capsys.readouterr().out.splitlines()
+    assert json.loads(measured)["ConnectionsGone"] == [1.0]
 
 
 def test_a_connection_that_is_still_opening_is_not_forgotten(

@@ -27,7 +27,7 @@ from spellcast.domain.generations import Generation
 from spellcast.domain.history import runs_of
 from spellcast.domain.outputs import web_outputs
 from spellcast.domain.results import Failure, ToolResult
-from spellcast.observability import logger
+from spellcast.observability import logger, measure
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import CastStore, HistoryStore
 
@@ -86,6 +86,7 @@ class FinalizeCost:
                 self.casts.save_cast(settled, cast)
             except WriteConflict:
                 continue
+            _measure_cost(settled, cast)
             self._record_runs(cast.account_id, closed)
             if settled.status == "completed":
                 self.keep_accounts(settled, closed)
@@ -184,8 +185,15 @@ class FinalizeCost:
                     self.casts.save_cast(billed, cast)
                 except WriteConflict:
                     continue
+                _measure_cost(billed, cast)
             self.keep_accounts.of_late_bills(cast, generations)
             return
+
+
+def _measure_cost(after: Cast, before: Cast) -> None:
+    """What a closing or a late bill has added, once: by whoever wrote it."""
+    if after.cost_usd != before.cost_usd:
+        measure({"CastCostUsd": after.cost_usd - before.cost_usd})
 
 
 def _failure(latest: dict[int, Generation], interruption: Failure | None) -> CastFailure:

@@ -31,9 +31,10 @@ Outcome = Literal["started", "restarted", "settled", "redelivered"]
 
 @dataclass(slots=True)
 class SweepReport:
-    """`checked` open casts, how many of them were mended how, and those that were `left`, with what went wrong."""
+    """`checked` open casts, the `overdue` of them, how many were mended how, and those `left`, with what went wrong."""
 
     checked: int = 0
+    overdue: int = 0
     mended: Counter[Outcome] = field(default_factory=Counter)
     left: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -41,7 +42,8 @@ class SweepReport:
     def counts(self) -> dict[str, int]:
         """All of it as numbers."""
         outcomes: tuple[Outcome, ...] = ("started", "restarted", "settled", "redelivered")
-        return {"checked": self.checked, **{name: self.mended[name] for name in outcomes}, "left": self.left}
+        found = {"checked": self.checked, "overdue": self.overdue}
+        return found | {name: self.mended[name] for name in outcomes} | {"left": self.left}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ class Sweep:
             if found.ended_at is not None:
                 if found.ended_at + DELIVERY <= now:
                     yield found.cast_id
-            elif found.deadline_at <= now or found.execution_name not in running():
+            elif found.deadline_at <= now:
+                report.overdue += 1
+                yield found.cast_id
+            elif found.execution_name not in running():
                 yield found.cast_id
 
     def _mend(self, cast_id: str) -> Outcome | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spellcast.domain import documents, messages
 from spellcast.domain.documents import Document
+from spellcast.observability import measure
 from spellcast.ports.announcer import Event
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import AccessStore
@@ -45,11 +46,14 @@ class AwsAnnouncer:
 
     def push(self, account_id: str, message: Document) -> None:
         """Posts to every open connection of the account, and forgets those that are gone."""
-        data = documents.to_text(messages.fitted(message)).encode()
+        data, gone = documents.to_text(messages.fitted(message)).encode(), 0
         for connection in self.access.list_connections(account_id):
             is_open = self._post(connection.connection_id, data)
             if not is_open and self.clock.now() - connection.connected_at > OPENING:
                 self.access.delete_connection(account_id, connection.connection_id)
+                gone += 1
+        if gone:
+            measure({"ConnectionsGone": gone})
 
     def greet(self, connection_id: str, message: Document) -> None:
         """Tries for half a second: until `$connect` has been answered, API Gateway calls the connection gone."""

@@ -1,0 +1,65 @@
+"""`make deploy` refuses what nobody meant, before it sets up or builds anything."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SAM = """#!/bin/sh
+echo "$@" >> deployed
+"""
+BUILT = ["build --config-env {0}", "deploy --config-env {0}"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A clean repository whose environment is set up, and whose sam writes down what it was asked."""
+    shutil.copyfile(ROOT / "Makefile", tmp_path / "Makefile")
+    (tmp_path / "requirements-dev.txt").write_text("")
+    (tmp_path / ".gitignore").write_text(".venv\ndeployed\n")
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / ".venv" / "lock").write_text("")
+    (programs / "sam").write_text(SAM)
+    (programs / "sam").chmod(0o755)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "--message", "x")
+    return tmp_path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, check=True)
+
+
+def deploy(folder: Path, *arguments: str) -> tuple[int, str, list[str]]:
+    done = subprocess.run(["make", "deploy", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    deployed = folder / "deployed"
+    return done.returncode, done.stderr, deployed.read_text().splitlines() if deployed.exists() else []
+
+
+@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+def test_a_stage_is_built_and_deployed_with_its_own_settings(project: Path, stage: str) -> None:
+    code, _, asked = deploy(project, f"STAGE={stage}")
+    assert (code, asked) == (0, [line.format(stage) for line in BUILT])
+
+
+@pytest.mark.parametrize("stage", ["", "local", "production", "prod dev", "default"])
+def test_another_stage_is_refused(project: Path, stage: str) -> None:
+    code, said, asked = deploy(project, f"STAGE={stage}")
+    assert (code, asked) == (2, [])
+    assert "usage: make deploy STAGE=dev, staging or prod" in said
+
+
+@pytest.mark.parametrize("change", ["Makefile", "new.txt"])
+@pytest.mark.parametrize(("stage", "expected"), [("prod", []), ("dev", BUILT)])
+def test_prod_is_deployed_from_what_is_committed(project: Path, change: str, stage: str, expected: list[str]) -> None:
+    with (project / change).open("a") as file:
+        file.write("# changed\n")
+    code, said, asked = deploy(project, f"STAGE={stage}")
+    assert asked == [line.format(stage) for line in expected]
+    assert (code != 0) is (not expected) is ("git status" in said)
