@@ -149,9 +149,15 @@ deployable:
 	@test "$(STAGE)" != prod || test -z "$$(git status --porcelain)" || \
 	{ echo "prod is deployed from what is committed, and this tree has changes (git status)." >&2; exit 1; }
 
+# Those of samconfig.toml, which sam would take no notice of beside one that is given here.
+define PARAMETERS
+import sys, tomllib; print(*tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["deploy"]["parameters"]["parameter_overrides"])
+endef
+
 deploy: deployable .venv
 	@SAM_CLI_TELEMETRY=0 $(BIN)/sam build --config-env $(STAGE)
-	@SAM_CLI_TELEMETRY=0 $(BIN)/sam deploy --config-env $(STAGE)
+	@SAM_CLI_TELEMETRY=0 $(BIN)/sam deploy --config-env $(STAGE) --parameter-overrides \
+	"$$($(BIN)/python -c '$(PARAMETERS)' $(STAGE)) Revision=$$(date +%s)$$(git rev-parse --short=12 HEAD)"
 
 screenshots: .venv .local/venv chromium
 	@$(BIN)/python -m tests.browser.screenshots

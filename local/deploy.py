@@ -79,6 +79,7 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
     folder = directory / str(port)
     parameters = {
         "Stage": "local",
+        "Revision": "0000000000",  # there is one version of everything
         "PublicUrl": endpoint,
         "PublicWebSocketUrl": f"ws://127.0.0.1:{port}/realtime",
         "WebSocketEndpoint": f"{endpoint}{WEBSOCKET_PREFIX}",
@@ -88,8 +89,7 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
     for name, variable in (("JwtIssuer", JWT_ISSUER), ("JwtAudience", JWT_AUDIENCE)):
         if variable.name in environment:
             parameters[name] = environment[variable.name]
-    document = load_template(template)
-    leave_out_unknown(document)
+    document = without_deployments(load_template(template))
     archives = package(document, template.parent)
     declared = document.get("Parameters", {})
     parameters = {name: value for name, value in parameters.items() if name in declared}
@@ -137,12 +137,33 @@ def _post(url: str) -> None:
 # Packaging
 
 
-def leave_out_unknown(document: dict[str, Any]) -> None:
-    """What the embedded cloud refuses and nothing here needs: alarms on a sum of metrics."""
-    resources = document["Resources"]
-    for name, resource in list(resources.items()):
-        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
-            del resources[name]
+UNKNOWN_TYPES: Final = ("AWS::StepFunctions::StateMachineVersion", "AWS::StepFunctions::StateMachineAlias")
+CHECK: Final = ("CheckDeploymentFunction", "CheckDeploymentLogGroup")
+
+
+def without_deployments(document: dict[str, Any]) -> dict[str, Any]:
+    """The template without what the embedded cloud does not have: CodeDeploy, versions of machines, sums in alarms.
+
+    There is one version of everything: what names an alias or a version names the function or the machine itself.
+    """
+    resources = {
+        name: resource
+        for name, resource in document["Resources"].items()
+        if name not in CHECK
+        and resource["Type"] not in UNKNOWN_TYPES
+        and "Metrics" not in resource.get("Properties", {})
+    }
+    text = json.dumps(document | {"Resources": resources})
+    text = re.sub(r'\{"Ref": "(\w+Function)\.(?:Alias|Version)"\}', r'{"Fn::GetAtt": ["\1", "Arn"]}', text)
+    text = re.sub(r"(:stateMachine:spellcast-(?:cast|poll)-\$\{Stage\}):live\b", r"\1", text)
+    fitted: dict[str, Any] = json.loads(text)
+    for place in (
+        fitted.get("Globals", {}).get("Function", {}),
+        *(each.get("Properties", {}) for each in fitted["Resources"].values()),
+    ):
+        for name in ("AutoPublishAlias", "AutoPublishCodeSha256", "DeploymentPreference"):
+            place.pop(name, None)
+    return fitted
 
 
 def package(document: dict[str, Any], base: Path) -> dict[str, bytes]:

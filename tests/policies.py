@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,10 +25,10 @@ def machines(resources: Resources) -> dict[str, Properties]:
 
 
 def referred(value: Any) -> str:
-    """The logical name behind a Ref or a GetAtt."""
+    """The logical name behind a Ref or a GetAtt; behind a function's alias or version, the function's."""
     match value:
         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
-            return name
+            return re.sub(r"(?<=Function)(Aliaslive|Version[0-9a-f]+)$", "", name)
     raise AssertionError(f"refers to no resource: {value}")
 
 

@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT = Path(__file__).parents[2]
 LOCAL_CODE = ("CodeUri", "ContentUri", "DefinitionUri")
 BASIC_EXECUTION = "AWSLambdaBasicExecutionRole"
+REVISION = "0123456789abcdef"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 Resources = dict[str, dict[str, Any]]
@@ -49,7 +50,8 @@ def resolved_resources(parameters: dict[str, str]) -> Resources:
     for resource in source["Resources"].values():
         for key in set(LOCAL_CODE) & set(resource.get("Properties", {})):
             resource["Properties"][key] = "s3://bucket/key"  # as `sam package` would
-    values = {name: str(spec["Default"]) for name, spec in source["Parameters"].items()} | parameters
+    defaults = {name: str(spec["Default"]) for name, spec in source["Parameters"].items() if "Default" in spec}
+    values = {"Revision": REVISION} | defaults | parameters
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
     stack = translator.translate(
         source,

@@ -221,7 +221,7 @@ def test_substitutions_are_those_of_the_template(file: Path, template: State) ->
     ]
     assert set(machine["DefinitionSubstitutions"]) == substitutions(definition(file))
     for variable, value in machine["DefinitionSubstitutions"].items():
-        assert value == {"Fn::GetAtt": [variable.removesuffix("Arn"), "Arn"]}
+        assert value == {"Ref": f"{variable.removesuffix('Arn')}.Version"}
 
 
 @each("Task")

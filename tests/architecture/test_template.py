@@ -12,6 +12,7 @@ import pytest
 
 from functions.sweep.app import RESERVE_MS
 from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES
+from spellcast.application.check_deployment import PATIENCE, PREFIX
 from spellcast.aws.breaker import PARTITION
 from spellcast.aws.clock import SystemClock
 from spellcast.bootstrap import Parts
@@ -43,10 +44,12 @@ LOG_DELIVERY = {  # the only actions on every resource: AWS offers no narrower o
     "logs:DescribeResourcePolicies",
     "logs:DescribeLogGroups",
 }
+DEPLOYER = "CodeDeployServiceRole"
+CHECK = "CheckDeploymentFunction"
 HOLDERS = {  # who alone may do what has effects outside the table
-    "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction", "SweepFunction"},
+    "states:StartExecution": {"CastApiFunction", "ExecuteStepFunction", "SweepFunction", CHECK},
     "states:ListExecutions": {"SweepFunction"},
-    "states:DescribeExecution": {"SweepFunction"},
+    "states:DescribeExecution": {"SweepFunction", CHECK},
     "states:StopExecution": {"FinalizeCostFunction", "SweepFunction"},
     "states:SendTaskSuccess": {
         "CastApiFunction",
@@ -63,6 +66,7 @@ HOLDERS = {  # who alone may do what has effects outside the table
     "appconfig:GetLatestConfiguration": {"CastApiFunction"},
     "lambda:InvokeFunction": {"CastMachine", "PollMachine"},
     "s3:AbortMultipartUpload": {"ExecuteStepFunction", "ProcessOutputFunction"},  # who copies outputs
+    "codedeploy:PutLifecycleEventHookExecutionStatus": {CHECK},
     "dynamodb:BatchWriteItem": {"FinalizeCostFunction"},  # the history of runs has one writer
 }
 RUNNERS = {  # who reads and writes records whole
@@ -102,6 +106,7 @@ LOGGABLE = {  # what an access log may say; neither path nor query string, which
     "integrationErrorMessage",
     "error.message",
 }
+CHECKER = "CodeDeployHook_spellcast-prod-check_deployment"
 GATEWAY_LIMIT = 29  # seconds that API Gateway waits for a function
 HANDLER_LINES = 50
 
@@ -120,7 +125,8 @@ def holders(resources: Resources, action: str) -> set[str]:
 def test_every_parameter_has_a_description_and_a_default(template: Properties) -> None:
     for name, spec in template["Parameters"].items():
         assert spec.get("Description"), name
-        assert "Default" in spec, name
+        # Whoever deploys without saying which deployment it is would publish no versions.
+        assert ("Default" in spec) is (name != "Revision"), name
 
 
 # Permissions
@@ -129,21 +135,24 @@ def test_every_parameter_has_a_description_and_a_default(template: Properties) -
 def test_every_function_and_machine_has_a_role_of_its_own(prod: Resources) -> None:
     roles = [referred(spec["Role"]) for spec in functions(prod).values()]
     roles += [referred(spec["RoleArn"]) for spec in machines(prod).values()]
-    assert len(roles) == 14
+    assert len(roles) == 15
     assert sorted(set(roles)) == sorted(roles)
-    assert set(roles) == set(of_type(prod, "AWS::IAM::Role"))
+    assert set(roles) == set(of_type(prod, "AWS::IAM::Role")) - {DEPLOYER}
 
 
 def test_a_role_is_assumed_by_one_service(prod: Resources) -> None:
     for name, spec in of_type(prod, "AWS::IAM::Role").items():
         [statement] = spec["AssumeRolePolicyDocument"]["Statement"]
-        service = "states.amazonaws.com" if "Machine" in name else "lambda.amazonaws.com"
-        assert statement["Principal"] == {"Service": [service]}, name
+        service = "codedeploy" if name == DEPLOYER else "states" if "Machine" in name else "lambda"
+        assert statement["Principal"] == {"Service": [f"{service}.amazonaws.com"]}, name
 
 
 def test_policies_of_aws_are_the_basic_one_only(prod: Resources) -> None:
     for name, spec in of_type(prod, "AWS::IAM::Role").items():
         for arn in spec.get("ManagedPolicyArns", []):
+            if name == DEPLOYER:  # it moves aliases, reads alarms, and invokes functions named CodeDeployHook_*
+                assert arn.endswith("service-role/AWSCodeDeployRoleForLambda")
+                continue
             assert arn == BASIC_EXECUTION or referred(arn) in of_type(prod, "AWS::IAM::ManagedPolicy"), name
 
 
@@ -204,11 +213,18 @@ def test_authorize_may_only_spend_tickets(prod: Resources) -> None:
 
 @pytest.mark.parametrize("action", ["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"])
 def test_keys_and_grants_are_out_of_reach_of_what_talks_with_the_world(prod: Resources, action: str) -> None:
-    for function in functions(prod).keys() - {"CastApiFunction", "AuthorizeFunction"}:
+    for function in functions(prod).keys() - {"CastApiFunction", "AuthorizeFunction", CHECK}:
         reached = partitions(prod, function, f"dynamodb:{action}")
         assert reached is not None, function
         own = {"CAST#*", "LIMIT#*", "BREAKER", "HISTORY#*", "ACCOUNT#*", "DAY#*", "LEDGER#*"}
         assert reached <= (own | {"SPELL#*"} if action in ("GetItem", "Query") else own), function
+
+
+@pytest.mark.parametrize("action", ["GetItem", "Query", "PutItem", "DeleteItem"])
+def test_the_check_of_a_deployment_reaches_its_own_records_only(prod: Resources, action: str) -> None:
+    reached = partitions(prod, CHECK, f"dynamodb:{action}")
+    assert reached == {f"{kind}#{PREFIX}*" for kind in ("CAST", "SPELL", "SLUG")}
+    assert not [statement for statement in grants(prod)[CHECK] if "s3" in str(statement["Action"])]
 
 
 def test_rows_are_replaced_but_for_a_spells_head_a_circuit_and_an_accounts_day(prod: Resources) -> None:
@@ -275,8 +291,9 @@ def test_machines_are_where_the_functions_look_for_them(prod: Resources) -> None
     names = {name: spec["StateMachineName"] for name, spec in machines(prod).items()}
     for spec in functions(prod).values():
         variables = spec["Environment"]["Variables"]
-        assert variables["SPELLCAST_CAST_MACHINE"]["Fn::Sub"].endswith(f":stateMachine:{names['CastMachine']}")
-        assert variables["SPELLCAST_POLL_MACHINE"]["Fn::Sub"].endswith(f":stateMachine:{names['PollMachine']}")
+        if spec["FunctionName"] != CHECKER:  # which starts the version that is not let in yet
+            assert variables["SPELLCAST_CAST_MACHINE"]["Fn::Sub"].endswith(f":{names['CastMachine']}:live")
+        assert variables["SPELLCAST_POLL_MACHINE"]["Fn::Sub"].endswith(f":{names['PollMachine']}:live")
     mentioned = re.findall(r":stateMachine:([\w-]+)", str(list(allowed(prod))))
     assert set(mentioned) == set(names.values())
 
@@ -301,7 +318,8 @@ def test_folders_functions_and_handlers_correspond(template: Properties, prod: R
     for name, uri in declared.items():
         folder = uri.removeprefix("functions/")
         assert name.lower() == f"{folder.replace('_', '')}function"
-        assert prod[name]["Properties"]["FunctionName"] == f"spellcast-prod-{folder}"
+        hook = "CodeDeployHook_" if name == CHECK else ""  # CodeDeploy's role may invoke no others
+        assert prod[name]["Properties"]["FunctionName"] == f"{hook}spellcast-prod-{folder}"
         assert prod[name]["Properties"]["Handler"] == "app.lambda_handler"
 
 
@@ -326,14 +344,14 @@ def test_functions_behind_an_api_end_before_the_gateway_gives_up(prod: Resources
 
 def test_every_log_group_is_kept_for_a_limited_time(resources: Callable[..., Resources]) -> None:
     groups = of_type(resources("dev", LogRetentionDays="3", WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
-    assert len(groups) == 16
+    assert len(groups) == 17
     assert {str(spec.get("RetentionInDays")) for spec in groups.values()} == {"3"}
 
 
 def test_logs_are_encrypted_with_the_operators_key_where_there_is_one(resources: Callable[..., Resources]) -> None:
     key = "arn:aws:kms:us-east-1:123456789012:key/k"
     groups = of_type(resources("prod", LogKeyArn=key, WebSocketAccessLogs="true"), "AWS::Logs::LogGroup")
-    assert [spec["KmsKeyId"] for spec in groups.values()] == [key] * 16
+    assert [spec["KmsKeyId"] for spec in groups.values()] == [key] * 17
     assert not [spec for spec in of_type(resources("prod"), "AWS::Logs::LogGroup").values() if "KmsKeyId" in spec]
 
 
@@ -381,6 +399,17 @@ def test_websocket_access_logs_are_optional(resources: Callable[..., Resources])
 # Routes
 
 
+def invoked_by(uri: Any) -> str:
+    """The function whose alias an API names."""
+    match uri:
+        case {"Fn::Sub": [str(text), {"Function": alias}]}:
+            assert text.endswith("/functions/${Function}/invocations")
+        case alias:
+            pass
+    assert alias["Ref"].endswith("Aliaslive")
+    return referred(alias)
+
+
 def route_targets(resources: Resources) -> dict[tuple[str, str], str]:
     """The function behind each route: (protocol, route key) → logical name."""
     found = {}
@@ -389,7 +418,7 @@ def route_targets(resources: Resources) -> dict[tuple[str, str], str]:
         assert integration
         behind = resources[integration[1]]["Properties"]
         assert behind["ApiId"] == spec["ApiId"], "an integration of the other API"
-        [function] = re.findall(r"\w+Function\b", str(behind["IntegrationUri"]))
+        function = invoked_by(behind["IntegrationUri"])
         protocol = resources[referred(spec["ApiId"])]["Properties"]["ProtocolType"]
         found[protocol, spec["RouteKey"]] = function
     return found
@@ -421,7 +450,7 @@ def test_a_websocket_opens_with_a_ticket_only(prod: Resources) -> None:
     authorizer = prod[referred(connect["AuthorizerId"])]["Properties"]
     assert authorizer["AuthorizerType"] == "REQUEST"
     assert authorizer["IdentitySource"] == ["route.request.querystring.ticket"]
-    assert "${AuthorizeFunction.Arn}" in authorizer["AuthorizerUri"]["Fn::Sub"]
+    assert invoked_by(authorizer["AuthorizerUri"]) == "AuthorizeFunction"
 
 
 def test_both_apis_are_throttled_and_deployed(prod: Resources) -> None:
@@ -468,6 +497,7 @@ NOT_ALARMED = {
     "CompleteJobFunction",
     "SendWebhookFunction",
     "ConsoleFunction",
+    CHECK,
 }
 
 
@@ -610,6 +640,108 @@ def test_an_operator_may_log_other_than_the_stage_does(resources: Callable[..., 
     assert (logged, kept) == ({"DEBUG"}, {"3"})
 
 
+# Versions, aliases and deployments
+
+
+ROLLING_BACK = [
+    "FunctionsFailingAlarm",
+    "ApiFailingAlarm",
+    "CastsFailedAlarm",
+    "CastsTimedOutAlarm",
+    "PollingFailedAlarm",
+    "EventsLostAlarm",
+    "AnnouncementsLostAlarm",
+]
+PINNED = {"ExecuteStepFunction", "ProcessOutputFunction", "PollJobFunction"}  # invoked by machines only, by version
+CANARY = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": "Canary10Percent5Minutes"}]}
+AT_ONCE = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": "AllAtOnce"}]}
+
+
+def test_whoever_invokes_a_function_names_its_alias(prod: Resources) -> None:
+    invoked = [spec["FunctionName"] for spec in of_type(prod, "AWS::Lambda::Permission").values()]
+    invoked += [spec["FunctionName"] for spec in of_type(prod, "AWS::Lambda::EventSourceMapping").values()]
+    rules = of_type(prod, "AWS::Events::Rule").values()
+    invoked += [target["Arn"] for spec in rules for target in spec["Targets"] if target["Id"] != "WebhookQueue"]
+    assert [value for value in invoked if not value.get("Ref", "").endswith("FunctionAliaslive")] == []
+    assert {spec["Qualifier"] for spec in of_type(prod, "AWS::Lambda::EventInvokeConfig").values()} == {"live"}
+
+
+def test_a_machine_names_versions_and_may_go_on_with_older_ones(prod: Resources) -> None:
+    """A cast that waits for days is answered by the functions that it was begun with."""
+    for name, spec in machines(prod).items():
+        named = {key: value["Ref"] for key, value in spec["DefinitionSubstitutions"].items()}
+        for key, version in named.items():
+            assert re.fullmatch(rf"{key.removesuffix('Arn')}Version[0-9a-f]{{10}}", version), name
+            assert prod[version]["DeletionPolicy"] == "Retain"
+        places = [
+            place["Fn::Sub"]
+            for statement in grants(prod)[name]
+            if statement["Action"] == "lambda:InvokeFunction"
+            for place in as_list(statement["Resource"])
+        ]
+        assert sorted(places) == sorted(f"${{{key.removesuffix('Arn')}.Arn}}:*" for key in named)
+
+
+def test_every_deployment_publishes_a_version_of_every_function(resources: Callable[..., Resources]) -> None:
+    """Also where only the layer or a parameter is another: SAM and Lambda would publish nothing then."""
+    stacks = [resources("prod", Revision=text) for text in ("a" * 10, "b" * 10)]
+    first, second = (set(of_type(stack, "AWS::Lambda::Version")) for stack in stacks)
+    assert len(first) == len(second) == 13
+    assert not first & second
+    for spec in functions(resources("prod", Revision="c" * 10)).values():
+        assert spec["Environment"]["Variables"]["SPELLCAST_REVISION"] == "c" * 10
+
+
+@pytest.mark.parametrize(("stage", "expected"), [("dev", AT_ONCE), ("staging", CANARY), ("prod", CANARY)])
+def test_functions_are_deployed_behind_the_check_and_back_by_alarms(
+    resources: Callable[..., Resources], stage: str, expected: Properties
+) -> None:
+    found = resources(stage)
+    groups = of_type(found, "AWS::CodeDeploy::DeploymentGroup")
+    assert {name.removesuffix("DeploymentGroup") for name in groups} == set(functions(found)) - PINNED - {CHECK}
+    for name, spec in groups.items():
+        assert spec["DeploymentConfigName"] == expected, name
+        assert [referred(alarm["Name"]) for alarm in spec["AlarmConfiguration"]["Alarms"]] == ROLLING_BACK, name
+        assert "DEPLOYMENT_STOP_ON_ALARM" in spec["AutoRollbackConfiguration"]["Events"], name
+        policy = found[f"{name.removesuffix('DeploymentGroup')}Aliaslive"]["UpdatePolicy"]
+        assert policy["CodeDeployLambdaAliasUpdate"]["BeforeAllowTrafficHook"] == {"Ref": CHECK}, name
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("dev", {"Type": "ALL_AT_ONCE"}),
+        ("staging", {"Type": "CANARY", "Percentage": 10, "Interval": 5}),
+        ("prod", {"Type": "CANARY", "Percentage": 10, "Interval": 5}),
+    ],
+)
+@pytest.mark.parametrize("machine", ["CastMachine", "PollMachine"])
+def test_machines_follow_the_functions_that_were_checked(
+    resources: Callable[..., Resources], machine: str, stage: str, expected: Properties
+) -> None:
+    found = resources(stage)
+    version, alias = found[f"{machine}Version"], found[f"{machine}Alias"]
+    assert version["DeletionPolicy"] == version["UpdateReplacePolicy"] == "Retain"
+    assert version["Properties"]["StateMachineRevisionId"] == {"Fn::GetAtt": [machine, "StateMachineRevisionId"]}
+    assert alias["DependsOn"] == "CastApiFunctionAliaslive"
+    assert alias["Properties"]["Name"] == "live"
+    preference = dict(alias["Properties"]["DeploymentPreference"])
+    assert preference.pop("StateMachineVersionArn") == {"Ref": f"{machine}Version"}
+    assert [referred(alarm) for alarm in preference.pop("Alarms")] == ROLLING_BACK  # by name: an ARN would do nothing
+    assert preference == expected
+
+
+def test_the_check_casts_by_the_version_that_nobody_else_reaches(prod: Resources) -> None:
+    variables = prod[CHECK]["Properties"]["Environment"]["Variables"]
+    assert variables["SPELLCAST_CAST_MACHINE"] == {"Ref": "CastMachineVersion"}
+    assert prod[CHECK]["Properties"]["Timeout"] > PATIENCE.total_seconds()
+
+
+def test_the_end_of_an_execution_is_heard_of_by_whatever_name_it_was_started(prod: Resources) -> None:
+    pattern = prod["CastStoppedRule"]["Properties"]["EventPattern"]["detail"]["stateMachineArn"]
+    assert pattern == [{"Ref": "CastMachine"}, {"prefix": {"Fn::Sub": "${CastMachine}:"}}]
+
+
 # Traces
 
 
@@ -629,7 +761,7 @@ def test_with_traces_every_function_and_machine_sends_them_by_the_policy_of_aws(
     assert {spec["TracingConfig"]["Mode"] for spec in functions(traced).values()} == {"Active"}
     assert {str(spec["TracingConfiguration"]) for spec in machines(traced).values()} == {"{'Enabled': True}"}
     for name, spec in of_type(traced, "AWS::IAM::Role").items():
-        assert [arn for arn in spec["ManagedPolicyArns"] if "AWSXrayWriteOnlyAccess" in str(arn)], name
+        assert name == DEPLOYER or "AWSXrayWriteOnlyAccess" in str(spec["ManagedPolicyArns"]), name
     assert list(allowed(traced)) == list(allowed(resources("prod")))
 
 
@@ -662,7 +794,7 @@ def test_every_target_of_a_rule_admits_it(prod: Resources) -> None:
             if prod[target]["Type"] == "AWS::SQS::Queue":
                 assert name in sources_allowed_to_send(prod, target)
             else:
-                invoker = {"FunctionName": {"Ref": target}, "SourceArn": {"Fn::GetAtt": [name, "Arn"]}}
+                invoker = {"FunctionName": {"Ref": f"{target}Aliaslive"}, "SourceArn": {"Fn::GetAtt": [name, "Arn"]}}
                 assert any(invoker.items() <= spec.items() for spec in permissions), name
 
 

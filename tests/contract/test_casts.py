@@ -336,3 +336,17 @@ class TestOpenCasts:
 
     def _open(self, stores: Stores, before: datetime = NOW + LATER) -> list[OpenCast]:
         return list(stores.casts.list_open_casts(before))
+
+
+def test_an_erased_cast_takes_its_generations_with_it_and_no_others(stores: Stores) -> None:
+    erased, other = make_cast(), make_cast()
+    for cast in (erased, other):
+        stores.casts.create_cast(cast)
+        for step_index in range(2):
+            stores.casts.save_generation(make_generation(cast_id=cast.cast_id, step_index=step_index), None)
+    kept = stores.casts.load_cast(other.cast_id)
+    for _ in range(2):
+        stores.casts.erase_cast(erased.cast_id)
+        assert stores.casts.load_cast(erased.cast_id) is None
+        assert stores.casts.get_generation(f"{erased.cast_id}.1.1") is None
+    assert stores.casts.load_cast(other.cast_id) == kept

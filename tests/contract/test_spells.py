@@ -240,3 +240,16 @@ def test_permissions_are_of_one_spell_and_one_account(stores: Stores) -> None:
     assert stores.spells.get_permission(spell.spell_id, "dave") is None
     assert stores.spells.get_permission(spell.spell_id, "bo") is None
     assert stores.spells.list_permissions("nothing") == []
+
+
+def test_an_erased_spell_takes_its_versions_and_its_slug_with_it_and_no_others(stores: Stores) -> None:
+    (erased, version), (other, others_version) = make_spell(new_id()), make_spell(new_id())
+    stores.spells.create_spell(erased, version)
+    stores.spells.create_spell(other, others_version)
+    for _ in range(2):
+        stores.spells.erase_spell(erased)
+        assert stores.spells.get_spell(erased.spell_id) is None
+        assert stores.spells.get_spell_by_slug(erased.slug) is None
+        assert stores.spells.get_version(erased.spell_id, 1) is None
+    assert stores.spells.get_spell_by_slug(other.slug) == other
+    assert stores.spells.get_version(other.spell_id, 1) == others_version

@@ -115,6 +115,11 @@ class FakeStore:
         self._casts[cast.cast_id] = cast
         self._written(cast)
 
+    def erase_cast(self, cast_id: str) -> None:
+        self._casts.pop(cast_id, None)
+        for generation in [found for found in self._generations.values() if found.cast_id == cast_id]:
+            del self._generations[generation.generation_id]
+
     def get_generation(self, generation_id: str) -> Generation | None:
         return self._generations.get(generation_id)
 
@@ -174,6 +179,11 @@ class FakeStore:
 
     def delete_spell(self, spell: Spell) -> bool:
         return self._spells.pop(spell.spell_id, None) is not None
+
+    def erase_spell(self, spell: Spell) -> None:
+        self._slugs.pop(spell.slug, None)
+        self._spells.pop(spell.spell_id, None)
+        self._versions = {key: version for key, version in self._versions.items() if key[0] != spell.spell_id}
 
     def get_spell(self, spell_id: str) -> Spell | None:
         return self._spells.get(spell_id)

@@ -51,8 +51,8 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         "SPELLCAST_HTTP_URL": "https://api.example",
         "SPELLCAST_WEBSOCKET_URL": "wss://socket.example/live",
         "SPELLCAST_WEBSOCKET_ENDPOINT": f"{loopback.url}/live",
-        "SPELLCAST_CAST_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test",
-        "SPELLCAST_POLL_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test",
+        "SPELLCAST_CAST_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test:live",
+        "SPELLCAST_POLL_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test:live",
         "SPELLCAST_SECRETS": "spellcast/test/",
         "SPELLCAST_JWT_ISSUER": "",
         "SPELLCAST_JWT_AUDIENCE": "",
@@ -63,6 +63,7 @@ def scene(loopback: Neighbours, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         "AWS_ENDPOINT_URL_SFN": loopback.url,
         "AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.url,
         "AWS_ENDPOINT_URL_SQS": loopback.url,
+        "AWS_ENDPOINT_URL_CODEDEPLOY": loopback.url,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

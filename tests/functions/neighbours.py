@@ -31,9 +31,17 @@ class Asked:
         return json.loads(self.body)
 
 
+ALWAYS: dict[str, Any] = {
+    "ChangeMessageVisibility": {},
+    "SendMessage": {"MessageId": "m"},
+    "ListExecutions": {"executions": []},
+    "StopExecution": {"stopDate": 0},
+}
+
+
 @dataclass
 class Neighbours:
-    """`answers` are statuses and JSON by path; Step Functions, bus, queue and connections answer by themselves."""
+    """`answers` are statuses and JSON by path; Step Functions, bus, queue, connections and CodeDeploy answer."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
@@ -79,16 +87,15 @@ class Neighbours:
                     return 400, {"__type": "TaskTimedOut", "message": "it was answered"}
                 self.answered.add(asked.json["taskToken"])
                 return 200, {}
-            case "ChangeMessageVisibility":
-                return 200, {}
-            case "SendMessage":
-                return 200, {"MessageId": "m"}
-            case "ListExecutions":
-                return 200, {"executions": []}
+            case "PutLifecycleEventHookExecutionStatus":
+                if asked.json["lifecycleEventHookExecutionId"] in self.answered:
+                    return 400, {"__type": "LifecycleEventAlreadyCompletedException", "message": "it was reported"}
+                self.answered.add(asked.json["lifecycleEventHookExecutionId"])
+                return 200, {"lifecycleEventHookExecutionId": asked.json["lifecycleEventHookExecutionId"]}
             case "DescribeExecution":
                 return self.executions.get(asked.json["executionArn"].rpartition(":")[2], NO_EXECUTION)
-            case "StopExecution":
-                return 200, {"stopDate": 0}
+            case action if action in ALWAYS:
+                return 200, ALWAYS[action]
         return (200, {}) if asked.path.startswith("/live/") else (404, {"detail": "not found"})
 
 

@@ -26,6 +26,7 @@ PREFIXES = {
     "sfn": "states",
     "eventbridge": "events",
     "sqs": "sqs",
+    "codedeploy": "codedeploy",
     "apigatewaymanagementapi": "execute-api",
 }
 
@@ -103,7 +104,9 @@ def _target(params: dict[str, Any]) -> str | None:
     """What else than a row a call is about: an object, a secret, a state machine or one of its executions."""
     if isinstance(params.get("Key"), str):
         return f"bucket/{params['Key']}"
-    named: str | None = params.get("SecretId") or params.get("stateMachineArn") or params.get("executionArn")
+    if "stateMachineArn" in params:  # Step Functions asks for the machine, whichever version or alias is named
+        return ":".join(params["stateMachineArn"].split(":")[:7])
+    named: str | None = params.get("SecretId") or params.get("executionArn")
     return named
 
 

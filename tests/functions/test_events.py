@@ -49,7 +49,7 @@ def route_of(method: str, path: str, keys: set[str]) -> str:
 
 def test_functions_events_and_tests_correspond() -> None:
     tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"events", "roles"}
-    assert len(FUNCTIONS) == 12
+    assert len(FUNCTIONS) == 13
     assert tests == set(FUNCTIONS)
     assert {name.partition(".")[0] for name in EVENTS} == set(FUNCTIONS)
     assert all(path.suffix == ".json" for path in (ROOT / "events").iterdir())

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from spellcast.application.budgets import Budgets
     from spellcast.application.cast_in_context import CastInContext
     from spellcast.application.cast_spell import CastSpell
+    from spellcast.application.check_deployment import CheckDeployment
     from spellcast.application.complete_generation import CompleteGeneration
     from spellcast.application.complete_job import CompleteJob
     from spellcast.application.execute_spell import ExecuteSpell
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from spellcast.application.stop_cast import StopCast
     from spellcast.application.sweep import Sweep
     from spellcast.application.watch_casts import WatchCasts
+    from spellcast.aws.deployments import CodeDeployDeployments
     from spellcast.aws.media_store import S3MediaStore
     from spellcast.aws.queue import SqsQueue
     from spellcast.domain.casts import Cast
@@ -328,6 +330,12 @@ class Parts:
         return CompleteGeneration(self.casts, self.complete_job)
 
     @cached_property
+    def deployments(self) -> CodeDeployDeployments:
+        from spellcast.aws.deployments import CodeDeployDeployments
+
+        return CodeDeployDeployments(self._client("codedeploy"))
+
+    @cached_property
     def route_cast(self) -> RouteCast:
         from spellcast.application.route_cast import RouteCast
         from spellcast.aws.flags import AppConfigFlags
@@ -514,6 +522,17 @@ def execute_step() -> ExecuteStep:
         budgets=have.budgets,
         clock=have.clock,
     )
+
+
+@cache
+def check_deployment() -> CheckDeployment:
+    """Casts a smoke spell by the version that the machine's name says."""
+    import time
+
+    from spellcast.application.check_deployment import CheckDeployment
+
+    have = parts()
+    return CheckDeployment(have.casts, have.spells, have.find_tools, have.machine, have.clock, time.sleep)
 
 
 @cache

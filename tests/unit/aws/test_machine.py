@@ -22,8 +22,9 @@ from tests.fakes.records import a_cast
 from tests.fakes.world import make_tool
 from tests.unit.aws.stubs import client_of, stubbed
 
-CAST_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test"
-POLL_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test"
+WHOLE_CAST_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-cast-test"
+CAST_MACHINE = f"{WHOLE_CAST_MACHINE}:live"
+POLL_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:spellcast-poll-test:live"
 STARTED = {"executionArn": f"{CAST_MACHINE}:x", "startDate": 0}
 CAST = a_cast(cast_id="c1")
 FAILURE = Failure("STEP_FAILED", "why")
@@ -103,7 +104,7 @@ def test_polling_in_a_later_execution_has_a_name_of_its_own(machine: StepFunctio
     stub.assert_no_pending_responses()
 
 
-EXECUTION = CAST_MACHINE.replace(":stateMachine:", ":execution:") + ":c1"
+EXECUTION = WHOLE_CAST_MACHINE.replace(":stateMachine:", ":execution:") + ":c1"
 DESCRIBED = [
     ({"status": "RUNNING"}, Execution(True)),
     ({"status": "SUCCEEDED"}, Execution(False)),
@@ -132,7 +133,7 @@ def test_an_execution_that_never_began_is_none(machine: StepFunctionsMachine, st
 
 
 def test_all_pages_of_what_runs_are_listed(machine: StepFunctionsMachine, stub: Stubber) -> None:
-    asked = {"stateMachineArn": CAST_MACHINE, "statusFilter": "RUNNING", "maxResults": 1_000}
+    asked = {"stateMachineArn": WHOLE_CAST_MACHINE, "statusFilter": "RUNNING", "maxResults": 1_000}
     listed = {"executionArn": "x", "stateMachineArn": CAST_MACHINE, "status": "RUNNING", "startDate": 0}
     stub.add_response("list_executions", {"executions": [{**listed, "name": "c1"}], "nextToken": "t"}, asked)
     stub.add_response("list_executions", {"executions": [{**listed, "name": "c2-2"}]}, {**asked, "nextToken": "t"})

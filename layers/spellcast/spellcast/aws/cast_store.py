@@ -84,6 +84,10 @@ class DynamoCastStore:
         """Raises WriteConflict where the row is not `previous` any more."""
         self.table.replace(self._cast_row(cast), previous.revision)
 
+    def erase_cast(self, cast_id: str) -> None:
+        """What of it lies in the bucket stays there."""
+        self.table.erase(_pk(cast_id))
+
     def get_generation(self, generation_id: str) -> Generation | None:
         """By its id alone: the id is the key."""
         key = parse_generation_id(generation_id)

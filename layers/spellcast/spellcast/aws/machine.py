@@ -31,7 +31,10 @@ _CUT_OFF = "States.ServiceRestart"
 
 @dataclass(frozen=True, slots=True)
 class StepFunctionsMachine:
-    """Implements `ports.machine.Machine`. Execution names are derived, so that starting twice starts once."""
+    """Implements `ports.machine.Machine`. Execution names are derived, so that starting twice starts once.
+
+    Executions are started by the machines' aliases; their own names hold neither alias nor version.
+    """
 
     client: SFNClient
     cast_machine: str
@@ -66,7 +69,9 @@ class StepFunctionsMachine:
     def list_running(self) -> frozenset[str]:
         """A thousand a request."""
         pages = self.client.get_paginator("list_executions").paginate(
-            stateMachineArn=self.cast_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": 1_000}
+            stateMachineArn=_unqualified(self.cast_machine),
+            statusFilter="RUNNING",
+            PaginationConfig={"PageSize": 1_000},
         )
         return frozenset(execution["name"] for page in pages for execution in page["executions"])
 
@@ -92,13 +97,18 @@ class StepFunctionsMachine:
             _ignore_answered(error)
 
     def _arn(self, name: str) -> str:
-        return f"{self.cast_machine.replace(':stateMachine:', ':execution:')}:{name}"
+        return f"{_unqualified(self.cast_machine).replace(':stateMachine:', ':execution:')}:{name}"
 
     def _start(self, machine: str, name: str, content: Document) -> None:
         try:
             self.client.start_execution(stateMachineArn=machine, name=name, input=documents.to_text(content))
         except self.client.exceptions.ExecutionAlreadyExists:
             pass  # It runs, or has run: an execution's name is good for 90 days.
+
+
+def _unqualified(machine: str) -> str:
+    """Of the machine in all its versions: an ARN without the alias or the version at its end."""
+    return ":".join(machine.split(":")[:7])
 
 
 def _ignore_answered(error: ClientError) -> None:

@@ -46,6 +46,11 @@ class DynamoSpellStore:
         """The versions stay for the casts that name them, the slug so that it never leads to another spell."""
         return self.table.take(_pk(spell.spell_id), SPELL) is not None
 
+    def erase_spell(self, spell: Spell) -> None:
+        """The slug first: it must not lead to a spell that is gone."""
+        self.table.take(f"SLUG#{spell.slug}", "SLUG")
+        self.table.erase(_pk(spell.spell_id))
+
     def get_spell(self, spell_id: str) -> Spell | None:
         """The head, by id."""
         row = self.table.get(_pk(spell_id), SPELL)

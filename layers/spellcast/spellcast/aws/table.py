@@ -162,6 +162,11 @@ class Table:
         item = answer.get("Attributes")
         return from_item(item) if item else None
 
+    def erase(self, pk: str) -> None:
+        """Deletes every row of the partition."""
+        for row in list(self.query(pk)):
+            self.take(pk, row["sk"])
+
     def delete_of(self, pk: str, sk: str, account_id: str) -> bool:
         """Deletes the row if it is this account's, and says whether it was."""
         try:

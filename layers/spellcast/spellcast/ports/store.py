@@ -101,6 +101,9 @@ class CastStore(Protocol):
     def save_cast(self, cast: Cast, previous: Cast) -> None:
         """Raises WriteConflict where the row is not `previous` any more."""
 
+    def erase_cast(self, cast_id: str) -> None:
+        """With its generations, as if it had never been; harmless where it is gone."""
+
     def get_generation(self, generation_id: str) -> Generation | None: ...
 
     def save_generation(self, generation: Generation, previous: Generation | None) -> None:
@@ -132,6 +135,9 @@ class SpellStore(Protocol):
 
     def delete_spell(self, spell: Spell) -> bool:
         """Deletes the head, keeps versions and slug; False where there is no such head."""
+
+    def erase_spell(self, spell: Spell) -> None:
+        """With its versions and its slug, as if it had never been; harmless where it is gone."""
 
     def get_spell(self, spell_id: str) -> Spell | None: ...
 
