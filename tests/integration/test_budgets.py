@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.bench.counts import Counted, count, shapes
+from tests.bench.load import SHAPES
 from tests.bench.memory import megabytes
 from tests.cloud import Cloud, called
 
@@ -53,6 +54,20 @@ def test_write_units_of_a_job_step(counted: dict[str, Counted], name: str, jobs:
 @pytest.mark.parametrize(("name", "budget"), [("3 immediate", "0.17"), ("3 webhook", "0.35")])
 def test_list_price_of_a_thousand_casts(counted: dict[str, Counted], name: str, budget: str) -> None:
     assert counted[name].usd_per_thousand <= Decimal(budget), counted[name]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_load_model_counts_what_is_counted(counted: dict[str, Counted], name: str) -> None:
+    """A callback more or less is the provider's; everything else of docs/load.md is exact."""
+    found, model = counted[name], SHAPES[name]
+    assert (found.transitions, found.machine_invocations) == (
+        model.transitions,
+        sum(model.calls.get(function, 0) for function in ("execute_step", "process_output", "finalize_cost")),
+    )
+    assert abs(found.write_units - model.write_units) <= 1
+    assert found.events <= model.events
+    assert found.invocations <= model.invocations + 2
+    assert abs(found.usd_per_thousand - model.usd_per_thousand) < Decimal("0.005")
 
 
 def test_twenty_casts_in_flight_fit_into_memory(cloud: Cloud) -> None:
