@@ -105,7 +105,8 @@ check: .venv node_modules
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PYTHONPATH=layers/spellcast:client:. $(BIN)/lint-imports
-	$(BIN)/cfn-lint template.yaml
+	for stage in dev staging prod; do \
+	$(BIN)/cfn-lint template.yaml --parameters Stage=$$stage Tracing=Active Revision=0123456789 || exit; done
 	npx --no-install asl-validator --json-path statemachine/cast_spell.asl.json --json-path statemachine/poll_job.asl.json
 	SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
 

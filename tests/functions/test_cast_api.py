@@ -62,6 +62,31 @@ def test_a_cast_is_written_and_its_machine_started_once(scene: Scene) -> None:
     assert [json.loads(item["input"]) for item in started] == [{"castId": cast["castId"], "segments": SEGMENTS}] * 2
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (f"/v1/casts/{CAST}", CAST),
+        (f"/v1/casts/{CAST}/graph", CAST),
+        (f"/v1/generations/{CAST}.0.1", CAST),
+        (f"/v1/casts/{CAST}0", None),
+        ("/v1/casts", None),
+        (f"/v1/spells/{CAST}", None),
+    ],
+)
+def test_a_request_about_a_cast_has_its_id_in_every_line(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, path: str, expected: str | None
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("spellcast.aws.table.Table.get", fail)
+    with pytest.raises(Exception, match="its text is withheld"):
+        app.lambda_handler(get(path), Context())
+    entries = scene.entries()
+    assert entries
+    assert {entry.get("castId") for entry in entries} == {expected}
+
+
 def test_a_cast_that_could_not_be_started_is_closed_and_says_so_to_the_repeat(scene: Scene) -> None:
     scene.add_spell()
     scene.neighbours.answers["/"] = (400, {"__type": "StateMachineDeleting", "message": "not now"})

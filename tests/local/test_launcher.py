@@ -266,6 +266,28 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path) -> None:
     assert (code, said.count("\n")) == (1, 1)
 
 
+def test_versions_aliases_and_deployments_are_taken_out_and_nothing_else() -> None:
+    whole = deploy.load_template(deploy.ROOT / "template.yaml")
+    found = deploy.without_deployments(whole)
+    gone = whole["Resources"].keys() - found["Resources"].keys()
+    assert gone == {
+        *(f"{machine}Machine{part}" for machine in ("Cast", "Poll") for part in ("Version", "Alias")),
+        "CheckDeploymentFunction",
+        "CheckDeploymentLogGroup",
+        "FunctionsFailingAlarm",
+        "TableThrottledAlarm",
+    }
+    text = json.dumps(found)
+    for word in (".Alias", ".Version", "AutoPublish", "DeploymentPreference", "${Stage}:live", *gone):
+        assert word in json.dumps(whole), word
+        assert word not in text, word
+    assert found["Resources"]["CastApiPermission"]["Properties"]["FunctionName"] == {
+        "Fn::GetAtt": ["CastApiFunction", "Arn"]
+    }
+    variables = found["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["SPELLCAST_CAST_MACHINE"]["Fn::Sub"].endswith(":stateMachine:spellcast-cast-${Stage}")
+
+
 def test_limits_that_are_no_json_are_refused_by_their_name() -> None:
     assert deploy.read_limits("SPELLCAST_FAL_LIMITS", '{"jobsInFlight": 2}') == {"jobsInFlight": 2}
     with pytest.raises(deploy.DeployError, match=r"^SPELLCAST_FAL_LIMITS is not JSON"):
