@@ -35,7 +35,7 @@ An account's own settings are [`PUT /v1/accounts/me/settings`](api.md#settingsbo
 
 ## Parameters of the template
 
-`sam deploy --parameter-overrides Name=value`.
+In `parameter_overrides` of `samconfig.toml`; `make deploy` gives `Revision`, the one that has no default.
 
 | parameter | default | is |
 |---|---|---|
@@ -72,10 +72,10 @@ def page() -> str:
     template = yaml_parse(TEMPLATE.read_text("utf-8"))
     parts = [_SETTINGS]
     for name, parameter in template["Parameters"].items():
-        default = str(parameter["Default"]).strip()
+        default = code(str(parameter["Default"]).strip()) if "Default" in parameter else "none"
         values = parameter.get("AllowedValues")
         choices = f" One of {', '.join(f'`{value}`' for value in values)}." if values else ""
-        parts.append(f"| `{name}` | {code(default)} | {cell(parameter['Description'])}{choices} |\n")
+        parts.append(f"| `{name}` | {default} | {cell(parameter['Description'])}{choices} |\n")
     parts.append(_OUTPUTS)
     parts += [f"| `{name}` | {cell(output['Description'])} |\n" for name, output in template["Outputs"].items()]
     parts.append(_FUNCTIONS)

@@ -689,7 +689,7 @@ def test_every_deployment_publishes_a_version_of_every_function(resources: Calla
     assert len(first) == len(second) == 13
     assert not first & second
     for spec in functions(resources("prod", Revision="c" * 10)).values():
-        assert spec["Environment"]["Variables"]["SPELLCAST_REVISION"] == "c" * 10
+        assert spec["Environment"]["Variables"]["REVISION"] == "c" * 10
 
 
 @pytest.mark.parametrize(("stage", "expected"), [("dev", AT_ONCE), ("staging", CANARY), ("prod", CANARY)])
