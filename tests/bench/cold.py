@@ -65,7 +65,8 @@ class Bench:
         compileall.compile_dir(self._layer, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         (folder / "floor").mkdir()
         (folder / "floor" / "app.py").write_text(FLOOR)
-        self._names = ["floor", *sorted(file.parent.name for file in (ROOT / "functions").glob("*/app.py"))]
+        names = {file.parent.name for file in (ROOT / "functions").glob("*/app.py")} - {"check_deployment"}
+        self._names = ["floor", *sorted(names)]  # nobody waits for the check, and the embedded cloud does not have it
 
     def starts(self) -> dict[str, Start]:
         """Medians by function, the floor first. They take turns, so what else the machine does meets all alike."""
