@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local import stack
-from tests.cloud import Cloud
-from tests.ports import free_port
+from tests.cloud import Cloud, started
 from tests.runtime.emulator import ROOT, Function
 
 # What the cloud calls in a function's place: its error is the function's, by its name.
@@ -36,15 +33,8 @@ RELAYED = ("execute_step", "process_output", "finalize_cost", "poll_job", "cast_
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    port, directory = free_port(), tmp_path_factory.mktemp("cloud")
-    environment = {"PATH": os.environ["PATH"], "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
-    outputs = stack.start(port, directory, environment=environment)
-    cloud = Cloud(outputs, stack.running(port, directory) or 0)
-    try:
+    with started(tmp_path_factory.mktemp("cloud"), {"SPELLCAST_DEMO_JOB_SECONDS": "0.3"}) as cloud:
         yield cloud
-    finally:
-        cloud.close()
-        stack.stop(port, directory)
 
 
 @pytest.fixture(scope="session")
