@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from spellcast_client.calls import Call, unreachable
-from spellcast_client.errors import UNREACHABLE, SpellcastError
+from spellcast_client.calls import Call, fits_a_header, unreachable
+from spellcast_client.errors import UNAUTHORIZED, UNREACHABLE, SpellcastError
 from spellcast_client.live import PATIENCE, SILENCE, Listening, Message
 from spellcast_client.models import Cast
 from spellcast_client.routes import AsyncRoutes, Routes
@@ -195,6 +195,8 @@ class AsyncClient(AsyncRoutes):
 
 
 def _settings(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
+    if api_key and not fits_a_header(api_key):
+        raise SpellcastError(UNAUTHORIZED, "The key has characters that no key has.")
     headers = {"X-API-Key": api_key} if api_key else {}
     return {"base_url": url, "headers": headers, "timeout": timeout}
 

@@ -92,7 +92,7 @@ def add_to(cli: click.Group) -> None:
 
     @command(cli)
     @click.option("--status", type=click.Choice(["running", "completed", "failed", "cancelled"]), help="Only these.")
-    @click.option("--spell", metavar="ID", help="Only those of the spell with this id.")
+    @click.option("--spell", metavar="SPELL", help="Of this spell: id, slug or name.")
     @click.option("--limit", type=click.IntRange(1, 100), default=25, show_default=True, help="How many at most.")
     @click.option("--cursor", help="The part after the one that named this cursor.")
     @click.option("--all", "everything", is_flag=True, help="Every part.")

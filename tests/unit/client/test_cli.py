@@ -110,8 +110,7 @@ class TestAllCommands:
     def test_it_has_help_and_answers_programs(self, cli: Cli, names: tuple[str, ...]) -> None:
         said = cli(*names, "--help").stdout
         assert ALL[names].get_short_help_str(80).endswith("."), "a sentence"
-        if names not in (("completion",), ("spells", "schema")):
-            assert "--json" in said
+        assert "--json" in said
 
     def test_help_loads_nothing_that_is_large(self) -> None:
         """Its time is that of its imports."""
@@ -152,10 +151,18 @@ class TestFailures:
             (["cast", "x", "--input", "seed:=NaN"], Exit.BAD_INPUT, "BAD_INPUT"),
             (["cast", "x", "--inputs", "a.json"], Exit.BAD_INPUT, "BAD_INPUT"),
             (["spells", "push", "gone.yaml"], Exit.BAD_INPUT, "BAD_INPUT"),
+            (["spells", "push", "torn.yaml"], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["cast", "x" * 201], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["cast", "x", "--idempotency-key", "ké"], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["cast", "x\udcff"], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["tools", "show", "x\udcff"], Exit.BAD_INPUT, "BAD_INPUT"),
+            (["cast", "A cat", "-i", "a=\udcff"], Exit.BAD_INPUT, "BAD_INPUT"),
+            (["spells", "pull", "A cat", "-o", "gone/a.yaml"], Exit.BAD_INPUT, "BAD_INPUT"),
         ],
     )
-    def test_each_kind_has_its_code(self, cli: Cli, arguments: list[str], code: Exit, kind: str) -> None:
+    def test_each_kind_has_its_code(self, cli: Cli, spell: str, arguments: list[str], code: Exit, kind: str) -> None:
         cli.file("a.json", '{"a": 1,}')
+        cli.file("torn.yaml", "!!set {name}")
         assert cli.error(*arguments, code=code)["code"] == kind
         assert cli(*arguments, code=code).stderr.startswith("Error: ")
 
@@ -171,6 +178,46 @@ class TestFailures:
     )
     def test_a_command_that_is_wrong_ends_with_2(self, cli: Cli, arguments: list[str]) -> None:
         cli(*arguments, code=Exit.BAD_INPUT)
+        said = cli.error(*arguments, code=Exit.BAD_INPUT)
+        assert said["code"] == "BAD_INPUT"
+        assert said["message"] in cli(*arguments, code=Exit.BAD_INPUT).stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "meant"),
+        [
+            (["spels", "list"], Exit.BAD_INPUT, "'spells'"),
+            (["spells", "lnt"], Exit.BAD_INPUT, "'lint'"),
+            (["cast", "A cta"], Exit.NOT_FOUND, "'A cat'"),
+            (["spells", "show", "a-catt"], Exit.NOT_FOUND, "'a-cat"),
+            (["tools", "show", "payd"], Exit.NOT_FOUND, "'paid'"),
+        ],
+    )
+    def test_a_name_that_is_nearly_right(
+        self, cli: Cli, spell: str, arguments: list[str], code: Exit, meant: str
+    ) -> None:
+        assert f"Did you mean {meant}" in cli(*arguments, code=code).stderr
+
+    def test_a_name_that_is_like_no_other(self, cli: Cli, spell: str) -> None:
+        assert "Did you mean" not in cli("cast", "quite different", code=Exit.NOT_FOUND).stderr
+        assert "Did you mean" not in cli("quite-different", code=Exit.BAD_INPUT).stderr
+
+    def test_what_nobody_foresaw_is_a_sentence(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        def break_down(*_: Any, **__: Any) -> Any:
+            raise KeyError("a secret")
+
+        monkeypatch.setattr(Client, "list_casts", break_down)
+        said = cli("casts", code=Exit.UNFORESEEN).stderr
+        assert "KeyError in test_cli.py:" in said
+        assert "Report it" in said
+        assert "a secret" not in said
+        assert cli.error("casts", code=Exit.UNFORESEEN)["code"] == "UNFORESEEN"
+        cli.environment["SPELLCAST_TRACEBACK"] = "1"
+        with pytest.raises(KeyError):
+            cli("casts")
+
+    def test_a_file_system_that_refuses_is_a_sentence(self, cli: Cli) -> None:
+        (cli.folder / "configuration").write_text("")
+        assert "configuration" in cli("login", "--url", ADDRESS, given=KEY, code=Exit.BAD_INPUT).stderr
 
     def test_a_conflict(self, cli: Cli, world: World) -> None:
         cast = world.cast("polled")
@@ -193,9 +240,37 @@ class TestFailures:
         assert cli.error("casts", code=Exit.UNREACHABLE)["code"] == "UNREACHABLE"
         assert "spellcast doctor" in cli("casts", code=Exit.UNREACHABLE).stderr
 
-    def test_an_address_that_is_none(self, cli: Cli) -> None:
-        cli.environment["SPELLCAST_URL"] = "api.example"
+    @pytest.mark.parametrize("url", ["api.example", "http://[::1", "https://"])
+    def test_an_address_that_is_none(self, cli: Cli, url: str) -> None:
+        cli.environment["SPELLCAST_URL"] = url
         assert "begins with https" in cli("casts", code=Exit.UNREACHABLE).stderr
+        found = {check["check"]: check["said"] for check in cli.json("doctor", code=Exit.CAST_FAILED)["checks"]}
+        assert "begins with https" in found["reachability"]
+
+    @pytest.mark.parametrize("key", ["kéy", "k\ney"])
+    def test_a_key_that_cannot_be_sent(self, cli: Cli, key: str) -> None:
+        cli.environment["SPELLCAST_API_KEY"] = key
+        result = cli("casts", code=Exit.NO_ACCESS)
+        assert "no key has" in result.stderr
+        assert "no key has" in cli("doctor", code=Exit.CAST_FAILED).stdout
+        assert key not in result.stderr
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:4599", "localhost"])
+    def test_on_this_machine_it_is_started(self, cli: Cli, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("no")
+
+        cli.environment["SPELLCAST_URL"] = f"http://{host}"
+        cli.environment["SPELLCAST_API_KEY"] = "not-good"
+        assert "spellcast local up" in cli("casts", code=Exit.NO_ACCESS).stderr
+        assert "spellcast local up" in cli("doctor", code=Exit.CAST_FAILED).stdout
+        monkeypatch.setattr("spellcast_client.calls._FIRST_PAUSE", 0.0)
+        cli.transport = httpx.MockTransport(refuse)
+        assert "spellcast local up" in cli("casts", code=Exit.UNREACHABLE).stderr
+        assert "spellcast local up" in cli("doctor", code=Exit.CAST_FAILED).stdout
+        cli.environment["SPELLCAST_URL"] = ADDRESS
+        assert "local up" not in cli("casts", code=Exit.UNREACHABLE).stderr
+        assert "local up" not in cli("doctor", code=Exit.CAST_FAILED).stdout
 
     def test_an_address_of_something_else(self, cli: Cli) -> None:
         cli.transport = httpx.MockTransport(lambda asked: httpx.Response(404, text="<html>"))
@@ -236,6 +311,7 @@ class TestProfiles:
             (ADDRESS, "", Exit.BAD_INPUT),
             (ADDRESS, "kéy", Exit.BAD_INPUT),
             ("api.example", KEY, Exit.BAD_INPUT),
+            ("http://[::1", KEY, Exit.BAD_INPUT),
             ("https://a-word@api.example", KEY, Exit.BAD_INPUT),
         ],
     )
@@ -524,4 +600,6 @@ down:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how_to_complete(cli: Cli, shell: str) -> None:
-    assert "_SPELLCAST_COMPLETE" in cli("completion", shell).stdout
+    script = cli("completion", shell).stdout
+    assert "_SPELLCAST_COMPLETE" in script
+    assert cli.json("completion", shell) == {"shell": shell, "script": script.removesuffix("\n")}
