@@ -206,7 +206,7 @@ def _add_news(cli: click.Group) -> None:
         from spellcast_client.cli.board import told
 
         with session.client() as client:
-            for message in client.listen():
+            for message in client.listen(on_connection=_connection(session)):
                 if session.as_json:
                     session.line(message.document())
                 else:
@@ -227,10 +227,10 @@ def _follow(session: Session, client: Client, cast_id: str) -> None:
 
     try:
         if session.as_json:
-            for message in client.watch(cast_id):
+            for message in client.watch(cast_id, on_connection=_connection(session)):
                 session.line(message.document())
         else:
-            message = shown_live(session.console(), client.watch(cast_id))
+            message = shown_live(session.console(), client.watch(cast_id, on_connection=_connection(session)))
     except KeyboardInterrupt:
         click.echo(f"The cast goes on. Come back: {_back(cast_id)}   Stop it: spellcast cancel {cast_id}", err=True)
         raise SystemExit(Exit.INTERRUPTED) from None
@@ -243,6 +243,11 @@ def _follow(session: Session, client: Client, cast_id: str) -> None:
         session.console().print(_shown(ended))
     if ended.status != "completed":
         raise SystemExit(Exit.CAST_FAILED)
+
+
+def _connection(session: Session) -> Callable[[bool], None]:
+    lost, back = "The connection was lost; trying again…", "The connection is back; what was missed follows."
+    return lambda is_there: session.note(back if is_there else lost)
 
 
 def _back(cast_id: str) -> str:
@@ -288,10 +293,15 @@ def _table(casts: Casts) -> Any:
     from rich.console import Group
 
     from spellcast_client.cli.tables import facts, moment, money, seconds, status, table
+    from spellcast_client.cli.timeline import over_at
 
     rows = table("cast", "spell", "status", "started", "took", "cost")
     for cast in casts.casts:
-        took = "" if cast.status == "running" else seconds((cast.updated_at - cast.started_at).total_seconds())
+        took = (
+            ""
+            if cast.status == "running"
+            else seconds((over_at(cast, cast.updated_at) - cast.started_at).total_seconds())
+        )
         spell = f"{cast.spell_slug} v{cast.version}"
         rows.add_row(cast.cast_id, spell, status(cast.status), moment(cast.started_at), took, money(cast.cost_usd))
     return Group(rows, facts(next=f"--cursor {casts.cursor}")) if casts.cursor else rows

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from spellcast_client.cli.main import cli as spellcast
 from spellcast_client.cli.session import MEANINGS, Exit, Session
 from tests.fakes.world import World
 from tests.unit.api.caller import KEY, Caller
-from tests.unit.client.api import transport
+from tests.unit.client.api import DROP, Live, transport
 from tests.unit.client.conftest import ADDRESS
 
 ROOT = Path(__file__).parents[3]
@@ -467,7 +469,7 @@ class TestCasts:
     def test_to_leave_it_does_not_stop_it(
         self, cli: Cli, spell: str, way: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupted(*_: Any) -> Any:
+        def interrupted(*_: Any, **__: Any) -> Any:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Client, "watch", interrupted)
@@ -495,6 +497,24 @@ class TestCasts:
         ended(world, "paid")
         assert cli.json("ledger")["balances"]["spentUsd"] == "0.01"
         assert "$0.01" in cli("ledger").stdout
+
+    def test_how_long_one_took_ends_with_its_end(self, cli: Cli, world: World) -> None:
+        cast = world.cast("paid")
+        world.execute(cast)
+        world.clock.advance(2)
+        world.process(cast)
+        world.settle(cast)
+        kept = world.store.get_cast(cast.cast_id)
+        assert kept and kept.completed_at
+        took = (kept.completed_at - kept.started_at).total_seconds()
+        later = replace(kept, revision=kept.revision + 1, updated_at=kept.updated_at + timedelta(hours=1))
+        world.store.save_cast(later, kept)
+        assert f"{took:.2f} s" in cli("casts").stdout
+
+    def test_what_an_input_may_be_is_shown(self, cli: Cli, client: Client) -> None:
+        own = {"toolId": "mine", "service": "http", "displayName": "Mine", "apiPath": "https://x.example/run"}
+        client.create_tool({**own, "inputSchema": {"size": {"type": "enum", "enum": ["small", "large"]}}})
+        assert "small | large" in cli("tools", "show", "mine").stdout
 
     def test_tools_are_shown(self, cli: Cli) -> None:
         assert "paid" in cli("tools", "list", "--service", "fake").stdout
@@ -556,7 +576,7 @@ class TestTail:
 
         cast = ended(world, "paid")
 
-        def listen(client: Client) -> Iterator[Message]:
+        def listen(client: Client, **_: Any) -> Iterator[Message]:
             yield Message.of("castUpdate", client.get_cast(cast.cast_id))
             raise KeyboardInterrupt
 
@@ -564,6 +584,31 @@ class TestTail:
         assert f"{cast.cast_id}  the cast is completed" in cli("tail", code=Exit.INTERRUPTED).stdout
         [line] = cli("tail", "--json", code=Exit.INTERRUPTED).stdout.splitlines()
         assert json.loads(line)["payload"]["castId"] == cast.cast_id
+
+    def test_a_connection_that_is_lost_is_said(self, cli: Cli, world: World, socket: Live) -> None:
+        cast = world.cast("paid")
+        inner = cli.transport.handler
+        asked = 0
+
+        def count(request: httpx.Request) -> httpx.Response:
+            nonlocal asked
+            if request.url.path.endswith("/casts/" + cast.cast_id):
+                asked += 1
+                if asked == 1:
+                    socket.tell(DROP)
+                if asked == 2:
+                    world.execute(cast)
+                    world.process(cast)
+                    world.settle(cast)
+            answer = inner(request)
+            assert isinstance(answer, httpx.Response)
+            return answer
+
+        cli.transport = httpx.MockTransport(count)
+        assert cli("show", cast.cast_id, "--watch").stderr.splitlines() == [
+            "The connection was lost; trying again…",
+            "The connection is back; what was missed follows.",
+        ]
 
 
 class TestLocal:
