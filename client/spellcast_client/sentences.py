@@ -1,4 +1,4 @@
-"""What is wrong with a document's shape, or with YAML, in the words of who wrote it."""
+"""What is wrong with a document's shape, or with its YAML or JSON, in the words of who wrote it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ _YAML = (
     (r"expected the node content", "a value is missing before this"),
 )
 
+_JSON = (
+    (r"Expecting ',' delimiter", "a comma, or a closing bracket, is missing before this"),
+    (r"Expecting ':' delimiter", "there is no `:` after the key before this"),
+    (r"Expecting property name", "a key in double quotes is expected here; after the last value there is no comma"),
+    (r"trailing comma", "no comma may stand before a closing bracket"),
+    (r"Expecting value", "a value is expected here"),
+    (r"Extra data", "the document has ended before this"),
+    (r"Unterminated string", "a quote that is never closed"),
+    (r"Invalid control character", r"a line break is written \n in a text, and a tab \t"),
+    (r"Invalid \\", r"there is no such escape; a backslash is written \\"),
+)
+
 
 def of_shape(location: Sequence[str | int], kind: str, message: str, context: Mapping[str, Any]) -> str:
     """What Pydantic found; what it finds of a wire or a value of a step says how one is written."""
@@ -51,7 +63,16 @@ def of_shape(location: Sequence[str | int], kind: str, message: str, context: Ma
 
 def of_yaml(problem: str) -> str:
     """What PyYAML found."""
-    for pattern, sentence in _YAML:
+    return _told(_YAML, problem)
+
+
+def of_json(problem: str) -> str:
+    """What Python's decoder found."""
+    return _told(_JSON, problem)
+
+
+def _told(known: Sequence[tuple[str, str]], problem: str) -> str:
+    for pattern, sentence in known:
         if found := re.search(pattern, problem):
             return sentence.format_map(found.groupdict())
     return problem

@@ -154,7 +154,7 @@ def _unreadable(error: Exception, content: bytes) -> Finding:
         case UnicodeDecodeError():
             return Finding(_place_after(content[: error.start].decode("utf-8", "replace")), "", "this byte is no UTF-8")
         case json.JSONDecodeError():
-            return Finding(Place(error.lineno, error.colno), "", f"is not JSON: {error.msg}")
+            return Finding(Place(error.lineno, error.colno), "", f"is not JSON: {sentences.of_json(error.msg)}")
         case yaml.reader.ReaderError():
             before = content.decode("utf-8-sig")[: error.position]
             return Finding(_place_after(before), "", "this character may not stand in a file")

@@ -258,13 +258,13 @@ def _read_inputs(pairs: Sequence[str], file: IO[bytes] | None) -> dict[str, Any]
     """The file's, and over them those of the command."""
     inputs: dict[str, Any] = {}
     if file:
+        content, name = file.read(), getattr(file, "name", "<stdin>")
+        if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+            raise Failure(f"{name} holds no JSON object of inputs.")
         try:
-            inputs = json.loads(file.read().decode("utf-8-sig"), parse_constant=_refuse)
+            inputs = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
-            place = f"{error.lineno}:{error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else error
-            raise Failure(f"{file.name} is not JSON: {place}") from error
-        if not isinstance(inputs, dict):
-            raise Failure(f"{file.name} holds no JSON object of inputs.")
+            raise Failure(f"{name}{_place_in(content)}") from error
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name.rstrip(":"):
@@ -277,6 +277,14 @@ def _read_inputs(pairs: Sequence[str], file: IO[bytes] | None) -> dict[str, Any]
         else:
             inputs[name] = value
     return inputs
+
+
+def _place_in(content: bytes) -> str:
+    """Where JSON is wrong, and why."""
+    from spellcast_client.spell_files import read
+
+    first = read(content, is_json=True).findings[0]
+    return f":{first.place.line}:{first.place.column}: {first.message}"
 
 
 def _refuse(name: str) -> Any:

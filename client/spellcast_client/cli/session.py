@@ -251,6 +251,8 @@ def _told(as_json: bool) -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name == "--json":
+            error.message, error.possibilities = "--json stands after the command that is to answer with it.", []
         if not as_json:
             raise
         failure = Failure(error.format_message())

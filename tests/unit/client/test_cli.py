@@ -199,6 +199,18 @@ class TestFailures:
     ) -> None:
         assert f"Did you mean {meant}" in cli(*arguments, code=code).stderr
 
+    @pytest.mark.parametrize("arguments", [["--json", "casts"], ["spells", "--json", "list"]])
+    def test_json_stands_after_the_command(self, cli: Cli, arguments: list[str]) -> None:
+        said = json.loads(cli(*arguments, code=Exit.BAD_INPUT).stderr)["error"]["message"]
+        assert said == "--json stands after the command that is to answer with it."
+
+    def test_who_leaves_a_question_has_interrupted(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        def leave(*_: Any) -> Any:
+            raise click.Abort
+
+        monkeypatch.setattr("spellcast_client.cli.account._key", leave)
+        cli("login", "--url", ADDRESS, code=Exit.INTERRUPTED)
+
     def test_a_name_that_is_like_no_other(self, cli: Cli, spell: str) -> None:
         assert "Did you mean" not in cli("cast", "quite different", code=Exit.NOT_FOUND).stderr
         assert "Did you mean" not in cli("quite-different", code=Exit.BAD_INPUT).stderr
@@ -433,6 +445,21 @@ class TestCasts:
 
     def test_inputs_come_from_standard_input(self, cli: Cli, spell: str) -> None:
         assert cli.json("cast", spell, "--inputs", "-", given='{"prompt": "x"}')["inputs"]["prompt"] == "x"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"a": 1,\n "b": NaN}', "<stdin>:2:7: NaN is no number in JSON"),
+            ('{"a": ' + "7" * 5000 + "}", "<stdin>:1:7: a number has less than 1,000 digits"),
+            ('{"a": 1\n "b"}', "<stdin>:2:2: is not JSON: a comma"),
+            (b'{"a": "\xff"}', "<stdin>:1:8: this byte is no UTF-8"),
+            ('{"a": ' + "[" * 100_000, "nested"),
+            ("[NaN]", "no JSON object"),
+            ("", "no JSON object"),
+        ],
+    )
+    def test_inputs_that_are_no_json_are_said_with_their_place(self, cli: Cli, text: str | bytes, said: str) -> None:
+        assert said in cli("cast", "x", "--inputs", "-", given=text, code=Exit.BAD_INPUT).stderr
 
     def test_the_same_key_is_the_same_cast(self, cli: Cli, spell: str) -> None:
         ids = {cli.json("cast", spell, "--idempotency-key", "k")["castId"] for _ in range(2)}
