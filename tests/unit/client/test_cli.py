@@ -190,6 +190,7 @@ class TestFailures:
             (["spels", "list"], Exit.BAD_INPUT, "'spells'"),
             (["spells", "lnt"], Exit.BAD_INPUT, "'lint'"),
             (["cast", "A cta"], Exit.NOT_FOUND, "'A cat'"),
+            (["casts", "--spell", "A cta"], Exit.NOT_FOUND, "'A cat'"),
             (["spells", "show", "a-catt"], Exit.NOT_FOUND, "'a-cat"),
             (["tools", "show", "payd"], Exit.NOT_FOUND, "'paid'"),
         ],
