@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from spellcast_client.cli.controls import without_controls
 from spellcast_client.errors import (
     INVALID_INPUT,
     UNAUTHORIZED,
@@ -73,15 +74,6 @@ _BY_CODE = {UNREACHABLE: Exit.UNREACHABLE, UNEXPECTED_ANSWER: Exit.SERVER_FAULT}
 _BY_CODE |= {INVALID_INPUT: Exit.BAD_INPUT, UNAUTHORIZED: Exit.NO_ACCESS}
 _BY_STATUS = {400: Exit.BAD_INPUT, 401: Exit.NO_ACCESS, 403: Exit.NO_ACCESS, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
 _BY_STATUS |= {413: Exit.BAD_INPUT}
-
-
-# What a text must not do to a terminal: move its cursor, change its title, hide what follows.
-_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-
-
-def without_controls(text: str) -> str:
-    """A text that may come from elsewhere, as a terminal can show it."""
-    return text.translate(_CONTROLS)
 
 
 class Failure(click.ClickException):
