@@ -1,11 +1,11 @@
 // One cast, live.
 
-import { get, newKey, post } from "./api.js";
+import { get, post } from "./api.js";
 import { Field, fieldsOf, toTyped, toValue } from "./fields.js";
 import { live } from "./live.js";
 import {
   Copy, Dialog, Drawing, Head, Json, Loading, More, Outputs, Status, Time, Trouble, html, toolNamed, useAction, useEffect,
-  useLoaded, useNow, useRef, useState, useTools,
+  useKey, useLoaded, useNow, useRef, useState, useTools,
 } from "./parts.js";
 import { isOver, latest, timeline, withCast, withMessage } from "./records.js";
 import { advice, count, duration, sum, usd } from "./words.js";
@@ -15,7 +15,7 @@ const REFRESH_MS = 150, TICK_MS = 100;
 /** The cast and its steps as they are now, and what their providers report. */
 function useCast(castId) {
   const { data, problem, reload, change } = useLoaded(
-    signal => get(`v1/casts/${castId}`, {}, { signal }).then(cast => withCast(null, cast)), [castId]);
+    signal => get(`v1/casts/${castId}`, {}, { signal }), [castId], (cast, shown) => withCast(shown, cast));
   const waiting = useRef(null);
   useEffect(() => {
     const read = () => get(`v1/casts/${castId}`).then(cast => change(state => withCast(state, cast)), () => {});
@@ -226,11 +226,11 @@ function Cost({ cast, total, spell, tools }) {
 function Resume({ cast, newest, close, take }) {
   const [budget, setBudget] = useState(cast.budgetUsd ?? "");
   const [version, setVersion] = useState(cast.version);
-  const key = useRef(newKey());
-  const [act, busy, problem] = useAction(async () => take(await post(`v1/casts/${cast.castId}/resume`, {
-    ...(budget && budget !== cast.budgetUsd ? { budgetUsd: budget } : {}),
-    ...(version !== cast.version ? { version } : {}),
-  }, { headers: { "Idempotency-Key": key.current } })));
+  const keyOf = useKey();
+  const [act, busy, problem] = useAction(async () => {
+    const body = { ...(budget && budget !== cast.budgetUsd ? { budgetUsd: budget } : {}), ...(version !== cast.version ? { version } : {}) };
+    take(await post(`v1/casts/${cast.castId}/resume`, body, { headers: { "Idempotency-Key": keyOf(body) } }));
+  });
   const versions = Array.from({ length: Math.max(1, (newest ?? cast.version) - cast.version + 1) }, (_, more) => cast.version + more);
   return html`
     <${Dialog} title="Resume the cast" close=${close} submit=${act} label="Resume" busy=${busy} problem=${problem}>
@@ -247,11 +247,11 @@ function Retry({ generation, tool, close, take }) {
   const was = generation.requestPayload ?? {};
   const fields = tool ? fieldsOf(tool) : Object.keys(was).map(key => [key, { type: typeof was[key] === "object" ? "any" : "string" }]);
   const [typed, set] = useState(Object.fromEntries(fields.map(([key]) => [key, toTyped(was[key])])));
-  const key = useRef(newKey());
+  const keyOf = useKey();
   const [act, busy, problem] = useAction(async () => {
     const changed = fields.filter(([name]) => String(typed[name]) !== String(toTyped(was[name])));
-    const inputs = Object.fromEntries(changed.map(([name, field]) => [name, toValue(field, typed[name]) ?? null]));
-    take(await post(`v1/generations/${generation.generationId}/retry`, { inputs }, { headers: { "Idempotency-Key": key.current } }));
+    const body = { inputs: Object.fromEntries(changed.map(([name, field]) => [name, toValue(field, typed[name]) ?? null])) };
+    take(await post(`v1/generations/${generation.generationId}/retry`, body, { headers: { "Idempotency-Key": keyOf(body) } }));
   });
   return html`
     <${Dialog} title=${`Run step ${generation.stepIndex + 1} again`} close=${close} submit=${act} label="Run again" busy=${busy} problem=${problem}>
