@@ -50,16 +50,16 @@ function refused() {
   return new Problem(SENTENCES[401], { status: 401 });
 }
 
-export async function call(method, path, { body, query = {}, headers = {}, signal, text = false } = {}) {
+export async function call(method, path, { body, query = {}, headers = {}, signal, text = false, key = session.key ?? "" } = {}) {
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   let answer, content;
   // What a header cannot hold is no key.
-  if (/[^\x21-\x7e]/.test(session.key ?? "")) throw refused();
+  if (/[^\x21-\x7e]/.test(key)) throw refused();
   try {
     answer = await fetch(url, {
       method, signal, cache: "no-store",
-      headers: { "X-API-Key": session.key ?? "", ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
+      headers: { "X-API-Key": key, ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
       body: body && JSON.stringify(body),
     });
     content = await answer.text();
