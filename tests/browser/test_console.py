@@ -119,6 +119,20 @@ class TestTheWayOfASpell:
         assert (ended["castId"], ended["status"]) == (cast["castId"], "completed")
         assert console.total() == f"${ended['costUsd']}"
 
+    def test_a_budget_that_was_too_small_is_not_offered_again(self, console: Console, cloud: Cloud) -> None:
+        cast = cloud.run(cloud.spell(drawn(), name="Poor"), budgetUsd="0.000001")
+        console.go(f"#/casts/{cast['castId']}")
+        console.button("Resume…").click()
+        dialog = console.page.get_by_role("dialog")
+        budget = dialog.get_by_label("Budget in US dollars")
+        expect(budget).to_have_value("")
+        expect(dialog).to_contain_text("is expected to cost $")
+        dialog.get_by_role("button", name="Resume").click()
+        expect(budget).to_be_focused()
+        budget.fill("1")
+        dialog.get_by_role("button", name="Resume").click()
+        console.status("completed")
+
     def test_a_step_is_run_again_with_other_inputs(self, console: Console, cloud: Cloud) -> None:
         spell = cloud.spell(words("a cat"), name="Again")
         cast = cloud.run(spell)
@@ -132,6 +146,7 @@ class TestTheWayOfASpell:
         expect(console.page.locator(".step .text")).to_have_text("a dog!")
         console.status("completed")
         assert console.shown_cast()["stepOverrides"] == {"words": {"inputText": "a dog"}}
+        expect(console.heading("Changed since for step words")).to_be_visible()
 
     def test_a_cast_that_takes_too_long_is_cancelled(self, console: Console, cloud: Cloud) -> None:
         cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Stalls"))

@@ -21,14 +21,20 @@ export const session = {
   ended: () => {},
   /** Asks the other tabs for their key. */
   ask() { tabs.postMessage({ asked: true }); },
-  /** Signs out, here and in the tabs that have the same key. */
-  end() { tabs.postMessage({ ended: this.key }); sessionStorage.clear(); },
+  /** Signs out, here and in the tabs that have the same key. What is not saved stays in its tab, for the same key. */
+  end() { tabs.postMessage({ ended: this.key }); this.key = null; },
+  /** Tells the holder of a key from others, without telling the key. */
+  get holder() {
+    let number = 0x811c9dc5;
+    for (const letter of this.key ?? "") number = Math.imul(number ^ letter.codePointAt(0), 0x01000193) >>> 0;
+    return number.toString(36);
+  },
 };
 
 tabs.onmessage = ({ data: { asked, key, ended } }) => {
   if (asked && session.key) tabs.postMessage({ key: session.key });
   if (key && !session.key) { session.key = key; session.given(); }
-  if (ended && ended === session.key) { sessionStorage.clear(); session.ended(); }
+  if (ended && ended === session.key) { session.key = null; session.ended(); }
 };
 
 const unreachable = () => new Problem(

@@ -1,9 +1,9 @@
 // Composing a spell: tools in an order, forms made from their input schemas, wires, and what the linter says as one types.
 
-import { call, get, newKey, post } from "./api.js";
+import { call, get, newKey, post, session } from "./api.js";
 import { Control, MEDIA, fieldsOf, isShown, toTyped, toValue } from "./fields.js";
 import {
-  Faults, Head, Loading, Trouble, html, toolNamed, useAction, useEffect, useLoaded, useRef, useRested, useState, useTools,
+  Faults, Head, Loading, Trouble, html, toolNamed, useAction, useEffect, useLoaded, useNewestTools, useRef, useRested, useState,
 } from "./parts.js";
 
 const LINT_MS = 350;
@@ -11,13 +11,13 @@ const OUT = "", FIXED = "fixed", ASKED = "asked";
 
 export function Compose({ spellId }) {
   const spell = useLoaded(signal => spellId ? get(`v1/spells/${spellId}`, {}, { signal }) : Promise.resolve(null), [spellId]);
-  const tools = useTools();
+  const tools = useNewestTools();
   const title = spellId ? "Edit a spell" : "New spell";
-  const problem = spell.problem ?? tools.problem;
+  const problem = spell.problem ?? (tools.data ? null : tools.problem);
   if (problem) return html`<${Head} title=${title} /><${Trouble} problem=${problem} back=${["#/spells", "All spells"]}
     retry=${problem.status === 404 ? null : () => { spell.reload(); tools.reload(); }} />`;
   if (!tools.data || (spellId && !spell.data)) return html`<${Head} title=${title} /><${Loading} />`;
-  return html`<${Editor} key=${spellId ?? "new"} title=${title} spell=${spell.data} tools=${tools.data} />`;
+  return html`<${Editor} key=${spellId ?? "new"} title=${title} spell=${spell.data} tools=${tools.data} lookAgain=${tools.reload} />`;
 }
 
 // A draft's step: `{key, id, tool, inputs: {name: {from, typed, was}}, fallback, given}`. `key` is for the page only, and is
@@ -166,13 +166,12 @@ function newStep(tool, before, tools) {
   return { key: newKey(), id, tool: tool.toolId, inputs, fallback: "" };
 }
 
-// What is not saved yet is kept in the tab, as the key is: whoever goes elsewhere, or loads the page again, finds it again.
-const keptIn = spell => `spellcast.draft.${spell ? `${spell.spellId}.${spell.version}` : "new"}`;
+// What is not saved yet is kept in the tab, as the key is: whoever goes elsewhere, or loads the page again, finds it again
+// with the same key, and with no other.
+const draftsOf = spell => `spellcast.draft.${session.holder}.${spell?.spellId ?? "new"}.`;
+const keptIn = spell => `${draftsOf(spell)}${spell?.version ?? 0}`;
 
-function kept(spell) {
-  const draft = JSON.parse(sessionStorage.getItem(keptIn(spell)));
-  return draft;
-}
+const kept = spell => JSON.parse(sessionStorage.getItem(keptIn(spell)));
 
 function keep(spell, draft) {
   // What the tab has no room for stays on the page.
@@ -181,10 +180,18 @@ function keep(spell, draft) {
 
 const forget = spell => sessionStorage.removeItem(keptIn(spell));
 
+/** The newest of the drafts that were made of an earlier version than this: another one was saved since. */
+function outdated(spell) {
+  if (!spell) return null;
+  const versions = Object.keys(sessionStorage).filter(name => name.startsWith(draftsOf(spell)))
+    .map(name => Number(name.slice(draftsOf(spell).length))).filter(version => version < spell.version);
+  return versions.length ? { ...spell, version: Math.max(...versions) } : null;
+}
+
 /** Gives the focus to what is there once the page was drawn again. */
 const focusOn = find => setTimeout(() => find()?.focus());
 
-function Editor({ title, spell, tools }) {
+function Editor({ title, spell, tools, lookAgain }) {
   const first = useRef(null), isLeft = useRef(false);
   const [isBack, come] = useState(() => kept(spell) !== null);
   const [draft, set] = useState(() => {
@@ -192,6 +199,7 @@ function Editor({ title, spell, tools }) {
     first.current = JSON.stringify(made);
     return kept(spell) ?? made;
   });
+  const [old, setOld] = useState(() => outdated(spell));
   const body = toBody(draft, tools);
   const changed = JSON.stringify(draft) !== first.current;
   const said = useLint(body, draft.steps.length > 0);
@@ -205,6 +213,8 @@ function Editor({ title, spell, tools }) {
   }, [JSON.stringify(draft)]);
   // What was typed last may not have been kept yet.
   const leave = () => { isLeft.current = true; forget(spell); };
+  const takeUp = () => { set(kept(old)); drop(); };
+  const drop = () => { forget(old); setOld(outdated(spell)); };
   const startAnew = () => { set(JSON.parse(first.current)); come(false); };
   const [save, busy, problem] = useAction(async () => {
     const saved = spell ? await call("PUT", `v1/spells/${spell.spellId}`, { body }) : await post("v1/spells", body);
@@ -224,6 +234,9 @@ function Editor({ title, spell, tools }) {
   return html`
     <${Head} title=${title} />
     ${isBack && html`<p class="line" role="status">This is what you had not saved. <button type="button" class="small" onClick=${startAnew}>Start anew</button></p>`}
+    ${old && html`<p class="line" role="status">Your unsaved changes are of version ${old.version}; the spell is now at ${spell.version}.
+      <button type="button" class="small" onClick=${takeUp}>Take them up</button>
+      <button type="button" class="small" onClick=${drop}>Drop them</button></p>`}
     <form class="compose" onSubmit=${event => { event.preventDefault(); save(); }}>
       <div class="card columns even">
         <div class="field"><label for="name">Name</label>
@@ -241,7 +254,7 @@ function Editor({ title, spell, tools }) {
           change=${changes => changeStep(step.key, changes)} move=${by => move(index, by)}
           remove=${() => { remove(step); focusOn(() => document.getElementById("add-tool")); }} />`)}
       </ol>
-      <${AddStep} tools=${tools} isFirst=${!draft.steps.length} add=${tool => {
+      <${AddStep} tools=${tools} lookAgain=${lookAgain} isFirst=${!draft.steps.length} add=${tool => {
         change({ steps: [...draft.steps, newStep(tool, draft.steps, tools)] });
         focusOn(() => document.querySelector(".compose .step:last-child h2"));
       }} />
@@ -291,14 +304,14 @@ function labels(tools) {
   return ({ displayName, toolId }) => named.get(displayName).length > 1 ? `${displayName} (${toolId})` : displayName;
 }
 
-function AddStep({ tools, isFirst, add }) {
+function AddStep({ tools, lookAgain, isFirst, add }) {
   const [chosen, choose] = useState("");
   const groups = Object.entries(Object.groupBy([...tools].sort((a, b) => a.displayName.localeCompare(b.displayName)), tool => tool.category ?? "other")).sort();
   const label = labels(tools);
   return html`
     <div class="card add">
       <div class="field"><label for="add-tool">${isFirst ? "First step" : "Next step"}</label>
-        <select id="add-tool" value=${chosen} onChange=${event => choose(event.currentTarget.value)}>
+        <select id="add-tool" value=${chosen} onFocus=${lookAgain} onChange=${event => choose(event.currentTarget.value)}>
           <option value="">Choose a tool…</option>
           ${groups.map(([group, members]) => html`<optgroup label=${group}>${members.map(tool => html`<option value=${tool.toolId}>${label(tool)}</option>`)}</optgroup>`)}
         </select>

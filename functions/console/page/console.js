@@ -117,7 +117,7 @@ function Console() {
       <span class="live ${state}" role="status">${SAID[state]}</span>
       <button type="button" class="small" onClick=${() => { session.end(); leave(""); }}>Sign out</button>
     </header>
-    ${live.isLost && html`<div class="banner" role="alert">The connection for live messages was lost. It is tried again by itself, and nothing is missed.
+    ${live.isLost && html`<div class="banner" role="alert">${live.problem?.message ?? "The connection for live messages was lost."} It is tried again by itself, and nothing is missed.
       <button type="button" class="small" onClick=${() => live.retry()}>Try now</button></div>`}
     <main id="main"><${View} key=${place.parts.join("/")} ...${place} /></main>`;
 }

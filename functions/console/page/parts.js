@@ -36,6 +36,7 @@ export function useLoaded(load, inputs, settle = answer => answer) {
     );
     return () => control.abort();
   }, [...inputs, turn]);
+  useBack(state.problem, () => again(number => number + 1));
   const reload = useCallback(() => again(number => number + 1), []);
   const change = useCallback(how => {
     if (changes.current.isAwaited) changes.current.all.push(how);
@@ -46,6 +47,19 @@ export function useLoaded(load, inputs, settle = answer => answer) {
   }, []);
   // What was loaded for other inputs is not shown, not even until the effect is run.
   return { ...(isOf(state) ? state : { loading: true }), reload, change };
+}
+
+/** Does something about a server that did not answer, once it is back. */
+function useBack(problem, what) {
+  const isGone = problem?.status === 0 && !problem.code;
+  useEffect(() => isGone ? live.listen({ state: state => { if (state === "live") what(); } }) : undefined, [isGone]);
+}
+
+/** Whether nothing is heard of the server now. */
+export function useLost() {
+  const [isLost, set] = useState(live.isLost);
+  useEffect(() => live.listen({ state: () => set(live.isLost) }), []);
+  return isLost;
 }
 
 /** A value that follows another once that has rested for so long. */
@@ -74,6 +88,8 @@ let tools;
 const loadTools = () => (tools ??= get("v1/tools").then(({ tools }) => tools, problem => { forgetTools(); throw problem; }));
 export const forgetTools = () => { tools = undefined; };
 export const useTools = () => useLoaded(loadTools, []);
+/** The same, asked for anew: tools may have been made elsewhere. */
+export const useNewestTools = () => useLoaded(() => { forgetTools(); return loadTools(); }, []);
 export const toolNamed = (tools, name) => tools?.find(tool => tool.toolId === name) ?? tools?.find(tool => tool.displayName === name);
 
 /** The heading, which has the focus after one went somewhere, and the name of the tab, where `state` is read from afar. */
@@ -172,6 +188,7 @@ export function useKey() {
 /** What a button does, with its failure. */
 export function useAction(what) {
   const [state, set] = useState({});
+  useBack(state.problem, () => set({}));
   const act = async (...given) => {
     set({ busy: true });
     try {
