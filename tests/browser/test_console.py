@@ -29,7 +29,7 @@ async () => {
 
 def is_end(message: dict[str, Any], kind: str, name: str) -> bool:
     payload = message.get("payload") or {}
-    return message["type"] == kind and payload["spellName"] == name and payload["status"] == "completed"
+    return (message["type"], payload.get("spellName"), payload.get("status")) == (kind, name, "completed")
 
 
 def until(page: Page, holds: Callable[[], bool]) -> None:
@@ -197,7 +197,7 @@ class TestTheWayOfASpell:
             "parameterOverrides": {"expression": "input & '!'", "deep": {"b": [1, None]}, "empty": ""},
             "parameterMappings": {"input": {**wire("words", "text"), "paramKey": "caption"}},
         }
-        exposed = [
+        exposed: list[dict[str, Any]] = [
             {"nodeId": "2", "paramKey": "expression", "paramType": "text"},
             {"nodeId": "words", "paramKey": "num", "defaultValue": 7},
             {"nodeId": "words", "paramKey": "inputText"},
