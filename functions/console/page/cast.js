@@ -215,7 +215,7 @@ function Cost({ cast, total, spell, tools }) {
   });
   return html`
     <table class="list cost">
-      <thead><tr><th scope="col">Step</th><th scope="col" class="number">Expected</th><th scope="col" class="number">Actual</th></tr></thead>
+      <thead><tr><th scope="col">Step</th><th scope="col" class="number">Quote now</th><th scope="col" class="number">Actual</th></tr></thead>
       <tbody>${rows.map(row => html`<tr>
         <td>${row.index + 1} ${row.name}${row.attempts > 1 ? html` <span class="quiet">${count(row.attempts, "attempt", "attempts")}</span>` : ""}</td>
         <td class="number quiet">${row.quote === undefined ? "–" : usd(row.quote)}</td><td class="number">${usd(row.cost)}</td></tr>`)}</tbody>
@@ -223,7 +223,7 @@ function Cost({ cast, total, spell, tools }) {
         <td class="number quiet">${steps ? usd(quote.data.totalCostUsd) : "–"}</td><td class="number" id="total-cost">${usd(total)}</td></tr></tfoot>
     </table>
     ${cast.pointsSpent > 0 && html`<p class="quiet">${count(cast.pointsSpent, "point", "points")}</p>`}
-    ${spell && spell.version !== cast.version && html`<p class="quiet">Expected costs are of the newest version (${spell.version}); this is a cast of version ${cast.version}.</p>`}`;
+    ${spell && spell.version !== cast.version && html`<p class="quiet">The quote is of the newest version (${spell.version}); this is a cast of version ${cast.version}.</p>`}`;
 }
 
 function Resume({ cast, newest, close, take }) {
