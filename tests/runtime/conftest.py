@@ -31,13 +31,13 @@ def lambda_handler(event, context):
 RELAYED = ("execute_step", "process_output", "finalize_cost", "poll_job", "cast_api", "complete_job")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with started(tmp_path_factory.mktemp("cloud"), {"SPELLCAST_DEMO_JOB_SECONDS": "0.3"}) as cloud:
         yield cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def functions(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Function]]:
     """The functions, by name; from now on the cloud calls them."""
     folder = tmp_path_factory.mktemp("runtime")
