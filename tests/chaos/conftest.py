@@ -47,19 +47,19 @@ def defends(request: pytest.FixtureRequest) -> Iterator[Defends]:
     file.write_text(json.dumps({"test": test, "verdict": verdict, "seed": SEED, "rows": rows}, indent=2))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def line(port: int) -> Iterator[Line]:
     """The way to the providers, on which nothing fails until a test says so."""
     with failing(Line(SEED), port + 1) as line:
         yield line
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory, port: int, line: Line) -> Iterator[Cloud]:
     """An embedded cloud for these tests, without faults until a test sets them."""
     settings = {

@@ -13,18 +13,18 @@ from tests.providers.serving import serving
 FAL_KEY = "an-id:a-secret-of-fal"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def fal() -> Fal:
     return Fal(job_seconds=0.3)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def fal_url(fal: Fal) -> Iterator[str]:
     with serving(fal.app()) as url:
         yield url
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory, fal_url: str) -> Iterator[Cloud]:
     settings = {
         "SPELLCAST_DEMO_JOB_SECONDS": "0.3",

@@ -129,7 +129,7 @@ def until(probe: Any, seconds: float = 5) -> Any:
     return found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Cloud]]:
     if not stack.PYTHON.exists():
         pytest.fail("the embedded cloud's environment is not set up: make .local/venv")
