@@ -393,15 +393,8 @@ class TestAnswersThatComeLate:
 
 class TestTheConnection:
     def test_a_dropped_connection_catches_up_without_a_gap(self, opened: Callable[..., Console], cloud: Cloud) -> None:
-        sockets: list[WebSocketRoute] = []
         console = opened()
-        page = console.page
-
-        def pass_on(socket: WebSocketRoute) -> None:
-            socket.connect_to_server()
-            sockets.append(socket)
-
-        page.route_web_socket(re.compile("/realtime"), pass_on)
+        page, sockets = console.page, console.sockets()
         console.sign_in()
         cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Unseen"))
         console.go(f"#/casts/{cast['castId']}")

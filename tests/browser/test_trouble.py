@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import wave
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.many import key_of
 from tests.browser.seen import Console
@@ -116,15 +115,8 @@ class TestWhatIsGone:
         expect(page.locator(".step .text")).to_have_text("a cat!")
 
     def test_a_server_that_is_stopped_and_started_again(self, opened: Callable[..., Console], cloud: Cloud) -> None:
-        sockets: list[WebSocketRoute] = []
         console = opened()
-        page = console.page
-
-        def pass_on(socket: WebSocketRoute) -> None:
-            socket.connect_to_server()
-            sockets.append(socket)
-
-        page.route_web_socket(re.compile("/realtime"), pass_on)
+        page, sockets = console.page, console.sockets()
         console.sign_in()
         cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Goes on"))
         console.go(f"#/casts/{cast['castId']}")

@@ -42,7 +42,7 @@ def functions(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The functions, by name; from now on the cloud calls them."""
     folder = tmp_path_factory.mktemp("runtime")
     client = cloud.aws("lambda")
-    with ExitStack() as started:
+    with ExitStack() as running:
         found = {}
         for name in RELAYED:
             deployed = f"spellcast-local-{name}"
@@ -51,7 +51,7 @@ def functions(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             function = Function(
                 ROOT / "functions" / name, environment, folder / f"{name}.log", timeout_seconds=known["Timeout"]
             )
-            found[name] = started.enter_context(function)
+            found[name] = running.enter_context(function)
             client.update_function_code(FunctionName=deployed, ZipFile=relay(function.url, folder / f"{name}.lock"))
         yield found
 
