@@ -136,6 +136,7 @@ class TestWhatIsNotSaved:
         expect(name).to_have_value("Edited" if edits else "")
         name.fill("Discarded")
         console.link("Discard").click()
+        expect(name).to_have_count(0)  # the editor is left
         console.go(place)
         expect(name).to_have_value("Edited" if edits else "")
 
