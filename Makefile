@@ -5,7 +5,8 @@ export CHROMIUM
 BIN := .venv/bin
 LOCAL := .local/venv/bin
 AUDIT := .local/audit/venv/bin
-PIP := -m pip install --quiet --disable-pip-version-check
+# What pip finds missing in its sources is no news; errors are still told.
+PIP := -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench bench-cold generated \

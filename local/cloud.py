@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from local.environment import FAULTS, MENDS, WORKERS
 from local.journal import Journal
 
 if TYPE_CHECKING:
+    from local.asgi import Application, Receive, Scope, Send
     from local.faults import Faults
 
 HTTP_API = "5be11ca5"  # the ids that template.yaml gives its APIs by the tag ms-custom-id
@@ -28,11 +28,6 @@ PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json", "/console")
 AUTOSAVE_SECONDS = 5
 REMEMBERED = 200  # invocations of each function whose log is kept, events of the bus, histories
 STREAM_SECONDS = 600  # after which a change is forgotten by the table's stream
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def configure(port: int, directory: Path) -> None:

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from typing import Any
 
-from local.cloud import Application, Receive, Scope, Send
+from local.asgi import Application, Receive, Scope, Send
 
 KINDS = {
     "throttled": "a call of DynamoDB is refused, and may be repeated",

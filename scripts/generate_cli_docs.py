@@ -13,7 +13,7 @@ import click
 
 from spellcast_client.cli.cloud import PROJECT
 from spellcast_client.cli.main import cli
-from spellcast_client.cli.session import MEANINGS
+from spellcast_client.cli.session import MEANINGS, TRACEBACK
 from spellcast_client.profiles import API_KEY, URL
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
@@ -22,6 +22,7 @@ VARIABLES = {
     URL: "where the API is",
     API_KEY: "the key. A key of a profile goes to no other address than the profile's",
     PROJECT: "the clone that `local up` starts; otherwise the folder one is in, or one above it",
+    TRACEBACK: "whether a defect of `spellcast` is shown with its traceback, to be reported",
 }
 
 _BEFORE = """\
@@ -55,7 +56,8 @@ _AFTER = """
 
 With `--json` a command answers one JSON document on standard output, as the API wrote it. What is live (`tail`, and
 `--watch`) answers one message a line, `{type, payload, at}`; of a cast that is watched the first and the last are a
-`castSnapshot`, the whole cast. A refusal is `{"error": {code, message, details?, requestId?}}` on standard error.
+`castSnapshot`, the whole cast. A refusal, and what is wrong with the command itself, is
+`{"error": {code, message, details?, requestId?}}` on standard error.
 
 | exit code | means |
 |---|---|

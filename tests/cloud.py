@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ import boto3
 import httpx
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from local import stack
+from tests.ports import free_port
 
 Document = dict[str, Any]
 TERMINAL = ("completed", "failed", "cancelled")
@@ -66,6 +70,22 @@ class Listener:
             for message in self.messages
             if message["type"] == kind and message["payload"].get("castId") == cast["castId"]
         ]
+
+
+@contextmanager
+def started(directory: Path, settings: Mapping[str, str] | None = None, port: int | None = None) -> Iterator[Cloud]:
+    """A cloud of one's own, with these variables and, of the caller's, only where programs are found.
+
+    So no test asks a provider that somebody's environment names.
+    """
+    port = port or free_port()
+    outputs = stack.start(port, directory, environment={"PATH": os.environ["PATH"], **(settings or {})})
+    cloud = Cloud(outputs, stack.running(port, directory) or 0, directory / str(port))
+    try:
+        yield cloud
+    finally:
+        cloud.close()
+        stack.stop(port, directory)
 
 
 class Cloud:

@@ -15,7 +15,15 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from spellcast_client.errors import PASSING, UNAVAILABLE, UNEXPECTED_ANSWER, UNREACHABLE, Fault, SpellcastError
+from spellcast_client.errors import (
+    INVALID_INPUT,
+    PASSING,
+    UNAVAILABLE,
+    UNEXPECTED_ANSWER,
+    UNREACHABLE,
+    Fault,
+    SpellcastError,
+)
 from spellcast_client.records import Record
 
 A = TypeVar("A")
@@ -38,7 +46,9 @@ class Call(Generic[A]):
     key: str | None = None
 
     def request(self) -> dict[str, Any]:
-        """What httpx is given."""
+        """What httpx is given. Raises SpellcastError for an Idempotency-Key that cannot be sent."""
+        if self.key and not fits_a_header(self.key):
+            raise SpellcastError(INVALID_INPUT, "An Idempotency-Key is of printable characters of ASCII.")
         body = self.body.document() if isinstance(self.body, Record) else self.body
         return {
             "method": self.method,
@@ -75,6 +85,11 @@ class Call(Generic[A]):
 def new_key() -> str:
     """An Idempotency-Key, so that a request whose answer was lost can be sent again."""
     return str(uuid.uuid4())
+
+
+def fits_a_header(text: str) -> bool:
+    """Whether it can be sent as a key, of either kind."""
+    return text.isascii() and text.isprintable()
 
 
 def quoted(part: str) -> str:

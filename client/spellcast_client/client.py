@@ -11,8 +11,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from spellcast_client.calls import Call, unreachable
-from spellcast_client.errors import UNREACHABLE, SpellcastError
+from spellcast_client.calls import Call, fits_a_header, unreachable
+from spellcast_client.errors import UNAUTHORIZED, UNREACHABLE, SpellcastError
 from spellcast_client.live import PATIENCE, SILENCE, Listening, Message
 from spellcast_client.models import Cast
 from spellcast_client.routes import AsyncRoutes, Routes
@@ -45,19 +45,28 @@ class Client(Routes):
         self.http = httpx.Client(**_settings(url, api_key, timeout), transport=transport)
         self._sleep = sleep
 
-    def watch(self, cast_id: str, *, patience: float = PATIENCE) -> Iterator[Message]:
+    def watch(
+        self, cast_id: str, *, patience: float = PATIENCE, on_connection: Callable[[bool], None] | None = None
+    ) -> Iterator[Message]:
         """What happens to a cast, until it has ended; the first and the last message are a `castSnapshot`.
 
-        A connection that drops is made again, for up to `patience` seconds, and what was missed is told then.
+        A connection that drops is made again, for up to `patience` seconds, and what was missed is told then;
+        `on_connection` is called with False when it is lost, and with True when it is back.
         """
-        return self._listen(Listening(cast_id, patience=patience), lambda: [self.get_cast(cast_id)])
+        return self._listen(
+            Listening(cast_id, patience=patience, on_connection=on_connection), lambda: [self.get_cast(cast_id)]
+        )
 
-    def listen(self, *, patience: float = PATIENCE) -> Iterator[Message]:
+    def listen(
+        self, *, patience: float = PATIENCE, on_connection: Callable[[bool], None] | None = None
+    ) -> Iterator[Message]:
         """What happens to all of the account's casts, from now on and for ever.
 
         What casts became while no connection was is told as `castUpdate`, of the latest 100.
         """
-        return self._listen(Listening(patience=patience), lambda: self.list_casts(limit=_LISTED).casts)
+        return self._listen(
+            Listening(patience=patience, on_connection=on_connection), lambda: self.list_casts(limit=_LISTED).casts
+        )
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -126,21 +135,25 @@ class AsyncClient(AsyncRoutes):
         self.http = httpx.AsyncClient(**_settings(url, api_key, timeout), transport=transport)
         self._sleep = sleep
 
-    def watch(self, cast_id: str, *, patience: float = PATIENCE) -> AsyncIterator[Message]:
+    def watch(
+        self, cast_id: str, *, patience: float = PATIENCE, on_connection: Callable[[bool], None] | None = None
+    ) -> AsyncIterator[Message]:
         """As `Client.watch`."""
 
         async def look() -> list[Cast]:
             return [await self.get_cast(cast_id)]
 
-        return self._listen(Listening(cast_id, patience=patience), look)
+        return self._listen(Listening(cast_id, patience=patience, on_connection=on_connection), look)
 
-    def listen(self, *, patience: float = PATIENCE) -> AsyncIterator[Message]:
+    def listen(
+        self, *, patience: float = PATIENCE, on_connection: Callable[[bool], None] | None = None
+    ) -> AsyncIterator[Message]:
         """As `Client.listen`."""
 
         async def look() -> list[Cast]:
             return (await self.list_casts(limit=_LISTED)).casts
 
-        return self._listen(Listening(patience=patience), look)
+        return self._listen(Listening(patience=patience, on_connection=on_connection), look)
 
     async def aclose(self) -> None:
         """Gives the connections back."""
@@ -195,6 +208,8 @@ class AsyncClient(AsyncRoutes):
 
 
 def _settings(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
+    if api_key and not fits_a_header(api_key):
+        raise SpellcastError(UNAUTHORIZED, "The key has characters that no key has.")
     headers = {"X-API-Key": api_key} if api_key else {}
     return {"base_url": url, "headers": headers, "timeout": timeout}
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# Of the API, and said without asking it where it would certainly say so.
+INVALID_INPUT = "INVALID_INPUT"
+UNAUTHORIZED = "UNAUTHORIZED"
 UNREACHABLE = "UNREACHABLE"
 UNEXPECTED_ANSWER = "UNEXPECTED_ANSWER"
 # What stands before the API says so where the API itself cannot.

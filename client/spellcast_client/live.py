@@ -58,7 +58,7 @@ class Listening:
     """What a listener has been told: a revision of a record is told once, and what was missed is told later.
 
     With a `cast_id` the listener is told of that cast only, until it has ended: then the last message is a
-    `castSnapshot`, the whole ended cast.
+    `castSnapshot`, the whole ended cast. `on_connection` is told that the connection is lost, and that it is back.
     """
 
     def __init__(
@@ -66,12 +66,14 @@ class Listening:
         cast_id: str | None = None,
         *,
         patience: float = PATIENCE,
+        on_connection: Callable[[bool], None] | None = None,
         now: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.cast_id = cast_id
         self.is_over = False
         self._patience = patience
+        self._on_connection = on_connection or (lambda is_there: None)
         self._now = now
         self._draw = draw
         self._told: dict[str, int] = {}
@@ -81,6 +83,8 @@ class Listening:
 
     def must_look(self, message: Message | None) -> bool:
         """Whether to look up how things stand: once connected, and for one cast after a silence (None) and its end."""
+        if self._failures:
+            self._on_connection(True)
         self._failures, self._silent_since = 0, None
         if message is not None and message.type == "connection_ack":
             return True
@@ -107,6 +111,8 @@ class Listening:
             self._silent_since = self._now()
         if not error.may_pass or self._now() - self._silent_since > self._patience:
             raise error
+        if not self._failures:
+            self._on_connection(False)
         self._failures += 1
         return min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE) * (0.5 + self._draw() / 2)
 

@@ -29,8 +29,20 @@ class Target:
     @property
     def address(self) -> str:
         """The address as it may be shown: without what stands before the host."""
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:
+            return "an address that is none"
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine."""
+        try:
+            host = urlsplit(self.url).hostname or ""
+        except ValueError:
+            return False
+        return host in ("localhost", "::1") or host.startswith("127.")
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from spellcast_client import sentences
 from spellcast_client.errors import Fault
 from spellcast_client.models import Spell, SpellBody
 
@@ -18,12 +20,16 @@ from spellcast_client.models import Spell, SpellBody
 MAX_BYTES = 1_000_000
 MAX_PARTS = 200_000
 _MAX_DEPTH = 60
+_MOST_DIGITS = 1_000
 # For editors; no part of the spell.
 _SCHEMA = "$schema"
 # What a spell's author writes, in the order in which people read it.
 WRITTEN = ("name", "description", "visibility", "tags", "steps", "exposedInputs", "connections")
 # YAML's line breaks beside those that all know, and its mark of a byte order.
 _BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+_UNENDED = re.compile("could not find expected ':'|found unexpected end of stream")
+# An escape beyond the last character.
+_NO_CHARACTER = re.compile(r"\\U(?!000|0010)[0-9A-Fa-f]{8}")
 # What JSON may hold, and YAML not as it is: tabs between tokens, and some characters in texts.
 _UNKNOWN_TO_YAML = re.compile(rf"\t|{_BREAKS.pattern}|{yaml.reader.Reader.NON_PRINTABLE.pattern}")
 
@@ -73,7 +79,13 @@ class SpellFile:
         try:
             SpellBody.model_validate(self.body)
         except ValidationError as error:
-            faults = [Fault(self._path(said["loc"]), _message(said["type"], said["msg"])) for said in error.errors()]
+            faults = [
+                Fault(
+                    self._path(said["loc"]),
+                    sentences.of_shape(said["loc"], said["type"], said["msg"], said.get("ctx", {})),
+                )
+                for said in error.errors()
+            ]
             return self.located(dict.fromkeys(faults))
         return []
 
@@ -116,20 +128,18 @@ def read(content: bytes, *, is_json: bool) -> SpellFile:
         return SpellFile(findings=[Finding(Place(), "", f"a spell's file has at most {MAX_BYTES:,} bytes")])
     try:
         text = content.decode("utf-8-sig")
-        known = json.loads(text, parse_constant=_refuse_constant) if is_json else None
+        known = json.loads(text, parse_constant=str, parse_int=_whole_number) if is_json else None
         root = yaml.compose(_UNKNOWN_TO_YAML.sub(_stand_in, text) if is_json else text, _Loader)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         return SpellFile(findings=[_unreadable(error, content)])
     if not isinstance(root, yaml.MappingNode):
         place = Place.of(root.start_mark) if root else Place()
         return SpellFile(findings=[Finding(place, "", "a spell is an object, with a name and steps")])
     spell = SpellFile(_root=root)
-    read_from_yaml = _Reader(spell.findings).value(root, "")
+    read_from_yaml = _Reader(spell.findings, is_json).value(root, "")
     # YAML reads some of JSON's escapes otherwise; its tree says where things are.
-    spell.body = read_from_yaml if known is None else known
+    spell.body = (read_from_yaml or {}) if known is None else known
     spell.body.pop(_SCHEMA, None)
-    if not _is_text(spell.body):
-        spell.findings.append(Finding(Place.of(root.start_mark), "", "holds one half of a character"))
     spell.findings.sort(key=lambda finding: finding.place)
     return spell
 
@@ -144,16 +154,23 @@ def _unreadable(error: Exception, content: bytes) -> Finding:
         case UnicodeDecodeError():
             return Finding(_place_after(content[: error.start].decode("utf-8", "replace")), "", "this byte is no UTF-8")
         case json.JSONDecodeError():
-            return Finding(Place(error.lineno, error.colno), "", f"is not JSON: {error.msg}")
+            return Finding(Place(error.lineno, error.colno), "", f"is not JSON: {sentences.of_json(error.msg)}")
         case yaml.reader.ReaderError():
             before = content.decode("utf-8-sig")[: error.position]
             return Finding(_place_after(before), "", "this character may not stand in a file")
         case yaml.MarkedYAMLError():
-            mark = error.problem_mark or error.context_mark
-            return Finding(Place.of(mark) if mark else Place(), "", f"is not YAML: {error.problem}")
+            marks = (error.problem_mark, error.context_mark)
+            # What has no end is found far from where it begins.
+            mark = next(filter(None, reversed(marks) if _UNENDED.match(str(error.problem)) else marks), None)
+            return Finding(
+                Place.of(mark) if mark else Place(), "", f"is not YAML: {sentences.of_yaml(str(error.problem))}"
+            )
         case RecursionError():
             return Finding(Place(), "", f"is nested deeper than {_MAX_DEPTH} levels")
-    return Finding(Place(), "", str(error))
+    text = content.decode("utf-8-sig")
+    if found := _NO_CHARACTER.search(text):
+        return Finding(_place_after(text[: found.start()]), "", "there is no character of this number")
+    return Finding(Place(), "", "is not YAML, by what its first lines say of it")
 
 
 def _place_after(text: str) -> Place:
@@ -183,6 +200,7 @@ class _Reader:
     """Nodes as JSON's values; what JSON has no word for is a finding."""
 
     findings: list[Finding]
+    is_json: bool = False
     parts: int = 0
     above: list[yaml.Node] = field(default_factory=list)
 
@@ -204,36 +222,61 @@ class _Reader:
                 return self._mapping(node, path)
             if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
                 return [self.value(item, f"{path}[{number}]") for number, item in enumerate(node.value)]
-            return self._scalar(node, path)
+            if isinstance(node, yaml.ScalarNode):
+                return self._scalar(node, path)
+            return self._fault(node, path, f"JSON has nothing like it ({_kind_of(node)})")
         finally:
             self.above.pop()
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            is_text = isinstance(key, yaml.ScalarNode) and key.tag == "tag:yaml.org,2002:str"
+            name = self._text(key, path) if is_text else None
             inner = f"{path}.{name}" if path else str(name)
-            if key.tag != "tag:yaml.org,2002:str":
-                self._fault(key, path, "a key is a text: put it into quotes")
+            if name is None:
+                if not is_text:
+                    self._fault(key, path, "a key is a text: put it into quotes")
             elif name in found:
                 self._fault(key, inner, "is given twice")
             else:
                 found[name] = self.value(value, inner)
         return found
 
-    def _scalar(self, node: yaml.Node, path: str) -> Any:
-        match node.tag.removeprefix("tag:yaml.org,2002:"):
+    def _scalar(self, node: yaml.ScalarNode, path: str) -> Any:
+        match _kind_of(node):
+            case "str" if self.is_json and node.style is None:
+                return self._fault(node, path, f"{node.value} is no number in JSON")
             case "str":
-                return node.value
+                return self._text(node, path)
             case "null":
                 return None
-            case "bool":
+            case "bool" if node.value.lower() in ("true", "false"):
                 return node.value.lower() == "true"
-            case "int" if len(node.value) < 1_000:
+            case "bool":
+                return self._fault(node, path, "is to be true or false")
+            case "int" if len(node.value) >= _MOST_DIGITS:
+                return self._fault(node, path, f"a number has less than {_MOST_DIGITS:,} digits")
+            case "int" | "float" as kind:
+                return self._number(node, path, kind)
+        return self._fault(node, path, f"JSON has nothing like it ({_kind_of(node)})")
+
+    def _number(self, node: yaml.ScalarNode, path: str, kind: str) -> Any:
+        try:
+            if kind == "int":
                 return int(node.value)
-            case "float" if float(node.value) not in (float("inf"), float("-inf")):
-                return float(node.value)
-        return self._fault(node, path, f"JSON has nothing like it ({node.tag.rpartition(':')[2]})")
+            number = float(node.value)
+        except ValueError:
+            return self._fault(node, path, "is no number" if kind == "float" else "is no whole number")
+        return number if math.isfinite(number) else self._fault(node, path, "JSON has nothing like it (float)")
+
+    def _text(self, node: yaml.Node, path: str) -> str | None:
+        """An escape may stand for a half of a character, which cannot be sent."""
+        try:
+            return str(node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le"))
+        except UnicodeDecodeError:
+            self._fault(node, path, "holds one half of a character")
+            return None
 
     def _fault(self, node: yaml.Node, path: str, message: str) -> None:
         self.findings.append(Finding(Place.of(node.start_mark), path, message))
@@ -248,21 +291,13 @@ def _parts(node: yaml.Node) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
         yield from ((f"[{number}]", item, item) for number, item in enumerate(node.value))
 
 
-def _message(kind: str, message: str) -> str:
-    return "is not known here" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+def _kind_of(node: yaml.Node) -> str:
+    return str(node.tag).removeprefix("tag:yaml.org,2002:")
 
 
-def _is_text(body: dict[str, Any]) -> bool:
-    """Whether it can be sent: an escape may stand for a half of a character."""
-    try:
-        json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"is not JSON: {name} is no number there")
+def _whole_number(digits: str) -> int:
+    """One with too many digits is found by its node."""
+    return int(digits) if len(digits) < _MOST_DIGITS else 0
 
 
 class _Loader(yaml.SafeLoader):

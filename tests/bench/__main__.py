@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from pathlib import Path
 
-from local import stack
 from tests.bench import adapters, times
 from tests.bench.copying import copied
 from tests.bench.counts import count, shapes
 from tests.bench.memory import megabytes
-from tests.cloud import Cloud, called
-from tests.ports import free_port
+from tests.cloud import Cloud, called, started
 
 # As in the budgets: two workers a function, and jobs that take no longer than they must.
 _SETTINGS = {"SPELLCAST_WORKERS": "2", "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        port, directory = free_port(), Path(folder)
-        outputs = stack.start(port, directory, environment={"PATH": os.environ["PATH"], **_SETTINGS})
-        cloud = Cloud(outputs, stack.running(port, directory) or 0)
-        try:
-            _show_counts(cloud)
-            _show_times(cloud)
-            _show_adapters()
-        finally:
-            cloud.close()
-            stack.stop(port, directory)
+    with tempfile.TemporaryDirectory() as folder, started(Path(folder), _SETTINGS) as cloud:
+        _show_counts(cloud)
+        _show_times(cloud)
+        _show_adapters()
     return 0
 
 

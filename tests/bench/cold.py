@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import compileall
 import json
-import os
 import py_compile
 import re
 import shutil
@@ -15,10 +14,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import stack
 from tests.bench.memory import family, kilobytes
-from tests.cloud import Cloud
-from tests.ports import free_port
+from tests.cloud import Cloud, started
 from tests.runtime.emulator import LAYER, ROOT, Function
 
 RUNS = 5
@@ -105,16 +102,11 @@ class Bench:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
-        outputs = stack.start(port, folder / "cloud", environment={"PATH": os.environ["PATH"]})
-        cloud = Cloud(outputs, stack.running(port, folder / "cloud") or 0)
-        try:
+        folder = Path(name)
+        with started(folder / "cloud") as cloud:
             bench = Bench(cloud, folder)
             starts = bench.starts()
             imports = {name: bench.imports(name) for name in starts}
-        finally:
-            cloud.close()
-            stack.stop(port, folder / "cloud")
     _say("| function | import, ms | first call, ms | both, × the floor | later call, ms | MB | dearest imports, ms |")
     _say("|---|---:|---:|---:|---:|---:|---|")
     for name, start in starts.items():

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, expect, sync_playwright
 
-from local import stack
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.browser.seen import Console
-from tests.cloud import Cloud
-from tests.ports import free_port
+from tests.cloud import Cloud, started
 
 PATIENCE_MS = 30_000
 SIZES = {"wide": (1200, 900), "narrow": (390, 844)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    directory: Path = tmp_path_factory.mktemp("cloud")
-    port = free_port()
-    environment = {"PATH": os.environ["PATH"], "SPELLCAST_DEMO_JOB_SECONDS": "0.5"}
-    outputs = stack.start(port, directory, environment=environment)
-    cloud = Cloud(outputs, stack.running(port, directory) or 0)
-    try:
+    with started(tmp_path_factory.mktemp("cloud"), {"SPELLCAST_DEMO_JOB_SECONDS": "0.5"}) as cloud:
         yield cloud
-    finally:
-        cloud.close()
-        stack.stop(port, directory)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:

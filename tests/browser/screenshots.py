@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from local import stack
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.browser.seen import Console
-from tests.cloud import Cloud, drawn, words
-from tests.ports import free_port
+from tests.cloud import Cloud, drawn, started, words
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDE, NARROW = (1100, 780), (390, 780)
@@ -23,19 +20,14 @@ WIDE, NARROW = (1100, 780), (390, 780)
 def main() -> None:
     """Every picture anew."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        directory, port = Path(name), free_port()
-        environment = {"PATH": os.environ["PATH"], "SPELLCAST_DEMO_JOB_SECONDS": "2"}
-        outputs = stack.start(port, directory, environment=environment)
-        cloud = Cloud(outputs, stack.running(port, directory) or 0)
-        try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-                take(browser, cloud)
-                browser.close()
-        finally:
-            cloud.close()
-            stack.stop(port, directory)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        started(Path(name), {"SPELLCAST_DEMO_JOB_SECONDS": "2"}) as cloud,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        take(browser, cloud)
+        browser.close()
 
 
 def take(browser: Browser, cloud: Cloud) -> None:

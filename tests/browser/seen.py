@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from tests.cloud import Cloud
 
@@ -29,6 +30,17 @@ class Console:
         self.page.goto(f"{self.url}#key={key or self.cloud.outputs['apiKey']}")
         expect(self.page.locator(".live.live")).to_have_text("Live")
         return self
+
+    def sockets(self) -> list[WebSocketRoute]:
+        """Those that the page opens from now on, as they come. What they carry is passed on; a test may close them."""
+        opened: list[WebSocketRoute] = []
+
+        def pass_on(socket: WebSocketRoute) -> None:
+            socket.connect_to_server()
+            opened.append(socket)
+
+        self.page.route_web_socket(re.compile("/realtime"), pass_on)
+        return opened
 
     def go(self, place: str) -> None:
         self.page.evaluate("place => { location.hash = place; }", place)

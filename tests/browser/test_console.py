@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, WebSocketRoute, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, WebSocketRoute, expect
 
 from tests.browser.seen import Console
 from tests.cloud import Cloud, drawn, wire, words
 
 HOSTILE = "<img src=x onerror=alert(1)> & “cats”"
+
+
+# As after a lost connection: the list is read again.
+RECONNECT = """
+async () => {
+  const { live } = await import(document.querySelector("link[href$='/live.js']").href);
+  live.stop();
+  live.start();
+}
+"""
+
+
+def is_end(message: dict[str, Any], kind: str, name: str) -> bool:
+    payload = message.get("payload") or {}
+    return (message["type"], payload.get("spellName"), payload.get("status")) == (kind, name, "completed")
+
+
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Waits for what the page's own events bring."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        page.evaluate("new Promise(requestAnimationFrame)")
 
 
 def loads(picture: Locator) -> None:
@@ -39,7 +64,8 @@ class TestTheWayOfASpell:
         page.get_by_label("Name", exact=True).fill("A painted cat")
         console.add_step("String")
         draw = console.add_step("ComfyUI Text to Image")
-        expect(draw.get_by_label("Where input_prompt comes from")).to_have_value('["text","text"]')
+        source = draw.get_by_label("Where input_prompt comes from").locator("option:checked")
+        expect(source).to_have_text("Step 1, text → text")
         # A lint error appears as one types, and goes as it is mended.
         draw.get_by_label("Where input_width comes from").select_option(label="A value")
         draw.get_by_label("input_width").last.fill("wide")
@@ -93,6 +119,20 @@ class TestTheWayOfASpell:
         assert (ended["castId"], ended["status"]) == (cast["castId"], "completed")
         assert console.total() == f"${ended['costUsd']}"
 
+    def test_a_budget_that_was_too_small_is_not_offered_again(self, console: Console, cloud: Cloud) -> None:
+        cast = cloud.run(cloud.spell(drawn(), name="Poor"), budgetUsd="0.000001")
+        console.go(f"#/casts/{cast['castId']}")
+        console.button("Resume…").click()
+        dialog = console.page.get_by_role("dialog")
+        budget = dialog.get_by_label("Budget in US dollars")
+        expect(budget).to_have_value("")
+        expect(dialog).to_contain_text("is expected to cost $")
+        dialog.get_by_role("button", name="Resume").click()
+        expect(budget).to_be_focused()
+        budget.fill("1")
+        dialog.get_by_role("button", name="Resume").click()
+        console.status("completed")
+
     def test_a_step_is_run_again_with_other_inputs(self, console: Console, cloud: Cloud) -> None:
         spell = cloud.spell(words("a cat"), name="Again")
         cast = cloud.run(spell)
@@ -106,6 +146,7 @@ class TestTheWayOfASpell:
         expect(console.page.locator(".step .text")).to_have_text("a dog!")
         console.status("completed")
         assert console.shown_cast()["stepOverrides"] == {"words": {"inputText": "a dog"}}
+        expect(console.heading("Changed since for step words")).to_be_visible()
 
     def test_a_cast_that_takes_too_long_is_cancelled(self, console: Console, cloud: Cloud) -> None:
         cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Stalls"))
@@ -135,18 +176,99 @@ class TestTheWayOfASpell:
         assert (saved["version"], saved["tags"]) == (2, ["kept"])
         assert saved["steps"][1]["parameterMappings"]["input_prompt"] == wire("start", "text")
 
-    def test_spells_that_came_from_elsewhere_are_edited_without_a_loss(self, console: Console, cloud: Cloud) -> None:
-        step = {**words("a cat"), "outputMappings": {"text": "caption"}, "toolVersion": "2.0.0"}
-        spell = cloud.spell(step, exposedInputs=[{"nodeId": "words", "paramKey": "inputText"}], name="Kept")
+    def test_what_is_not_touched_is_saved_as_it_was(self, console: Console, cloud: Cloud) -> None:
+        static = [{"type": "static", "value": value} for value in (5, {"a": 1}, None, "", True)]
+        first = {
+            **words("a cat"),
+            "outputMappings": {"text": "caption"},
+            "toolVersion": "2.0.0",
+            "displayName": "Words",
+        }
+        first["parameterMappings"] |= {
+            "appendText": static[3],
+            "input": static[2],
+            "num": static[0],
+            "other": static[1],
+            "yes": static[4],
+        }
+        second = {
+            "stepId": 2,
+            "toolIdentifier": "Expression",
+            "parameterOverrides": {"expression": "input & '!'", "deep": {"b": [1, None]}, "empty": ""},
+            "parameterMappings": {"input": {**wire("words", "text"), "paramKey": "caption"}},
+        }
+        exposed: list[dict[str, Any]] = [
+            {"nodeId": "2", "paramKey": "expression", "paramType": "text"},
+            {"nodeId": "words", "paramKey": "num", "defaultValue": 7},
+            {"nodeId": "words", "paramKey": "inputText"},
+        ]
+        spell = cloud.spell(first, second, exposedInputs=exposed, name="Kept")
         console.go(f"#/spells/{spell['spellId']}/edit")
-        console.page.get_by_label("Name", exact=True).fill("Kept and renamed")
+        page = console.page
+        page.get_by_label("Name", exact=True).fill("Kept and renamed")
         console.button("Save as version 2").click()
         expect(console.heading("Kept and renamed")).to_be_visible()
         saved = cloud.api.get(f"/v1/spells/{spell['spellId']}").json()
-        assert (saved["steps"][0]["outputMappings"], saved["steps"][0]["toolVersion"]) == ({"text": "caption"}, "2.0.0")
-        assert saved["exposedInputs"] == [
-            {"nodeId": "words", "paramKey": "inputText", "paramType": "string", "defaultValue": "a cat"}
+        for key in ("steps", "exposedInputs", "connections", "tags"):
+            assert saved.get(key) == spell.get(key), key
+        # And where something is touched, nothing else changes, nor the kind of what a tool does not declare.
+        console.go(f"#/spells/{spell['spellId']}/edit")
+        page.locator(".step").first.get_by_label("num").last.fill("8")
+        console.button("Save as version 3").click()
+        expect(page.get_by_text("Version 3", exact=True)).to_be_visible()
+        saved = cloud.api.get(f"/v1/spells/{spell['spellId']}").json()
+        assert saved["exposedInputs"] == [exposed[0], {**exposed[1], "defaultValue": 8}, exposed[2]]
+        assert saved["steps"][1] == spell["steps"][1]
+
+    def test_an_id_that_is_typed_passes_through_others(self, console: Console, cloud: Cloud) -> None:
+        steps = [words(node="text"), words(node="image"), drawn(node="a"), drawn(node="b")]
+        steps[2]["parameterMappings"]["input_prompt"] = wire("text", "text")
+        steps[3]["parameterMappings"]["input_prompt"] = wire("image", "text")
+        spell = cloud.spell(*steps, name="Renamed")
+        console.go(f"#/spells/{spell['spellId']}/edit")
+        page = console.page
+        form = page.locator(".step").nth(1)
+        form.get_by_text("More settings").click()
+        field = form.get_by_label("Id of the step")
+        field.fill("")
+        field.press_sequentially("text-b")
+        source = page.locator(".step").nth(3).get_by_label("Where input_prompt comes from")
+        expect(source.locator("option:checked")).to_have_text("Step 2, text-b → text")
+        console.button("Save as version 2").click()
+        expect(console.heading("Renamed")).to_be_visible()
+        saved = cloud.api.get(f"/v1/spells/{spell['spellId']}").json()["steps"]
+        assert [step["parameterMappings"].get("input_prompt") for step in saved[2:]] == [
+            wire("text", "text"),
+            wire("text-b", "text"),
         ]
+
+    def test_resuming_and_running_again_are_other_wishes_once_they_are_changed(
+        self, console: Console, cloud: Cloud
+    ) -> None:
+        page = console.page
+        keys: list[str] = []
+
+        def lose(route: Route) -> None:
+            keys.append(route.request.headers["idempotency-key"])
+            route.abort()
+
+        page.route(re.compile("/(resume|retry)$"), lose)
+        cast = cloud.run(cloud.spell(words(), drawn("[fault:fail]"), name="Wished for"))
+        console.go(f"#/casts/{cast['castId']}")
+        for button, label, send in (
+            ("Resume…", "Budget in US dollars", "Resume"),
+            ("Run again… (step 1)", "inputText", "Run again"),
+        ):
+            keys.clear()
+            console.button(button).click()
+            dialog = page.get_by_role("dialog")
+            for text in ("2", "2", "3"):
+                dialog.get_by_label(label).fill(text)
+                dialog.get_by_role("button", name=send, exact=True).click()
+                expect(dialog.get_by_role("alert")).to_contain_text("The server does not answer")
+            assert len(keys) == 3
+            assert keys[0] == keys[1] != keys[2]
+            page.keyboard.press("Escape")
 
 
 class TestTheList:
@@ -199,17 +321,80 @@ class TestTheList:
         expect(console.link("failed")).to_have_attribute("aria-current", "page")
 
 
-class TestTheConnection:
-    def test_a_dropped_connection_catches_up_without_a_gap(self, opened: Callable[..., Console], cloud: Cloud) -> None:
-        sockets: list[WebSocketRoute] = []
+class TestAnswersThatComeLate:
+    @pytest.mark.parametrize("of", ["list", "cast"])
+    def test_messages_that_come_before_them_are_kept(
+        self, opened: Callable[..., Console], cloud: Cloud, of: str
+    ) -> None:
         console = opened()
         page = console.page
+        told: list[dict[str, Any]] = []
+        held: list[tuple[Route, APIResponse]] = []
+        name = f"Late in a {of}"
+        kind = "castUpdate" if of == "list" else "castSnapshot"
+
+        def is_told() -> bool:
+            return any(is_end(message, kind, name) for message in told)
 
         def pass_on(socket: WebSocketRoute) -> None:
-            socket.connect_to_server()
-            sockets.append(socket)
+            server = socket.connect_to_server()
+
+            def note(message: str | bytes) -> None:
+                # The first that tells of the end is the last that the page hears.
+                if not is_told():
+                    told.append(json.loads(message))
+                    socket.send(message)
+
+            server.on_message(note)
+
+        def hold(route: Route) -> None:
+            held.append((route, route.fetch()))
 
         page.route_web_socket(re.compile("/realtime"), pass_on)
+        console.sign_in()
+        cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name=name))
+        generation = f"{cast['castId']}.0.1"
+        cloud.await_generation(generation, "processing")
+        console.go("#/spells")
+        expect(console.heading("Spells")).to_be_visible()
+        # The answer is from before the message, and comes after it.
+        page.route(re.compile("/v1/casts[?]" if of == "list" else f"/v1/casts/{cast['castId']}$"), hold)
+        console.go("#/casts" if of == "list" else f"#/casts/{cast['castId']}")
+        until(page, lambda: bool(held))
+        cloud.put_on_bus(generationId=generation, status="succeeded", type="text", data={"text": "done"})
+        until(page, is_told)
+        while held:
+            route, answer = held.pop()
+            route.fulfill(response=answer)
+        if of == "list":
+            row = page.locator("table.list tbody tr").filter(has_text=name)
+            expect(row.locator(".status")).to_have_text("completed")
+        else:
+            console.status("completed")
+            expect(page.locator(".step .text")).to_have_text("done")
+
+    def test_they_lower_no_revision_that_is_shown(self, console: Console, cloud: Cloud) -> None:
+        page = console.page
+        cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Lowered"))
+        cloud.await_generation(f"{cast['castId']}.0.1", "processing")
+        old = cloud.api.get("/v1/casts").json()
+        status = page.locator("table.list tbody tr").filter(has_text="Lowered").locator(".status")
+        expect(status).to_have_text("running")
+        cloud.put_on_bus(generationId=f"{cast['castId']}.0.1", status="succeeded", type="text", data={"text": "done"})
+        expect(status).to_have_text("completed")
+        page.route(re.compile("/v1/casts[?]"), lambda route: route.fulfill(json=old))
+        with page.expect_response(re.compile("/v1/casts[?]")) as answered:
+            page.evaluate(RECONNECT)
+        answered.value.finished()
+        expect(page.locator(".live.live")).to_have_text("Live")
+        page.evaluate("new Promise(requestAnimationFrame)")
+        expect(status).to_have_text("completed")
+
+
+class TestTheConnection:
+    def test_a_dropped_connection_catches_up_without_a_gap(self, opened: Callable[..., Console], cloud: Cloud) -> None:
+        console = opened()
+        page, sockets = console.page, console.sockets()
         console.sign_in()
         cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Unseen"))
         console.go(f"#/casts/{cast['castId']}")
@@ -254,8 +439,17 @@ class TestWhatGoesWrong:
         console.page.goto(console.url)
         console.page.get_by_label("API key").fill(key)
         console.button("Sign in").click()
-        expect(console.page.get_by_role("alert")).to_contain_text("This key is not accepted")
+        alert = console.page.get_by_role("alert")
+        expect(alert).to_contain_text("This key is not accepted")
         expect(console.heading("Spellcast")).to_be_visible()
+        assert console.page.evaluate("sessionStorage.length") == 0
+        beside = console.page.context.new_page()
+        beside.goto(console.url)
+        expect(beside.get_by_label("API key")).to_be_visible()
+        expect(beside.get_by_role("alert")).to_have_count(0)
+        console.page.get_by_label("API key").fill("")
+        console.button("Sign in").click()
+        expect(alert).to_have_count(0)
 
     def test_a_wrong_key_in_the_address(self, opened: Callable[..., Console]) -> None:
         console = opened()

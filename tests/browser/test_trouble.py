@@ -114,6 +114,28 @@ class TestWhatIsGone:
         page.keyboard.press("Escape")
         expect(page.locator(".step .text")).to_have_text("a cat!")
 
+    def test_a_server_that_is_stopped_and_started_again(self, opened: Callable[..., Console], cloud: Cloud) -> None:
+        console = opened()
+        page, sockets = console.page, console.sockets()
+        console.sign_in()
+        cast = cloud.cast(cloud.spell(drawn("[fault:stall]"), name="Goes on"))
+        console.go(f"#/casts/{cast['castId']}")
+        expect(page.locator(".bar[data-step='0'] rect.running")).to_be_visible()
+        page.route("**/v1/**", lambda route: route.abort())
+        sockets[-1].close()
+        expect(page.locator(".banner")).to_contain_text("start it with “make up”")
+        expect(page.get_by_text("nothing was heard since")).to_be_visible()
+        length = page.locator(".bar[data-step='0'] .number")
+        shown = length.inner_text()
+        console.button("Cancel").click()
+        expect(page.locator("main").get_by_role("alert")).to_contain_text("The server does not answer")
+        assert length.inner_text() == shown
+        page.unroute("**/v1/**")
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator(".live.live")).to_have_text("Live")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(length).not_to_have_text(shown)
+
     def test_a_cast_and_a_spell_of_another_account_do_not_exist(
         self, opened: Callable[..., Console], cloud: Cloud
     ) -> None:
@@ -256,6 +278,12 @@ class TestWhatIsLarge:
         names = picker.locator("option").all_inner_texts()
         assert len(names) == len(known) + 40 + 1
         assert len(set(names)) == len(names), "two tools have the same name, and nobody can tell them apart"
+        # One that is made elsewhere is there as soon as one chooses.
+        console.page.unroute("**/v1/tools")
+        new = {**known[0], "toolId": "newest", "displayName": "Newest tool"}
+        console.page.route("**/v1/tools", lambda route: route.fulfill(json={"tools": [*known, new]}))
+        picker.focus()
+        expect(picker.locator("option", has_text="Newest tool")).to_have_count(1)
 
 
 def overhang(page: Page) -> int:

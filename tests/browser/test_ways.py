@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.many import key_of
 from tests.browser.seen import Console
 from tests.cloud import Cloud, drawn, wire, words
 
@@ -135,6 +136,7 @@ class TestWhatIsNotSaved:
         expect(name).to_have_value("Edited" if edits else "")
         name.fill("Discarded")
         console.link("Discard").click()
+        expect(name).to_have_count(0)  # the editor is left
         console.go(place)
         expect(name).to_have_value("Edited" if edits else "")
 
@@ -148,6 +150,43 @@ class TestWhatIsNotSaved:
         console.go("#/spells/new")
         expect(page.get_by_label("Name", exact=True)).to_have_value("")
         assert "Saved" not in page.evaluate("JSON.stringify(sessionStorage)")
+
+    def test_it_is_for_the_key_it_was_made_with_and_outlives_signing_out(self, console: Console, cloud: Cloud) -> None:
+        page = console.page
+        name = page.get_by_label("Name", exact=True)
+        console.go("#/spells/new")
+        name.fill("Mine")
+        beside = page.context.new_page()
+        beside.goto(f"{console.url}#/spells")
+        beside.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("API key")).to_be_visible()
+        console.sign_in(key_of(cloud, "the next one"))
+        console.go("#/spells/new")
+        expect(name).to_have_value("")
+        console.button("Sign out").click()
+        console.sign_in()
+        console.go("#/spells/new")
+        expect(name).to_have_value("Mine")
+
+    def test_it_is_offered_where_another_version_was_saved_since(self, console: Console, cloud: Cloud) -> None:
+        spell = cloud.spell(words(), name="Edited twice")
+        page = console.page
+        name = page.get_by_label("Name", exact=True)
+        console.go(f"#/spells/{spell['spellId']}/edit")
+        name.fill("Mine")
+        body = {"name": "Theirs", "steps": spell["steps"]}
+        cloud.api.put(f"/v1/spells/{spell['spellId']}", json=body).raise_for_status()
+        page.reload()
+        expect(name).to_have_value("Theirs")
+        offer = page.get_by_text("Your unsaved changes are of version 1; the spell is now at 2.")
+        console.button("Take them up").click()
+        expect(offer).to_have_count(0)
+        expect(name).to_have_value("Mine")
+        page.reload()
+        expect(name).to_have_value("Mine")
+        console.button("Save as version 3").click()
+        expect(console.heading("Mine")).to_be_visible()
+        assert "Mine" not in page.evaluate("JSON.stringify(sessionStorage)")
 
 
 class TestByKeyboard:

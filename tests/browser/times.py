@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import tempfile
@@ -11,12 +10,10 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
-from local import stack
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.browser.many import key_of, many_casts
 from tests.browser.seen import Console
-from tests.cloud import Cloud, drawn, words
-from tests.ports import free_port
+from tests.cloud import Cloud, drawn, started, words
 
 CASTS = 1_000
 VIEWS = 7
@@ -48,21 +45,14 @@ PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 def main() -> None:
     expect.set_options(timeout=60_000)
-    with tempfile.TemporaryDirectory() as name:
-        directory, port = Path(name), free_port()
-        outputs = stack.start(port, directory, environment={"PATH": os.environ["PATH"]})
-        cloud = Cloud(outputs, stack.running(port, directory) or 0)
-        try:
-            many_casts(cloud, "busy", CASTS)
-            key = key_of(cloud, "busy")
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-                _show_views(browser, cloud, key)
-                _show_messages(browser, cloud)
-                browser.close()
-        finally:
-            cloud.close()
-            stack.stop(port, directory)
+    with tempfile.TemporaryDirectory() as name, started(Path(name)) as cloud:
+        many_casts(cloud, "busy", CASTS)
+        key = key_of(cloud, "busy")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+            _show_views(browser, cloud, key)
+            _show_messages(browser, cloud)
+            browser.close()
 
 
 def _show_views(browser: Browser, cloud: Cloud, key: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from local import stack
 from local.demo_provider import WEBHOOK_SECRET
 from tests.chaos.provider import Line, failing
 from tests.chaos.sizes import LONG, SEED
-from tests.cloud import Cloud
+from tests.cloud import Cloud, started
 from tests.ports import free_port
 
 RESULTS = Path(__file__).parents[2] / ".local" / "chaos" / ("long" if LONG else "short")
@@ -64,9 +62,7 @@ def line(port: int) -> Iterator[Line]:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory, port: int, line: Line) -> Iterator[Cloud]:
     """An embedded cloud for these tests, without faults until a test sets them."""
-    directory: Path = tmp_path_factory.mktemp("cloud")
-    environment = {
-        "PATH": os.environ["PATH"],
+    settings = {
         "SPELLCAST_FAULTS": "on",
         # All that are ever started stay: to begin anew costs more than what one of them does.
         "SPELLCAST_WORKERS": "4",
@@ -79,10 +75,5 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, port: int, line: Line) -> It
         "SPELLCAST_REPLICATE_KEY": "demo-key",
         "SPELLCAST_REPLICATE_WEBHOOK_SECRET": WEBHOOK_SECRET,
     }
-    outputs = stack.start(port, directory, environment=environment)
-    cloud = Cloud(outputs, stack.running(port, directory) or 0, directory / str(port))
-    try:
+    with started(tmp_path_factory.mktemp("cloud"), settings, port) as cloud:
         yield cloud
-    finally:
-        cloud.close()
-        stack.stop(port, directory)

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from local import stack
 from tests.chaos.conftest import Defends
 from tests.chaos.sizes import SEED, size
-from tests.cloud import Cloud, evaluated, words
-from tests.ports import free_port
+from tests.cloud import Cloud, evaluated, started, words
 
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = ROOT / ".local" / "schemathesis" / "venv" / "bin" / "schemathesis"
@@ -39,15 +37,9 @@ CHECKS = (
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One of its own: what it is asked is hardly what other tests would find in theirs."""
     if not SCHEMATHESIS.exists():
-        pytest.skip("its environment is not set up: make .local/schemathesis/venv")
-    port, directory = free_port(), tmp_path_factory.mktemp("cloud")
-    environment = {"PATH": os.environ["PATH"], "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
-    cloud = Cloud(stack.start(port, directory, environment=environment), stack.running(port, directory) or 0)
-    try:
+        pytest.fail("its environment is not set up: make .local/schemathesis/venv")
+    with started(tmp_path_factory.mktemp("cloud"), {"SPELLCAST_DEMO_JOB_SECONDS": "0.3"}) as cloud:
         yield cloud
-    finally:
-        cloud.close()
-        stack.stop(port, directory)
 
 
 def names_of(cloud: Cloud) -> dict[str, list[str]]:

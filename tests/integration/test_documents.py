@@ -199,8 +199,6 @@ def _script(path: Path, text: str) -> None:
 
 def _files(page: Path) -> dict[str, str]:
     """What a page's reader brings."""
-    if page.name == "own-tool.md":
-        return {"workflow_api.json": (IMPORTS / "comfyui_text_to_image.json").read_text("utf-8")}
     if page.name != "migrating.md":
         return {}
     export: dict[str, Any] = json.loads((ROOT / "tests/fixtures/original_export.json").read_text("utf-8"))

@@ -132,7 +132,7 @@ def until(probe: Any, seconds: float = 5) -> Any:
 @pytest.fixture(scope="session")
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Cloud]]:
     if not stack.PYTHON.exists():
-        pytest.skip("the embedded cloud's environment is not set up: make .local/venv")
+        pytest.fail("the embedded cloud's environment is not set up: make .local/venv")
     made: dict[bool, Cloud] = {}
     for mended in (True, False):
         made[mended] = Cloud(free_port(), tmp_path_factory.mktemp("cloud"), mended)

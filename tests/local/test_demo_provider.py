@@ -46,7 +46,7 @@ QUICK = "[seconds:0.05]"
 def address() -> Iterator[str]:
     python = stack.PYTHON if stack.PYTHON.exists() else sys.executable
     if python == sys.executable and find_spec("hypercorn") is None:
-        pytest.skip("the embedded cloud's environment is not set up: make .local/venv")
+        pytest.fail("the embedded cloud's environment is not set up: make .local/venv")
     port = free_port()
     command = [str(python), "-m", "local.demo_provider", "--port", str(port)]
     with subprocess.Popen(command, cwd=stack.ROOT, env={"PATH": os.environ["PATH"]}, stderr=subprocess.PIPE) as process:

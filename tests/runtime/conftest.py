@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local import stack
-from tests.cloud import Cloud
-from tests.ports import free_port
+from tests.cloud import Cloud, started
 from tests.runtime.emulator import ROOT, Function
 
 # What the cloud calls in a function's place: its error is the function's, by its name.
@@ -34,25 +31,18 @@ def lambda_handler(event, context):
 RELAYED = ("execute_step", "process_output", "finalize_cost", "poll_job", "cast_api", "complete_job")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    port, directory = free_port(), tmp_path_factory.mktemp("cloud")
-    environment = {"PATH": os.environ["PATH"], "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
-    outputs = stack.start(port, directory, environment=environment)
-    cloud = Cloud(outputs, stack.running(port, directory) or 0)
-    try:
+    with started(tmp_path_factory.mktemp("cloud"), {"SPELLCAST_DEMO_JOB_SECONDS": "0.3"}) as cloud:
         yield cloud
-    finally:
-        cloud.close()
-        stack.stop(port, directory)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def functions(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Function]]:
     """The functions, by name; from now on the cloud calls them."""
     folder = tmp_path_factory.mktemp("runtime")
     client = cloud.aws("lambda")
-    with ExitStack() as started:
+    with ExitStack() as running:
         found = {}
         for name in RELAYED:
             deployed = f"spellcast-local-{name}"
@@ -61,7 +51,7 @@ def functions(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             function = Function(
                 ROOT / "functions" / name, environment, folder / f"{name}.log", timeout_seconds=known["Timeout"]
             )
-            found[name] = started.enter_context(function)
+            found[name] = running.enter_context(function)
             client.update_function_code(FunctionName=deployed, ZipFile=relay(function.url, folder / f"{name}.lock"))
         yield found
 

@@ -79,9 +79,9 @@ def add_to(cli: click.Group) -> None:
             found = client.get_ledger(from_=start, to=end, limit=limit, cursor=cursor)
         session.answer(found.document(), lambda: _entries(found))
 
-    @cli.command()
+    @command(cli)
     @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-    def completion(shell: str) -> None:
+    def completion(session: Session, shell: str) -> None:
         """Print what makes a shell complete commands.
 
         For bash: spellcast completion bash >> ~/.bashrc
@@ -91,7 +91,11 @@ def add_to(cli: click.Group) -> None:
         kind = get_completion_class(shell)
         if kind is None:
             raise Failure(f"Nothing is known of {shell}.")
-        click.echo(kind(cli, {}, "spellcast", "_SPELLCAST_COMPLETE").source())
+        script = kind(cli, {}, "spellcast", "_SPELLCAST_COMPLETE").source()
+        if session.as_json:
+            session.line({"shell": shell, "script": script})
+        else:
+            click.echo(script)
 
 
 def _add_config(cli: click.Group) -> None:
@@ -144,8 +148,10 @@ def _with(session: Session, name: str) -> Profiles:
 def _key() -> str:
     # Never an argument: other users see the arguments of a command.
     given = click.prompt("API key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    from spellcast_client.calls import fits_a_header
+
     key = str(given).strip()
-    if not key or not key.isascii() or not key.isprintable():
+    if not key or not fits_a_header(key):
         raise Failure("That is no API key: nothing was given, or it has characters that no key has.")
     return key
 

@@ -92,7 +92,7 @@ def add_to(cli: click.Group) -> None:
 
     @command(cli)
     @click.option("--status", type=click.Choice(["running", "completed", "failed", "cancelled"]), help="Only these.")
-    @click.option("--spell", metavar="ID", help="Only those of the spell with this id.")
+    @click.option("--spell", metavar="SPELL", help="Of this spell: id, slug or name.")
     @click.option("--limit", type=click.IntRange(1, 100), default=25, show_default=True, help="How many at most.")
     @click.option("--cursor", help="The part after the one that named this cursor.")
     @click.option("--all", "everything", is_flag=True, help="Every part.")
@@ -206,7 +206,7 @@ def _add_news(cli: click.Group) -> None:
         from spellcast_client.cli.board import told
 
         with session.client() as client:
-            for message in client.listen():
+            for message in client.listen(on_connection=_connection(session)):
                 if session.as_json:
                     session.line(message.document())
                 else:
@@ -227,10 +227,10 @@ def _follow(session: Session, client: Client, cast_id: str) -> None:
 
     try:
         if session.as_json:
-            for message in client.watch(cast_id):
+            for message in client.watch(cast_id, on_connection=_connection(session)):
                 session.line(message.document())
         else:
-            message = shown_live(session.console(), client.watch(cast_id))
+            message = shown_live(session.console(), client.watch(cast_id, on_connection=_connection(session)))
     except KeyboardInterrupt:
         click.echo(f"The cast goes on. Come back: {_back(cast_id)}   Stop it: spellcast cancel {cast_id}", err=True)
         raise SystemExit(Exit.INTERRUPTED) from None
@@ -245,6 +245,11 @@ def _follow(session: Session, client: Client, cast_id: str) -> None:
         raise SystemExit(Exit.CAST_FAILED)
 
 
+def _connection(session: Session) -> Callable[[bool], None]:
+    lost, back = "The connection was lost; trying again…", "The connection is back; what was missed follows."
+    return lambda is_there: session.note(back if is_there else lost)
+
+
 def _back(cast_id: str) -> str:
     return f"spellcast show {cast_id} --watch"
 
@@ -253,13 +258,13 @@ def _read_inputs(pairs: Sequence[str], file: IO[bytes] | None) -> dict[str, Any]
     """The file's, and over them those of the command."""
     inputs: dict[str, Any] = {}
     if file:
+        content, name = file.read(), getattr(file, "name", "<stdin>")
+        if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+            raise Failure(f"{name} holds no JSON object of inputs.")
         try:
-            inputs = json.loads(file.read().decode("utf-8-sig"), parse_constant=_refuse)
+            inputs = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
-            place = f"{error.lineno}:{error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else error
-            raise Failure(f"{file.name} is not JSON: {place}") from error
-        if not isinstance(inputs, dict):
-            raise Failure(f"{file.name} holds no JSON object of inputs.")
+            raise Failure(f"{name}{_place_in(content)}") from error
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name.rstrip(":"):
@@ -272,6 +277,14 @@ def _read_inputs(pairs: Sequence[str], file: IO[bytes] | None) -> dict[str, Any]
         else:
             inputs[name] = value
     return inputs
+
+
+def _place_in(content: bytes) -> str:
+    """Where JSON is wrong, and why."""
+    from spellcast_client.spell_files import read
+
+    first = read(content, is_json=True).findings[0]
+    return f":{first.place.line}:{first.place.column}: {first.message}"
 
 
 def _refuse(name: str) -> Any:
@@ -288,10 +301,15 @@ def _table(casts: Casts) -> Any:
     from rich.console import Group
 
     from spellcast_client.cli.tables import facts, moment, money, seconds, status, table
+    from spellcast_client.cli.timeline import over_at
 
     rows = table("cast", "spell", "status", "started", "took", "cost")
     for cast in casts.casts:
-        took = "" if cast.status == "running" else seconds((cast.updated_at - cast.started_at).total_seconds())
+        took = (
+            ""
+            if cast.status == "running"
+            else seconds((over_at(cast, cast.updated_at) - cast.started_at).total_seconds())
+        )
         spell = f"{cast.spell_slug} v{cast.version}"
         rows.add_row(cast.cast_id, spell, status(cast.status), moment(cast.started_at), took, money(cast.cost_usd))
     return Group(rows, facts(next=f"--cursor {casts.cursor}")) if casts.cursor else rows

@@ -17,9 +17,10 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from spellcast_client import __version__
+from spellcast_client.calls import fits_a_header
 from spellcast_client.cli.session import Failure, Session
 from spellcast_client.client import Client
-from spellcast_client.errors import SpellcastError
+from spellcast_client.errors import UNAUTHORIZED, UNREACHABLE, SpellcastError
 from spellcast_client.profiles import Profiles, Target
 
 # Seconds. Tickets and links are good for a minute and more, by the clock of who made them.
@@ -46,16 +47,18 @@ def examine(session: Session) -> list[Check]:
     except Failure as failure:
         return [Check("configuration", False, failure.message), *_left("reachability", "clocks", "key", "WebSocket")]
     checks = [_configuration(target, session.profiles())]
+    if target.api_key and not fits_a_header(target.api_key):
+        return [*checks, *_left("reachability", "clocks", "key", "WebSocket")]
     try:
         with session.client(target) as client:
             checks += [*_reachability(client, target)]
             if checks[-1].is_well is None:
                 return [*checks, *_left("key", "WebSocket")]
-            checks.append(_tried("key", lambda: _key(client)))
+            checks.append(_tried("key", target, lambda: _key(client)))
             is_let_in = checks[-1].is_well
-            checks += [_tried("WebSocket", lambda: _websocket(client))] if is_let_in else _left("WebSocket")
+            checks += [_tried("WebSocket", target, lambda: _websocket(client))] if is_let_in else _left("WebSocket")
     except SpellcastError as error:
-        return [*checks, Check("reachability", False, error.message), *_left("clocks", "key", "WebSocket")]
+        return [*checks, _fault("reachability", error, target), *_left("clocks", "key", "WebSocket")]
     return checks
 
 
@@ -63,17 +66,28 @@ def _left(*names: str) -> list[Check]:
     return [Check(name, None, "not looked at") for name in names]
 
 
-def _tried(name: str, look: Callable[[], str]) -> Check:
+def _tried(name: str, target: Target, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except SpellcastError as error:
-        return Check(name, False, error.message)
+        return _fault(name, error, target)
+
+
+def _fault(name: str, error: SpellcastError, target: Target) -> Check:
+    said = error.message
+    if target.is_here and error.code == UNREACHABLE:
+        said += " This starts it: spellcast local up"
+    elif target.is_here and (error.code == UNAUTHORIZED or error.status in (401, 403)):
+        said += " This keeps its key as a profile: spellcast local up"
+    return Check(name, False, said)
 
 
 def _configuration(target: Target, profiles: Profiles) -> Check:
     said = f"{target.address}, by {target.source}"
     if not target.api_key:
         return Check("configuration", False, f"{said}. There is no key: spellcast login, or set SPELLCAST_API_KEY.")
+    if not fits_a_header(target.api_key):
+        return Check("configuration", False, f"{said}. The key has characters that no key has.")
     with suppress(FileNotFoundError):
         if os.name == "posix" and stat.S_IMODE(profiles.path.stat().st_mode) & 0o077:
             return Check("configuration", False, f"Others can read {profiles.path}: chmod 600 it, and rotate your key.")
@@ -85,7 +99,7 @@ def _reachability(client: Client, target: Target) -> Iterator[Check]:
     try:
         version = client.get_health().version
     except SpellcastError as error:
-        yield Check("reachability", False, error.message)
+        yield _fault("reachability", error, target)
         yield from _left("clocks")
         return
     took = time.monotonic() - began

@@ -9,10 +9,10 @@ import click
 
 from spellcast_client import __version__
 from spellcast_client.cli import account, casts, cloud, spells, tools
-from spellcast_client.cli.session import Session
+from spellcast_client.cli.session import Group, Session
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--profile", metavar="NAME", help="The profile to use, instead of the current one.")
 @click.version_option(__version__, prog_name="spellcast")
 @click.pass_context

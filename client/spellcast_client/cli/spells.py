@@ -113,7 +113,7 @@ def add_to(cli: click.Group) -> None:
             found = client.get_spell(spell, version=version)
         text = write(found, as_json=session.as_json or bool(output and output.suffix == ".json"))
         if output:
-            output.write_text(text, "utf-8")
+            _write(output, text)
             session.note(f"{found.name}, version {found.version}, is in {output}.")
         else:
             click.echo(text, nl=False)
@@ -136,9 +136,9 @@ def add_to(cli: click.Group) -> None:
             found = client.list_spells(limit=limit, cursor=cursor)
         session.answer(found.document(), lambda: _table(found.spells, found.cursor))
 
-    @spells.command()
-    def schema() -> None:
-        """Print the JSON Schema of spell files, for editors."""
+    @command(spells)
+    def schema(session: Session) -> None:
+        """Print the JSON Schema of spell files, for editors; it is JSON in any case."""
         click.echo(SCHEMA.read_text("utf-8"), nl=False)
 
 
@@ -151,6 +151,13 @@ def _read(file: Path) -> Read:
         raise Failure(f"{file} cannot be read: {error.strerror}.") from error
     is_json = file.suffix == ".json" or (str(file) == "-" and content.lstrip()[:1] == b"{")
     return Read("<standard input>" if str(file) == "-" else str(file), read(content, is_json=is_json))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise Failure(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def _lint_all(session: Session, reads: Sequence[Read], offline: bool) -> list[tuple[Read, list[Finding]]]:

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from spellcast_client.cli.session import without_controls
+from spellcast_client.cli.controls import without_controls
 
 STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "processing": "cyan"}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise, zip_longest
 from typing import Any
 
@@ -18,8 +20,14 @@ from spellcast_client.cli.tables import PlainTable, facts, moment, money, second
 from spellcast_client.models import Cast, Generation
 
 _MARKS = (("waiting", "░", "dim"), ("running", "█", "cyan"), ("processing", "▒", "magenta"))
-_NARROWEST, _WIDEST = 8, 60
+_NARROWEST, _WIDEST, _WIDEST_NAME = 8, 60, 24
 _SHOWN_CHARACTERS = 2_000
+# Failures after which the same inputs fail again, and what their messages tell of inputs and of US dollars.
+_OF_INPUTS = ("INVALID_INPUT", "INVALID_STEP_INPUT", "MISSING_INPUTS", "ADDRESS_REFUSED")
+_MISSING = re.compile(r"has no value for: ([^ ,]+(?:, [^ ,]+)*)\.$")
+_SPENT = re.compile(
+    r"^\$([0-9.]+) of the budget of \$[0-9.]+ are spent, .* expected to cost \$([0-9]+(?:\.[0-9]+)?)\.$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +46,52 @@ class Span:
         return (self.ends - self.begins).total_seconds()
 
 
+def over_at(cast: Cast, now: datetime) -> datetime:
+    """When it ended, or now; what its webhook does afterwards is no part of it."""
+    ended = cast.completed_at or cast.failed_at or cast.cancelled_at
+    return now if cast.status == "running" or ended is None else ended
+
+
 def spans(cast: Cast, now: datetime) -> list[Span]:
-    """Every attempt, in the order in which they began.
+    """Every attempt, in the order in which they began; the phases are those of the API's own pictures.
 
     A provider that says how long it ran leaves the rest of the time until its answer for its queue. What follows an
-    answer until the next step begins, or until the cast has ended, is the work on it.
+    answer until the next step begins, or until the cast has ended, is the work on it; when a cast that was resumed had
+    ended before is not known.
     """
-    generations = sorted(cast.generations or (), key=lambda item: (item.request_timestamp, item.step_index))
-    ended = cast.completed_at or cast.failed_at or cast.cancelled_at
-    over = now if cast.status == "running" or ended is None else ended
+    generations = sorted(cast.generations or (), key=lambda item: (item.attempt, item.step_index))
     found: list[Span] = []
     for generation, following in zip_longest(generations, generations[1:]):
-        begins = generation.request_timestamp if found else min(cast.started_at, generation.request_timestamp)
-        answers = generation.response_timestamp or max(over, generation.request_timestamp)
-        runs = generation.request_timestamp
-        if generation.response_timestamp and generation.duration_ms is not None:
-            runs = max(runs, answers - timedelta(milliseconds=generation.duration_ms))
-        ends = following.request_timestamp if following else over
-        was_left = following is not None and cast.resumed_at is not None and answers < cast.resumed_at <= ends
-        if generation.status != "completed" or was_left:
-            ends = answers
+        asked, answered = generation.request_timestamp, generation.response_timestamp
+        answers = answered or max(now, asked)
+        if generation.duration_ms is not None:
+            runs = max(asked, answers - timedelta(milliseconds=generation.duration_ms))
+        else:
+            runs = answers if _is_queued(generation) else asked
+        ends = answers
+        if answered and following is None:
+            ends = over_at(cast, now)
+        elif answered and following.attempt == generation.attempt:
+            ends = following.request_timestamp
+        begins = asked if found else min(cast.started_at, asked)
         found.append(Span(generation, begins, runs, answers, max(ends, answers)))
+    return found
+
+
+def _is_queued(generation: Generation) -> bool:
+    """Whether its provider was asked and has not accepted it yet; a step in place is no job, and has no submission."""
+    is_job = generation.metadata is not None and "submission" in (generation.metadata.model_extra or {})
+    return generation.status == "pending" and is_job
+
+
+def _counting(cast: Cast) -> list[Generation]:
+    """The attempt that counts of each step, in their order: what stands before it is run again with all after it."""
+    found: list[Generation] = []
+    latest = 0
+    for generation in sorted(cast.generations or (), key=lambda item: (item.step_index, -item.attempt)):
+        if generation.attempt >= latest and all(item.step_index != generation.step_index for item in found):
+            found.append(generation)
+            latest = generation.attempt
     return found
 
 
@@ -114,18 +147,20 @@ def _facts(cast: Cast) -> PlainTable:
 
 def _timeline(cast: Cast, now: datetime) -> Group:
     attempts = spans(cast, now)
-    ends = max((span.ends for span in attempts), default=cast.updated_at)
-    whole = max((ends - cast.started_at).total_seconds(), 0.001)
-    rows = table("", "step", f"{seconds(whole)} in all", "took", "status", "cost")
+    over = over_at(cast, now)
+    took = seconds(max((over - cast.started_at).total_seconds(), 0))
+    last = max([over, *(span.ends for span in attempts)])
+    whole = max((last - cast.started_at).total_seconds(), 0.001)
+    rows = table("", "step", f"{took} in all", "took", "status", "cost")
     for column in (rows.columns[1], *rows.columns[3:]):
         column.no_wrap, column.overflow = True, "ellipsis"  # where there is little room, the bars give way
-    rows.columns[1].max_width = 24
+    rows.columns[1].max_width = _WIDEST_NAME
     for span in attempts:
         step = span.generation
         again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
         rows.add_row(
             str(step.step_index + 1),
-            step.tool_display_name + again,
+            shortened(step.tool_display_name, _WIDEST_NAME - len(again)) + again,
             Bar(span, cast.started_at, whole),
             seconds(span.duration),
             status(step.status),
@@ -134,13 +169,13 @@ def _timeline(cast: Cast, now: datetime) -> Group:
     begun = {span.generation.step_index for span in attempts}
     for index in sorted(set(range(cast.step_count)) - begun):
         rows.add_row(str(index + 1), Text("not begun", style="dim"))
-    rows.add_row("", Text("total", style="bold"), "", seconds(whole), "", Text(money(cast.cost_usd), style="bold"))
+    rows.add_row("", Text("total", style="bold"), "", took, "", Text(money(cast.cost_usd), style="bold"))
     legend = Text("   ").join(Text.assemble((mark, style), f" {name}") for name, mark, style in _MARKS)
     return Group(rows, legend)
 
 
 def _outputs(cast: Cast) -> Iterator[tuple[str, str]]:
-    for generation in cast.generations or ():
+    for generation in _counting(cast):
         made = generation.outputs if isinstance(generation.outputs, list) else [generation.outputs or {}]
         for part in made:
             for output in _texts(part):
@@ -171,12 +206,43 @@ def _next_steps(cast: Cast) -> Iterator[Text]:
     if failure:
         step = "" if failure.step_index is None else f" in step {failure.step_index + 1} ({failure.step_id})"
         yield Text(f"It failed{step}: {failure.message} [{failure.code}]", style="red")
-    failed = next((item for item in reversed(cast.generations or ()) if item.error and item.status == "failed"), None)
+    failed = _failed(cast)
     if cast.status == "failed" and failed and failed.error and failed.error.retryable:
         yield Text("The same may succeed later.")
     if cast.status in ("failed", "cancelled"):
-        yield Text(f"Go on with it:         spellcast resume {cast.cast_id} --watch")
-        if failed:
-            yield Text(f"With other inputs:     spellcast retry {failed.generation_id} --input NAME=TEXT --watch")
+        yield from _ways_on(cast, failed)
     elif cast.status == "running":
         yield Text(f"Watch it: spellcast show {cast.cast_id} --watch   Stop it: spellcast cancel {cast.cast_id}")
+
+
+def _failed(cast: Cast) -> Generation | None:
+    """The record that the cast failed with."""
+    candidates = [item for item in _counting(cast) if item.error and item.status == "failed"]
+    named = cast.failure.generation_id if cast.failure else None
+    return next((item for item in candidates if item.generation_id == named), candidates[-1] if candidates else None)
+
+
+def _ways_on(cast: Cast, failed: Generation | None) -> Iterator[Text]:
+    """What can help: to go on without a change fails again where an input or the budget was the cause."""
+    resume = f"spellcast resume {cast.cast_id}"
+    error = (failed and failed.error) or cast.failure
+    code, message = (error.code, error.message) if error else ("", "")
+    if code in _OF_INPUTS:
+        missing = _MISSING.search(message)
+        inputs = " ".join(f"--input {name}=TEXT" for name in (missing[1].split(", ") if missing else ["NAME"]))
+        if failed:
+            yield Text(f"With other inputs:     spellcast retry {failed.generation_id} {inputs} --watch")
+        else:
+            yield Text(f"Cast it anew:          spellcast cast {cast.spell_slug} --input NAME=TEXT --watch")
+    elif code == "BUDGET_EXCEEDED":
+        if found := _SPENT.search(message):
+            needed = f"{Decimal(found[1]) + Decimal(found[2]):f}"
+            yield Text(f"With a larger budget:  {resume} --budget {needed} --watch   (later steps may need more)")
+        elif cast.budget_usd is not None and "account's budget" not in message:
+            yield Text(f"With a larger budget:  {resume} --budget USD --watch")
+        else:
+            yield Text(f"On another day (UTC), or with a larger budget of the account: {resume} --watch")
+    else:
+        yield Text(f"Go on with it:         {resume} --watch")
+        if failed:
+            yield Text(f"With other inputs:     spellcast retry {failed.generation_id} --input NAME=TEXT --watch")

@@ -63,7 +63,7 @@ def _shown(tool: Tool) -> Any:
         default = field.get("default")
         inputs.add_row(
             name,
-            field.get("type", ""),
+            " | ".join(map(str, field.get("enum") or ())) or field.get("type", ""),
             "yes" if field.get("required", True) else "",
             "" if default is None else str(default),
             first_line(field.get("description")),

@@ -21,14 +21,20 @@ export const session = {
   ended: () => {},
   /** Asks the other tabs for their key. */
   ask() { tabs.postMessage({ asked: true }); },
-  /** Signs out, here and in the tabs that have the same key. */
-  end() { tabs.postMessage({ ended: this.key }); sessionStorage.clear(); },
+  /** Signs out, here and in the tabs that have the same key. What is not saved stays in its tab, for the same key. */
+  end() { tabs.postMessage({ ended: this.key }); this.key = null; },
+  /** Tells the holder of a key from others, without telling the key. */
+  get holder() {
+    let number = 0x811c9dc5;
+    for (const letter of this.key ?? "") number = Math.imul(number ^ letter.codePointAt(0), 0x01000193) >>> 0;
+    return number.toString(36);
+  },
 };
 
 tabs.onmessage = ({ data: { asked, key, ended } }) => {
   if (asked && session.key) tabs.postMessage({ key: session.key });
   if (key && !session.key) { session.key = key; session.given(); }
-  if (ended && ended === session.key) { sessionStorage.clear(); session.ended(); }
+  if (ended && ended === session.key) { session.key = null; session.ended(); }
 };
 
 const unreachable = () => new Problem(
@@ -50,16 +56,16 @@ function refused() {
   return new Problem(SENTENCES[401], { status: 401 });
 }
 
-export async function call(method, path, { body, query = {}, headers = {}, signal, text = false } = {}) {
+export async function call(method, path, { body, query = {}, headers = {}, signal, text = false, key = session.key ?? "" } = {}) {
   const url = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   let answer, content;
   // What a header cannot hold is no key.
-  if (/[^\x21-\x7e]/.test(session.key ?? "")) throw refused();
+  if (/[^\x21-\x7e]/.test(key)) throw refused();
   try {
     answer = await fetch(url, {
       method, signal, cache: "no-store",
-      headers: { "X-API-Key": session.key ?? "", ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
+      headers: { "X-API-Key": key, ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
       body: body && JSON.stringify(body),
     });
     content = await answer.text();

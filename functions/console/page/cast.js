@@ -1,11 +1,11 @@
 // One cast, live.
 
-import { get, newKey, post } from "./api.js";
+import { get, post } from "./api.js";
 import { Field, fieldsOf, toTyped, toValue } from "./fields.js";
 import { live } from "./live.js";
 import {
   Copy, Dialog, Drawing, Head, Json, Loading, More, Outputs, Status, Time, Trouble, html, toolNamed, useAction, useEffect,
-  useLoaded, useNow, useRef, useState, useTools,
+  useKey, useLoaded, useLost, useNow, useRef, useState, useTools,
 } from "./parts.js";
 import { isOver, latest, timeline, withCast, withMessage } from "./records.js";
 import { advice, count, duration, sum, usd } from "./words.js";
@@ -15,7 +15,7 @@ const REFRESH_MS = 150, TICK_MS = 100;
 /** The cast and its steps as they are now, and what their providers report. */
 function useCast(castId) {
   const { data, problem, reload, change } = useLoaded(
-    signal => get(`v1/casts/${castId}`, {}, { signal }).then(cast => withCast(null, cast)), [castId]);
+    signal => get(`v1/casts/${castId}`, {}, { signal }), [castId], (cast, shown) => withCast(shown, cast));
   const waiting = useRef(null);
   useEffect(() => {
     const read = () => get(`v1/casts/${castId}`).then(cast => change(state => withCast(state, cast)), () => {});
@@ -90,8 +90,9 @@ export function CastView({ castId }) {
     </section>
     <section aria-labelledby="cost"><h2 id="cost">Cost</h2><${Cost} cast=${cast} total=${cost} spell=${spell.data} tools=${tools} /></section>
     <section aria-labelledby="inputs">
-      <h2 id="inputs">Inputs</h2>
+      <h2 id="inputs">Inputs of the cast</h2>
       ${cast.inputs && Object.keys(cast.inputs).length ? html`<${Values} of=${cast.inputs} />` : html`<p class="quiet">None were given.</p>`}
+      ${Object.entries(cast.stepOverrides ?? {}).map(([step, of]) => html`<h3>Changed since for step ${step}</h3><${Values} of=${of} />`)}
     </section>
     <${More} summary="How its steps are wired">${() => html`
       <${Drawing} key=${cast.revision} path=${`v1/casts/${castId}/graph`} label=${`The steps of ${cast.spellName} and their wires`} />`}<//>
@@ -111,7 +112,8 @@ function Failure({ cast }) {
 }
 
 function Timeline({ state, runs }) {
-  const now = useNow(runs ? TICK_MS : 0);
+  const isLost = useLost();
+  const now = useNow(runs && !isLost ? TICK_MS : 0);
   const attempts = timeline(state, now);
   if (!attempts.length) return html`<p class="quiet">Nothing has begun yet.</p>`;
   const longest = Math.max(...attempts.map(({ begin, end }) => end - begin));
@@ -119,6 +121,7 @@ function Timeline({ state, runs }) {
   const failed = attempts.some(({ bars }) => bars.some(({ generation }) => generation.status === "failed"));
   const share = milliseconds => `${(100 * milliseconds / longest).toFixed(2)}%`;
   return html`
+    ${runs && isLost && html`<p class="quiet">As of <${Time} at=${new Date(now).toISOString()} />: nothing was heard since.</p>`}
     <div class="timeline">
       ${attempts.map(({ attempt, bars, begin }) => html`
         ${attempts.length > 1 && html`<h3>Attempt ${attempt}</h3>`}
@@ -133,7 +136,7 @@ function Timeline({ state, runs }) {
                 ${phases.map(([name, from, to]) => html`
                   <rect class=${name} x=${share(from - begin)} width=${share(to - from)} y="2" height="16" />`)}
               </svg>
-              <span class="number">${duration(length)}</span>
+              <span class="number" title="In all, with waiting and processing">${duration(length)}</span>
             </div>`;
         })}`)}
       <div class="bar axis" aria-hidden="true"><span></span>
@@ -156,7 +159,7 @@ function Step({ index, cast, planned, tools, progress, reload, open }) {
       <div class="line">
         <h3>${name} <span class="quiet">${done?.stepId ?? planned?.id ?? planned?.stepId ?? ""}</span></h3>
         <${Status} of=${done?.status ?? "open"} />
-        ${done?.durationMs != null && html`<span class="quiet">${duration(done.durationMs)}</span>`}
+        ${done?.durationMs != null && html`<span class="quiet" title="The provider's own time">${duration(done.durationMs)}</span>`}
         ${attempts.length > 1 && html`<span class="quiet">attempt ${done.attempt}</span>`}
         ${done && isOver(done) && isOver(cast) && html`
           <button type="button" class="small" aria-label=${`Run again… (step ${index + 1})`} onClick=${() => open(done)}>Run again…</button>`}
@@ -212,7 +215,7 @@ function Cost({ cast, total, spell, tools }) {
   });
   return html`
     <table class="list cost">
-      <thead><tr><th scope="col">Step</th><th scope="col" class="number">Expected</th><th scope="col" class="number">Actual</th></tr></thead>
+      <thead><tr><th scope="col">Step</th><th scope="col" class="number">Quote now</th><th scope="col" class="number">Actual</th></tr></thead>
       <tbody>${rows.map(row => html`<tr>
         <td>${row.index + 1} ${row.name}${row.attempts > 1 ? html` <span class="quiet">${count(row.attempts, "attempt", "attempts")}</span>` : ""}</td>
         <td class="number quiet">${row.quote === undefined ? "–" : usd(row.quote)}</td><td class="number">${usd(row.cost)}</td></tr>`)}</tbody>
@@ -220,23 +223,26 @@ function Cost({ cast, total, spell, tools }) {
         <td class="number quiet">${steps ? usd(quote.data.totalCostUsd) : "–"}</td><td class="number" id="total-cost">${usd(total)}</td></tr></tfoot>
     </table>
     ${cast.pointsSpent > 0 && html`<p class="quiet">${count(cast.pointsSpent, "point", "points")}</p>`}
-    ${spell && spell.version !== cast.version && html`<p class="quiet">Expected costs are of the newest version (${spell.version}); this is a cast of version ${cast.version}.</p>`}`;
+    ${spell && spell.version !== cast.version && html`<p class="quiet">The quote is of the newest version (${spell.version}); this is a cast of version ${cast.version}.</p>`}`;
 }
 
 function Resume({ cast, newest, close, take }) {
-  const [budget, setBudget] = useState(cast.budgetUsd ?? "");
+  // What was too small is not offered again; where it was the day's budget that was, the cast's own is well.
+  const isTooSmall = cast.failure?.code === "BUDGET_EXCEEDED" && cast.budgetUsd && cast.failure.message.includes(` of the budget of $${cast.budgetUsd} `);
+  const [budget, setBudget] = useState(isTooSmall ? "" : cast.budgetUsd ?? "");
   const [version, setVersion] = useState(cast.version);
-  const key = useRef(newKey());
-  const [act, busy, problem] = useAction(async () => take(await post(`v1/casts/${cast.castId}/resume`, {
-    ...(budget && budget !== cast.budgetUsd ? { budgetUsd: budget } : {}),
-    ...(version !== cast.version ? { version } : {}),
-  }, { headers: { "Idempotency-Key": key.current } })));
+  const keyOf = useKey();
+  const [act, busy, problem] = useAction(async () => {
+    const body = { ...(budget && budget !== cast.budgetUsd ? { budgetUsd: budget } : {}), ...(version !== cast.version ? { version } : {}) };
+    take(await post(`v1/casts/${cast.castId}/resume`, body, { headers: { "Idempotency-Key": keyOf(body) } }));
+  });
   const versions = Array.from({ length: Math.max(1, (newest ?? cast.version) - cast.version + 1) }, (_, more) => cast.version + more);
   return html`
     <${Dialog} title="Resume the cast" close=${close} submit=${act} label="Resume" busy=${busy} problem=${problem}>
       <p>It goes on at the first step that is not completed. What is finished is kept, and not paid again.</p>
-      <${Field} id="resume-budget" name="Budget in US dollars" optional hint="All that the cast may cost, with what it has cost already." >
-        <input id="resume-budget" inputmode="decimal" value=${budget} aria-describedby="resume-budget-about" onInput=${event => setBudget(event.currentTarget.value.trim())} /><//>
+      <${Field} id="resume-budget" name="Budget in US dollars" optional=${!isTooSmall}
+        hint=${`All that the cast may cost, with what it has cost already.${isTooSmall ? ` It has to hold both: ${cast.failure.message}` : ""}`}>
+        <input id="resume-budget" inputmode="decimal" required=${isTooSmall} value=${budget} aria-describedby="resume-budget-about" onInput=${event => setBudget(event.currentTarget.value.trim())} /><//>
       <${Field} id="resume-version" name="Version of the spell" hint=${versions.length > 1 ? "" : "There is no newer one."}>
         <select id="resume-version" value=${version} aria-describedby="resume-version-about" onChange=${event => setVersion(Number(event.currentTarget.value))}>
           ${versions.map(each => html`<option value=${each}>${each}${each === cast.version ? " (as it was cast)" : ""}</option>`)}</select><//>
@@ -247,11 +253,11 @@ function Retry({ generation, tool, close, take }) {
   const was = generation.requestPayload ?? {};
   const fields = tool ? fieldsOf(tool) : Object.keys(was).map(key => [key, { type: typeof was[key] === "object" ? "any" : "string" }]);
   const [typed, set] = useState(Object.fromEntries(fields.map(([key]) => [key, toTyped(was[key])])));
-  const key = useRef(newKey());
+  const keyOf = useKey();
   const [act, busy, problem] = useAction(async () => {
     const changed = fields.filter(([name]) => String(typed[name]) !== String(toTyped(was[name])));
-    const inputs = Object.fromEntries(changed.map(([name, field]) => [name, toValue(field, typed[name]) ?? null]));
-    take(await post(`v1/generations/${generation.generationId}/retry`, { inputs }, { headers: { "Idempotency-Key": key.current } }));
+    const body = { inputs: Object.fromEntries(changed.map(([name, field]) => [name, toValue(field, typed[name]) ?? null])) };
+    take(await post(`v1/generations/${generation.generationId}/retry`, body, { headers: { "Idempotency-Key": keyOf(body) } }));
   });
   return html`
     <${Dialog} title=${`Run step ${generation.stepIndex + 1} again`} close=${close} submit=${act} label="Run again" busy=${busy} problem=${problem}>

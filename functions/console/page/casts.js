@@ -2,15 +2,21 @@
 
 import { get } from "./api.js";
 import { live } from "./live.js";
-import { Head, Loading, Pages, Status, Time, Trouble, html, place, useEffect, useLoaded, useNow } from "./parts.js";
+import { Head, Loading, Pages, Status, Time, Trouble, html, place, useEffect, useLoaded, useNow, useRef } from "./parts.js";
 import { duration, usd } from "./words.js";
 
-const PAGE = 25, LONGEST = 2 * PAGE, REST_MS = 500, NOW_MS = 30_000;
+const PAGE = 25, LONGEST = 2 * PAGE, HEARD = 4 * PAGE, REST_MS = 500, NOW_MS = 30_000;
 const STATUSES = ["", "running", "completed", "failed", "cancelled"];
 
 export function Casts({ status = "", spell = "", cursor = "" }) {
+  // What messages said last of a cast: an answer may be older.
+  const heard = useRef(new Map());
   const { data, problem, loading, reload, change } = useLoaded(
-    signal => get("v1/casts", { status, spell, cursor, limit: PAGE }, { signal }), [status, spell, cursor]);
+    signal => get("v1/casts", { status, spell, cursor, limit: PAGE }, { signal }), [status, spell, cursor],
+    page => ({ ...page, casts: page.casts.flatMap(cast => {
+      const known = heard.current.get(cast.castId);
+      return !known || known.revision <= cast.revision ? cast : fits(known, { status, spell }) ? known : [];
+    }) }));
   const named = useLoaded(signal => spell ? get(`v1/spells/${spell}`, {}, { signal }) : Promise.resolve(null), [spell]);
   const now = useNow(NOW_MS);
   useEffect(() => {
@@ -18,13 +24,16 @@ export function Casts({ status = "", spell = "", cursor = "" }) {
     const readSoon = () => { rest ??= setTimeout(() => { rest = null; reload(); }, REST_MS); };
     const end = live.listen({
       caughtUp: reload,
-      message: ({ type, payload }) => type === "castUpdate" && change(page => {
-        if (!page) return page;
-        const casts = merged(page.casts, payload, { status, spell, isFirst: !cursor, isLast: !page.cursor });
-        // What grew long is cut, and what lost casts is filled up, once for several.
-        if (casts.length > LONGEST || (casts.length < page.casts.length && page.cursor)) readSoon();
-        return casts === page.casts ? page : { ...page, casts };
-      }),
+      message: ({ type, payload }) => {
+        if (type !== "castUpdate" || !hear(heard.current, payload)) return;
+        change(page => {
+          if (!page) return page;
+          const casts = merged(page.casts, payload, { status, spell, isFirst: !cursor, isLast: !page.cursor });
+          // What grew long is cut, and what lost casts is filled up, once for several.
+          if (casts.length > LONGEST || (casts.length < page.casts.length && page.cursor)) readSoon();
+          return casts === page.casts ? page : { ...page, casts };
+        });
+      },
     });
     return () => { end(); clearTimeout(rest); };
   }, [status, spell, cursor]);
@@ -62,15 +71,26 @@ function Row({ cast, now }) {
     </tr>`;
 }
 
+/** Keeps the newest revision of each of the casts that were heard of last; false where a newer one is known. */
+function hear(heard, told) {
+  if (heard.get(told.castId)?.revision >= told.revision) return false;
+  heard.delete(told.castId);
+  heard.set(told.castId, told);
+  if (heard.size > HEARD) heard.delete(heard.keys().next().value);
+  return true;
+}
+
+const fits = (cast, { status, spell }) => (!status || cast.status === status) && (!spell || cast.spellId === spell);
+
 /** The list with a cast's new revision, in its place by when it began, if that is on this page. */
 function merged(casts, told, { status, spell, isFirst, isLast }) {
   const known = casts.findIndex(cast => cast.castId === told.castId);
-  const fits = (!status || told.status === status) && (!spell || told.spellId === spell);
+  const isWanted = fits(told, { status, spell });
   if (known >= 0) {
     if (casts[known].revision >= told.revision) return casts;
-    return fits ? casts.with(known, told) : casts.toSpliced(known, 1);
+    return isWanted ? casts.with(known, told) : casts.toSpliced(known, 1);
   }
   const older = casts.findIndex(cast => cast.startedAt <= told.startedAt);
   const isHere = (older > 0 || isFirst) && (older >= 0 || isLast);
-  return fits && isHere ? casts.toSpliced(older < 0 ? casts.length : older, 0, told) : casts;
+  return isWanted && isHere ? casts.toSpliced(older < 0 ? casts.length : older, 0, told) : casts;
 }

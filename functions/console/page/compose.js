@@ -1,9 +1,9 @@
 // Composing a spell: tools in an order, forms made from their input schemas, wires, and what the linter says as one types.
 
-import { call, get, post } from "./api.js";
+import { call, get, newKey, post, session } from "./api.js";
 import { Control, MEDIA, fieldsOf, isShown, toTyped, toValue } from "./fields.js";
 import {
-  Faults, Head, Loading, Trouble, html, toolNamed, useAction, useEffect, useLoaded, useRef, useRested, useState, useTools,
+  Faults, Head, Loading, Trouble, html, toolNamed, useAction, useEffect, useLoaded, useNewestTools, useRef, useRested, useState,
 } from "./parts.js";
 
 const LINT_MS = 350;
@@ -11,65 +11,130 @@ const OUT = "", FIXED = "fixed", ASKED = "asked";
 
 export function Compose({ spellId }) {
   const spell = useLoaded(signal => spellId ? get(`v1/spells/${spellId}`, {}, { signal }) : Promise.resolve(null), [spellId]);
-  const tools = useTools();
+  const tools = useNewestTools();
   const title = spellId ? "Edit a spell" : "New spell";
-  const problem = spell.problem ?? tools.problem;
+  const problem = spell.problem ?? (tools.data ? null : tools.problem);
   if (problem) return html`<${Head} title=${title} /><${Trouble} problem=${problem} back=${["#/spells", "All spells"]}
     retry=${problem.status === 404 ? null : () => { spell.reload(); tools.reload(); }} />`;
   if (!tools.data || (spellId && !spell.data)) return html`<${Head} title=${title} /><${Loading} />`;
-  return html`<${Editor} key=${spellId ?? "new"} title=${title} spell=${spell.data} tools=${tools.data} />`;
+  return html`<${Editor} key=${spellId ?? "new"} title=${title} spell=${spell.data} tools=${tools.data} lookAgain=${tools.reload} />`;
 }
 
-// A draft's step: `{key, id, tool, inputs: {name: {from, typed, node, output}}, fallback, kept}`; `key` is for the page only.
-let keys = 0;
-
+// A draft's step: `{key, id, tool, inputs: {name: {from, typed, was}}, fallback, given}`. `key` is for the page only, and is
+// what wires point at: an id may pass through another step's as one types. `given` is the step as it was saved, and `was`
+// what of it makes the input: what is not touched is saved as it was.
 function toDraft(spell, tools) {
-  const asked = new Map((spell.exposedInputs ?? []).map(item => [`${item.nodeId} ${item.paramKey}`, item]));
+  const ids = spell.steps.map((step, index) => String(step.id ?? step.stepId ?? index + 1));
+  const gone = {};
+  const wired = ({ nodeId, outputKey }) => {
+    const index = ids.indexOf(String(nodeId));
+    const key = index < 0 ? `no ${nodeId}` : String(index);
+    if (index < 0) gone[key] = String(nodeId);
+    return wire(key, outputKey);
+  };
+  const exposed = spell.exposedInputs?.map(item => {
+    const index = ids.indexOf(String(item.nodeId));
+    return { item, key: index < 0 ? null : String(index) };
+  });
   const steps = spell.steps.map((step, index) => {
-    const id = String(step.id ?? step.stepId ?? index + 1);
     const tool = toolNamed(tools, step.toolIdentifier);
     const inputs = {};
-    const { parameterMappings = {}, parameterOverrides = {}, ...kept } = step;
-    for (const [name, value] of Object.entries(parameterOverrides)) {
-      inputs[name] = value?.type === "nodeOutput" ? { from: wire(value.nodeId, value.outputKey) } : { from: FIXED, typed: toTyped(value) };
+    for (const [name, override] of Object.entries(step.parameterOverrides ?? {})) {
+      inputs[name] = { ...(override?.type === "nodeOutput" ? { from: wired(override) } : { from: FIXED, typed: toTyped(override) }), was: { override } };
     }
-    for (const [name, mapping] of Object.entries(parameterMappings)) {
-      inputs[name] ??= mapping.type === "nodeOutput" ? { from: wire(mapping.nodeId, mapping.outputKey) } : { from: FIXED, typed: toTyped(mapping.value) };
+    for (const [name, mapping] of Object.entries(step.parameterMappings ?? {})) {
+      inputs[name] ??= { ...(mapping.type === "nodeOutput" ? { from: wired(mapping) } : { from: FIXED, typed: toTyped(mapping.value) }), was: {} };
+      inputs[name].was.mapping = mapping;
     }
-    for (const [name] of fieldsOf(tool)) {
-      const item = asked.get(`${id} ${name}`);
-      if (!item) continue;
+    for (const { item: { paramKey, defaultValue }, key } of exposed ?? []) {
+      if (key !== String(index)) continue;
+      const old = inputs[paramKey];
       // What the caster may set has the author's value as its default.
-      inputs[name] = { from: ASKED, typed: item.defaultValue === undefined ? inputs[name]?.from === FIXED ? inputs[name].typed : "" : toTyped(item.defaultValue) };
+      inputs[paramKey] = { from: ASKED, typed: defaultValue === undefined ? old?.from === FIXED ? old.typed : "" : toTyped(defaultValue), was: old?.was ?? {} };
     }
-    return { key: ++keys, id, tool: tool?.toolId ?? step.toolIdentifier, inputs, fallback: step.fallbackTool ?? "", kept };
+    for (const input of Object.values(inputs)) Object.assign(input.was, { from: input.from, typed: input.typed });
+    return { key: String(index), id: ids[index], tool: tool?.toolId ?? step.toolIdentifier, inputs, fallback: idOf(step.fallbackTool, tools), given: step };
   });
-  return { name: spell.name, description: spell.description ?? "", visibility: spell.visibility, steps, tags: spell.tags, connections: spell.connections };
+  const { name, description, visibility, tags, connections } = spell;
+  return { name, description: description ?? "", visibility, steps, gone, exposed, tags, connections };
 }
 
-const wire = (node, output) => JSON.stringify([String(node), output]);
+const idOf = (name, tools) => toolNamed(tools, name)?.toolId ?? name ?? "";
+
+const wire = (key, output) => JSON.stringify([key, output]);
 const isWire = from => from.startsWith("[");
+const isAsWas = ({ from, typed, was }) => was !== undefined && from === was.from && (typed ?? "") === (was.typed ?? "");
+
+/** The id of the step that a wire comes from, though that is gone. */
+const nodeOf = ({ steps, gone }, key) => steps.find(step => step.key === key)?.id ?? gone[key];
+
+// What a tool does not declare is of the kind that it was.
+const KINDS = { number: "number", boolean: "boolean", object: "any" };
+function fieldOf(tool, name, input) {
+  const value = input?.was?.override ?? input?.was?.mapping?.value;
+  return tool?.inputSchema?.[name] ?? (KINDS[typeof value] && value !== null ? { type: KINDS[typeof value] } : {});
+}
 
 function toBody(draft, tools) {
-  const exposedInputs = [];
-  const steps = draft.steps.map(({ id, tool: toolId, inputs, fallback, kept }) => {
+  // The key of a saved step is its old place.
+  const now = new Map(draft.steps.filter(({ given }) => given).map(({ key, id, given }) => [oldId(given, Number(key)), id]));
+  // A wire that is as it was follows its step's new id, and nothing else of it changes.
+  const followed = mapping => mapping?.type === "nodeOutput" && (now.get(String(mapping.nodeId)) ?? String(mapping.nodeId)) !== String(mapping.nodeId)
+    ? { ...mapping, nodeId: now.get(String(mapping.nodeId)) } : mapping;
+  const asked = (step, name, item) => {
+    const { from, typed } = step.inputs[name] ?? {};
+    if (from !== ASKED) return [];
+    const nodeId = item && String(item.nodeId) === step.id ? item.nodeId : step.id;
+    if (item && isAsWas(step.inputs[name])) return [{ ...item, nodeId }];
+    const type = toolNamed(tools, step.tool)?.inputSchema?.[name]?.type;
+    const value = toValue(fieldOf(toolNamed(tools, step.tool), name, step.inputs[name]), typed);
+    const { defaultValue, ...rest } = item ?? {};
+    return [{ ...(type ? { paramType: type } : {}), ...rest, nodeId, paramKey: name, ...(value === undefined ? {} : { defaultValue: value }) }];
+  };
+  const steps = draft.steps.map(({ id, tool: toolId, inputs, fallback, given }, index) => {
     const tool = toolNamed(tools, toolId);
-    const parameterMappings = {};
-    for (const [name, { from, typed }] of Object.entries(inputs)) {
-      const field = tool?.inputSchema?.[name] ?? {};
-      const value = toValue(field, typed);
-      if (from === FIXED && value !== undefined) parameterMappings[name] = { type: "static", value };
-      if (from === ASKED) exposedInputs.push({ nodeId: id, paramKey: name, ...(field.type ? { paramType: field.type } : {}), ...(value === undefined ? {} : { defaultValue: value }) });
-      if (isWire(from)) {
-        const [nodeId, outputKey] = JSON.parse(from);
-        parameterMappings[name] = { type: "nodeOutput", nodeId, outputKey };
+    const { parameterMappings = {}, parameterOverrides = {}, fallbackTool, ...rest } = given ?? {};
+    const mappings = {}, overrides = {};
+    for (const [name, input] of Object.entries(inputs)) {
+      const { from, typed, was } = input;
+      if (isAsWas(input)) {
+        if ("mapping" in was) mappings[name] = followed(was.mapping);
+        if ("override" in was) overrides[name] = followed(was.override);
+      } else if (isWire(from)) {
+        const [key, outputKey] = JSON.parse(from);
+        mappings[name] = { type: "nodeOutput", nodeId: nodeOf(draft, key), outputKey };
+      } else if (from === FIXED) {
+        const value = toValue(fieldOf(tool, name, input), typed);
+        if (value !== undefined) mappings[name] = { type: "static", value };
       }
     }
-    const { stepId, fallbackTool, ...rest } = kept;
-    return { ...rest, id, toolIdentifier: toolId, parameterMappings, ...(fallback ? { fallbackTool: fallback } : {}) };
+    const body = given && oldId(given, index) === id ? rest : { ...without(rest, "stepId"), id };
+    return {
+      ...body, toolIdentifier: given?.toolIdentifier ?? toolId,
+      ...(!given || given.parameterMappings || Object.keys(mappings).length ? { parameterMappings: mappings } : {}),
+      ...(given?.parameterOverrides || Object.keys(overrides).length ? { parameterOverrides: overrides } : {}),
+      ...(fallback !== idOf(fallbackTool, tools) ? fallback ? { fallbackTool: fallback } : {} : fallbackTool === undefined ? {} : { fallbackTool }),
+    };
   });
+  // Those that were exposed stay in their places.
+  const known = new Set(draft.exposed?.map(({ key, item }) => `${key} ${item.paramKey}`));
+  const exposedInputs = [
+    ...(draft.exposed ?? []).flatMap(({ key, item }) => {
+      const step = draft.steps.find(step => step.key === key);
+      return key === null ? [item] : step ? asked(step, item.paramKey, item) : [];
+    }),
+    ...draft.steps.flatMap(step => Object.keys(step.inputs).filter(name => !known.has(`${step.key} ${name}`)).flatMap(name => asked(step, name))),
+  ];
   const { name, description, visibility, tags, connections } = draft;
-  return { name, description, visibility, steps, exposedInputs, ...(tags ? { tags } : {}), ...(connections ? { connections } : {}) };
+  return { name, description, visibility, steps, ...(draft.exposed || exposedInputs.length ? { exposedInputs } : {}), ...(tags ? { tags } : {}), ...(connections ? { connections } : {}) };
+}
+
+/** The id of a saved step, which is its place where it says none. */
+const oldId = (given, index) => String(given.id ?? given.stepId ?? index + 1);
+
+function without(record, name) {
+  const { [name]: _, ...rest } = record;
+  return rest;
 }
 
 /** What a step can be wired from: `[output key, kind]`. */
@@ -96,18 +161,17 @@ function newStep(tool, before, tools) {
     if (field.required === false || field.default !== undefined) continue;
     const isMain = name === (tool.platformHints?.primaryInput ?? name);
     const source = isMain && before.length ? outputsOf(toolNamed(tools, before.at(-1).tool)).find(([, kind]) => takes(field, kind) === 2) : null;
-    inputs[name] = source ? { from: wire(before.at(-1).id, source[0]) } : isMain && !before.length ? { from: ASKED, typed: "" } : { from: FIXED, typed: "" };
+    inputs[name] = source ? { from: wire(before.at(-1).key, source[0]) } : isMain && !before.length ? { from: ASKED, typed: "" } : { from: FIXED, typed: "" };
   }
-  return { key: ++keys, id, tool: tool.toolId, inputs, fallback: "", kept: {} };
+  return { key: newKey(), id, tool: tool.toolId, inputs, fallback: "" };
 }
 
-// What is not saved yet is kept in the tab, as the key is: whoever goes elsewhere, or loads the page again, finds it again.
-const keptIn = spell => `spellcast.draft.${spell ? `${spell.spellId}.${spell.version}` : "new"}`;
+// What is not saved yet is kept in the tab, as the key is: whoever goes elsewhere, or loads the page again, finds it again
+// with the same key, and with no other.
+const draftsOf = spell => `spellcast.draft.${session.holder}.${spell?.spellId ?? "new"}.`;
+const keptIn = spell => `${draftsOf(spell)}${spell?.version ?? 0}`;
 
-function kept(spell) {
-  const draft = JSON.parse(sessionStorage.getItem(keptIn(spell)));
-  return draft && { ...draft, steps: draft.steps.map(step => ({ ...step, key: ++keys })) };
-}
+const kept = spell => JSON.parse(sessionStorage.getItem(keptIn(spell)));
 
 function keep(spell, draft) {
   // What the tab has no room for stays on the page.
@@ -116,17 +180,26 @@ function keep(spell, draft) {
 
 const forget = spell => sessionStorage.removeItem(keptIn(spell));
 
+/** The newest of the drafts that were made of an earlier version than this: another one was saved since. */
+function outdated(spell) {
+  if (!spell) return null;
+  const versions = Object.keys(sessionStorage).filter(name => name.startsWith(draftsOf(spell)))
+    .map(name => Number(name.slice(draftsOf(spell).length))).filter(version => version < spell.version);
+  return versions.length ? { ...spell, version: Math.max(...versions) } : null;
+}
+
 /** Gives the focus to what is there once the page was drawn again. */
 const focusOn = find => setTimeout(() => find()?.focus());
 
-function Editor({ title, spell, tools }) {
+function Editor({ title, spell, tools, lookAgain }) {
   const first = useRef(null), isLeft = useRef(false);
   const [isBack, come] = useState(() => kept(spell) !== null);
   const [draft, set] = useState(() => {
-    const made = spell ? toDraft(spell, tools) : { name: "", description: "", visibility: "private", steps: [] };
+    const made = spell ? toDraft(spell, tools) : { name: "", description: "", visibility: "private", steps: [], gone: {} };
     first.current = JSON.stringify(made);
     return kept(spell) ?? made;
   });
+  const [old, setOld] = useState(() => outdated(spell));
   const body = toBody(draft, tools);
   const changed = JSON.stringify(draft) !== first.current;
   const said = useLint(body, draft.steps.length > 0);
@@ -140,6 +213,8 @@ function Editor({ title, spell, tools }) {
   }, [JSON.stringify(draft)]);
   // What was typed last may not have been kept yet.
   const leave = () => { isLeft.current = true; forget(spell); };
+  const takeUp = () => { set(kept(old)); drop(); };
+  const drop = () => { forget(old); setOld(outdated(spell)); };
   const startAnew = () => { set(JSON.parse(first.current)); come(false); };
   const [save, busy, problem] = useAction(async () => {
     const saved = spell ? await call("PUT", `v1/spells/${spell.spellId}`, { body }) : await post("v1/spells", body);
@@ -147,7 +222,8 @@ function Editor({ title, spell, tools }) {
     location.hash = `#/spells/${saved.spellId}`;
   });
   const change = changes => set(old => ({ ...old, ...changes }));
-  const changeStep = (key, changes) => set(old => renamed(old, key, changes));
+  const changeStep = (key, changes) => set(old => ({ ...old, steps: old.steps.map(step => step.key === key ? { ...step, ...changes } : step) }));
+  const remove = ({ key, id }) => set(old => ({ ...old, steps: old.steps.filter(step => step.key !== key), gone: { ...old.gone, [key]: id } }));
   const move = (index, by) => set(old => {
     const steps = [...old.steps];
     steps.splice(index + by, 0, ...steps.splice(index, 1));
@@ -158,6 +234,9 @@ function Editor({ title, spell, tools }) {
   return html`
     <${Head} title=${title} />
     ${isBack && html`<p class="line" role="status">This is what you had not saved. <button type="button" class="small" onClick=${startAnew}>Start anew</button></p>`}
+    ${old && html`<p class="line" role="status">Your unsaved changes are of version ${old.version}; the spell is now at ${spell.version}.
+      <button type="button" class="small" onClick=${takeUp}>Take them up</button>
+      <button type="button" class="small" onClick=${drop}>Drop them</button></p>`}
     <form class="compose" onSubmit=${event => { event.preventDefault(); save(); }}>
       <div class="card columns even">
         <div class="field"><label for="name">Name</label>
@@ -170,12 +249,12 @@ function Editor({ title, spell, tools }) {
           <textarea id="description" rows="2" value=${draft.description} onInput=${event => change({ description: event.currentTarget.value })}></textarea></div>
       </div>
       <ol class="steps">${draft.steps.map((step, index) => html`
-        <${StepForm} key=${step.key} step=${step} index=${index} last=${draft.steps.length - 1} before=${draft.steps.slice(0, index)} tools=${tools}
+        <${StepForm} key=${step.key} step=${step} index=${index} last=${draft.steps.length - 1} before=${draft.steps.slice(0, index)} nodeOf=${key => nodeOf(draft, key)} tools=${tools}
           messages=${messages.filter(message => isAbout(message, step, index))}
           change=${changes => changeStep(step.key, changes)} move=${by => move(index, by)}
-          remove=${() => { change({ steps: draft.steps.filter(other => other !== step) }); focusOn(() => document.getElementById("add-tool")); }} />`)}
+          remove=${() => { remove(step); focusOn(() => document.getElementById("add-tool")); }} />`)}
       </ol>
-      <${AddStep} tools=${tools} isFirst=${!draft.steps.length} add=${tool => {
+      <${AddStep} tools=${tools} lookAgain=${lookAgain} isFirst=${!draft.steps.length} add=${tool => {
         change({ steps: [...draft.steps, newStep(tool, draft.steps, tools)] });
         focusOn(() => document.querySelector(".compose .step:last-child h2"));
       }} />
@@ -191,23 +270,8 @@ function Editor({ title, spell, tools }) {
 /** Whether a message about an exposed input is about this step. */
 const isOfExposed = (path, body, id) => {
   const place = /^exposedInputs\[(\d+)\]/.exec(path)?.[1];
-  return place !== undefined && body.exposedInputs[place]?.nodeId === id;
+  return place !== undefined && body.exposedInputs?.[place]?.nodeId === id;
 };
-
-/** The draft with a changed step; wires follow a step's new id. */
-function renamed(draft, key, changes) {
-  const old = draft.steps.find(step => step.key === key);
-  const steps = draft.steps.map(step => {
-    if (step.key === key) return { ...step, ...changes };
-    if (changes.id === undefined || draft.steps.some(other => other !== old && other.id === old.id)) return step;
-    const inputs = Object.fromEntries(Object.entries(step.inputs).map(([name, input]) => {
-      const [node, output] = isWire(input.from) ? JSON.parse(input.from) : [];
-      return [name, node === old.id ? { ...input, from: wire(changes.id, output) } : input];
-    }));
-    return { ...step, inputs };
-  });
-  return { ...draft, steps };
-}
 
 /** What the API says of the draft, a moment after the last key. */
 function useLint(body, isDue) {
@@ -240,14 +304,14 @@ function labels(tools) {
   return ({ displayName, toolId }) => named.get(displayName).length > 1 ? `${displayName} (${toolId})` : displayName;
 }
 
-function AddStep({ tools, isFirst, add }) {
+function AddStep({ tools, lookAgain, isFirst, add }) {
   const [chosen, choose] = useState("");
   const groups = Object.entries(Object.groupBy([...tools].sort((a, b) => a.displayName.localeCompare(b.displayName)), tool => tool.category ?? "other")).sort();
   const label = labels(tools);
   return html`
     <div class="card add">
       <div class="field"><label for="add-tool">${isFirst ? "First step" : "Next step"}</label>
-        <select id="add-tool" value=${chosen} onChange=${event => choose(event.currentTarget.value)}>
+        <select id="add-tool" value=${chosen} onFocus=${lookAgain} onChange=${event => choose(event.currentTarget.value)}>
           <option value="">Choose a tool…</option>
           ${groups.map(([group, members]) => html`<optgroup label=${group}>${members.map(tool => html`<option value=${tool.toolId}>${label(tool)}</option>`)}</optgroup>`)}
         </select>
@@ -256,19 +320,20 @@ function AddStep({ tools, isFirst, add }) {
     </div>`;
 }
 
-function StepForm({ step, index, last, before, tools, messages, change, move, remove }) {
+function StepForm({ step, index, last, before, nodeOf, tools, messages, change, move, remove }) {
   const tool = toolNamed(tools, step.tool);
-  const values = Object.fromEntries(Object.entries(step.inputs).map(([name, { from, typed }]) => [name, from === FIXED ? toValue(tool?.inputSchema?.[name] ?? {}, typed) : undefined]));
+  const values = Object.fromEntries(Object.entries(step.inputs).map(([name, { from, typed }]) => [name, from === FIXED ? toValue(fieldOf(tool, name), typed) : undefined]));
   const fields = fieldsOf(tool).filter(([name, field]) => name in step.inputs || isShown(field, tool, values));
-  const unknown = Object.keys(step.inputs).filter(name => !tool?.inputSchema?.[name]).map(name => [name, {}]);
+  const unknown = Object.keys(step.inputs).filter(name => !tool?.inputSchema?.[name]).map(name => [name, fieldOf(tool, name, step.inputs[name])]);
   const shown = [...fields, ...unknown];
   const isMain = ([name, field]) => !field.advanced || (step.inputs[name]?.from ?? OUT) !== OUT;
-  const of = name => messages.filter(({ path }) => path.endsWith(`.parameterMappings.${name}`) || path.includes(`.parameterMappings.${name}.`)).map(({ message }) => `${/^(is|has) /.test(message) ? `${name} ` : ""}${message}`);
-  const rest = messages.filter(({ path }) => !shown.some(([name]) => path.endsWith(`.parameterMappings.${name}`) || path.includes(`.parameterMappings.${name}.`)));
+  const isOf = (path, name) => ["parameterMappings", "parameterOverrides"].some(kind => `${path}.`.includes(`.${kind}.${name}.`));
+  const of = name => messages.filter(({ path }) => isOf(path, name)).map(({ message }) => `${/^(is|has) /.test(message) ? `${name} ` : ""}${message}`);
+  const rest = messages.filter(({ path }) => !shown.some(([name]) => isOf(path, name)));
   const set = (name, input) => change({ inputs: { ...step.inputs, [name]: { ...step.inputs[name], ...input } } });
   const input = ([name, field]) => html`
     <${Input} key=${name} id=${`step-${step.key}-${name}`} name=${name} field=${field} input=${step.inputs[name] ?? { from: OUT }} before=${before}
-      tools=${tools} messages=${of(name)} change=${changes => set(name, changes)} />`;
+      nodeOf=${nodeOf} tools=${tools} messages=${of(name)} change=${changes => set(name, changes)} />`;
   const label = `Step ${index + 1}`, named = labels(tools);
   const moved = by => ({ currentTarget: button }) => {
     move(by);
@@ -300,10 +365,10 @@ function StepForm({ step, index, last, before, tools, messages, change, move, re
     </li>`;
 }
 
-function Input({ id, name, field, input, before, tools, messages, change }) {
+function Input({ id, name, field, input, before, nodeOf, tools, messages, change }) {
   const from = input.from;
   const wires = before.map(step => [step, outputsOf(toolNamed(tools, step.tool))]);
-  const isListed = !isWire(from) || wires.some(([step, outputs]) => outputs.some(([key]) => wire(step.id, key) === from));
+  const isListed = !isWire(from) || wires.some(([step, outputs]) => outputs.some(([key]) => wire(step.key, key) === from));
   const optional = field.required === false || field.default !== undefined;
   const has = field.default === undefined || field.default === null ? "" : ` (${toTyped(field.default)})`;
   const isTyped = from === FIXED || from === ASKED;
@@ -315,8 +380,8 @@ function Input({ id, name, field, input, before, tools, messages, change }) {
           <option value=${FIXED}>A value</option>
           <option value=${ASKED}>Asked of the caster</option>
           ${wires.map(([step, outputs], place) => html`<optgroup label=${`Wire from step ${place + 1}`}>${outputs.map(([key, kind]) => html`
-            <option value=${wire(step.id, key)}>Step ${place + 1}, ${step.id} → ${key}${takes(field, kind) ? "" : " (does not fit)"}</option>`)}</optgroup>`)}
-          ${!isListed && html`<option value=${from}>${JSON.parse(from).join(" → ")}</option>`}
+            <option value=${wire(step.key, key)}>Step ${place + 1}, ${step.id} → ${key}${takes(field, kind) ? "" : " (does not fit)"}</option>`)}</optgroup>`)}
+          ${!isListed && html`<option value=${from}>${nodeOf(JSON.parse(from)[0])} → ${JSON.parse(from)[1]}</option>`}
         </select></div>
       ${isTyped && html`<${Control} id=${id} field=${field} typed=${input.typed ?? ""} described=${`${id}-about`} invalid=${messages.length > 0} change=${typed => change({ typed })} />`}
       <p class="about" id=${`${id}-about`}>${field.description}${from === ASKED ? " What you write here is used where the caster says nothing." : ""}

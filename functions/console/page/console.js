@@ -49,20 +49,22 @@ function Sight({ parts: [kind = "casts", id, more], query }) {
   return html`<${Head} title="Nothing is here" /><p>This address leads nowhere. <a href="#/casts">Go to the casts.</a></p>`;
 }
 
-function SignIn({ said, enter }) {
+function SignIn({ said, say, enter }) {
   const [key, set] = useState("");
-  const [act, busy, problem] = useAction(async () => {
+  const [act, busy, problem, clear] = useAction(async () => {
+    // A key is kept, and told to other tabs, once it was accepted.
+    await get("v1/casts", { limit: 1 }, { key: key.trim() });
     session.key = key.trim();
-    await get("v1/casts", { limit: 1 });
     enter();
   });
+  const isNew = () => { say(""); clear(); };
   return html`
     <main class="lone" id="main"><form class="card" onSubmit=${event => { event.preventDefault(); act(); }}>
       <${Head} title="Spellcast" />
       <p>Sign in with an API key. On this machine <code>make up</code> prints an address that has it;
         of a deployed stack <code>make api-key</code> issues one.</p>
       <div class="field"><label for="key">API key</label>
-        <input id="key" type="password" autocomplete="off" spellcheck="false" required value=${key} onInput=${event => set(event.currentTarget.value)} aria-describedby="key-about" />
+        <input id="key" type="password" autocomplete="off" spellcheck="false" required value=${key} onInput=${event => { set(event.currentTarget.value); isNew(); }} onInvalid=${isNew} aria-describedby="key-about" />
         <p class="about" id="key-about">It stays in the console's tabs, and is forgotten when the last of them is closed.</p></div>
       <${Trouble} problem=${problem ?? (said && { message: said })} />
       <p><button class="primary" disabled=${busy}>${busy ? "One moment…" : "Sign in"}</button></p>
@@ -104,7 +106,7 @@ function Console() {
     if (isIn) live.start();
     return () => { removeEventListener("hashchange", moved); end(); };
   }, [isIn]);
-  if (!isIn) return html`<${SignIn} said=${said} enter=${() => { say(""); enter(true); }} />`;
+  if (!isIn) return html`<${SignIn} said=${said} say=${say} enter=${() => { say(""); enter(true); }} />`;
   const [kind = "casts"] = place.parts;
   return html`
     <a class="skip" href="#main" onClick=${event => { event.preventDefault(); document.querySelector("h1")?.focus(); }}>Skip to the content</a>
@@ -115,7 +117,7 @@ function Console() {
       <span class="live ${state}" role="status">${SAID[state]}</span>
       <button type="button" class="small" onClick=${() => { session.end(); leave(""); }}>Sign out</button>
     </header>
-    ${live.isLost && html`<div class="banner" role="alert">The connection for live messages was lost. It is tried again by itself, and nothing is missed.
+    ${live.isLost && html`<div class="banner" role="alert">${live.problem?.message ?? "The connection for live messages was lost."} It is tried again by itself, and nothing is missed.
       <button type="button" class="small" onClick=${() => live.retry()}>Try now</button></div>`}
     <main id="main"><${View} key=${place.parts.join("/")} ...${place} /></main>`;
 }

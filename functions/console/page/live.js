@@ -23,6 +23,9 @@ class Live {
   /** Nothing arrives now, and something may have been missed. */
   get isLost() { return this.#failed > 0; }
 
+  /** Why not even a ticket is to be had, where that is so. */
+  problem = null;
+
   /** The server's time in milliseconds, as far as its messages tell. */
   now() { return Date.now() + this.#offset; }
 
@@ -36,6 +39,7 @@ class Live {
     this.#socket?.close();
     this.#socket = null;
     this.#failed = 0;
+    this.problem = null;
     this.#become("off");
   }
 
@@ -54,10 +58,13 @@ class Live {
     try {
       ticket = await call("POST", "v1/realtime/ticket");
     } catch (problem) {
-      if (run === this.#run && problem.status !== 401) this.#wait();
+      if (run !== this.#run || problem.status === 401) return;
+      this.problem = problem;
+      this.#wait();
       return;
     }
     if (run !== this.#run) return;
+    this.problem = null;
     const socket = this.#socket = new WebSocket(ticket.url);
     const lost = () => {
       if (run !== this.#run || socket !== this.#socket) return;

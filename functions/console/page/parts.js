@@ -1,33 +1,65 @@
 // What all views are made of.
 
 import { html, useCallback, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact-3.1.1.js";
-import { get } from "./api.js";
+import { get, newKey } from "./api.js";
 import { live } from "./live.js";
 import { address, ago, pretty, when } from "./words.js";
 
 export { html, useEffect, useErrorBoundary, useRef, useState };
 
-/** What `load(signal)` answers, again whenever `inputs` change: `{data, problem, loading, reload, change}`. */
-export function useLoaded(load, inputs) {
+/**
+ * What `load(signal)` answers, again whenever `inputs` change: `{data, problem, loading, reload, change}`.
+ * What changes while an answer is under way is done to the answer too, which may be older; `settle(answer, shown)` is
+ * what is made of an answer and what is shown already.
+ */
+export function useLoaded(load, inputs, settle = answer => answer) {
   const [state, set] = useState({ inputs, loading: true });
   const [turn, again] = useState(0);
+  const changes = useRef({ inputs, isAwaited: true, all: [] });
   const isOf = ({ inputs: known }) => known.every((value, place) => value === inputs[place]);
   useEffect(() => {
     const control = new AbortController();
+    changes.current = { inputs, isAwaited: true, all: isOf(changes.current) ? changes.current.all : [] };
     set(old => ({ ...(isOf(old) ? old : { inputs }), loading: true }));
     load(control.signal).then(
-      data => control.signal.aborted || set({ inputs, data, loading: false }),
-      problem => control.signal.aborted || set(old => ({ inputs, data: problem.status === 404 ? undefined : old.data, problem, loading: false })),
+      answer => {
+        if (control.signal.aborted) return;
+        const { all } = changes.current;
+        changes.current = { inputs, isAwaited: false, all: [] };
+        set(old => ({ inputs, data: all.reduce((data, how) => how(data), settle(answer, old.data)), loading: false }));
+      },
+      problem => {
+        if (control.signal.aborted) return;
+        changes.current = { inputs, isAwaited: false, all: [] };
+        set(old => ({ inputs, data: problem.status === 404 ? undefined : old.data, problem, loading: false }));
+      },
     );
     return () => control.abort();
   }, [...inputs, turn]);
+  useBack(state.problem, () => again(number => number + 1));
   const reload = useCallback(() => again(number => number + 1), []);
-  const change = useCallback(how => set(old => {
-    const data = how(old.data);
-    return data === old.data ? old : { ...old, data };
-  }), []);
+  const change = useCallback(how => {
+    if (changes.current.isAwaited) changes.current.all.push(how);
+    set(old => {
+      const data = how(old.data);
+      return data === old.data ? old : { ...old, data };
+    });
+  }, []);
   // What was loaded for other inputs is not shown, not even until the effect is run.
   return { ...(isOf(state) ? state : { loading: true }), reload, change };
+}
+
+/** Does something about a server that did not answer, once it is back. */
+function useBack(problem, what) {
+  const isGone = problem?.status === 0 && !problem.code;
+  useEffect(() => isGone ? live.listen({ state: state => { if (state === "live") what(); } }) : undefined, [isGone]);
+}
+
+/** Whether nothing is heard of the server now. */
+export function useLost() {
+  const [isLost, set] = useState(live.isLost);
+  useEffect(() => live.listen({ state: () => set(live.isLost) }), []);
+  return isLost;
 }
 
 /** A value that follows another once that has rested for so long. */
@@ -56,6 +88,8 @@ let tools;
 const loadTools = () => (tools ??= get("v1/tools").then(({ tools }) => tools, problem => { forgetTools(); throw problem; }));
 export const forgetTools = () => { tools = undefined; };
 export const useTools = () => useLoaded(loadTools, []);
+/** The same, asked for anew: tools may have been made elsewhere. */
+export const useNewestTools = () => useLoaded(() => { forgetTools(); return loadTools(); }, []);
 export const toolNamed = (tools, name) => tools?.find(tool => tool.toolId === name) ?? tools?.find(tool => tool.displayName === name);
 
 /** The heading, which has the focus after one went somewhere, and the name of the tab, where `state` is read from afar. */
@@ -141,9 +175,20 @@ export function Dialog({ title, close, submit, label, busy, problem, children })
     </dialog>`;
 }
 
+/** `keyOf(body)`: the Idempotency-Key of what is to be done, another one for whatever was changed in it. */
+export function useKey() {
+  const last = useRef({});
+  return body => {
+    const text = JSON.stringify(body);
+    if (last.current.text !== text) last.current = { text, key: newKey() };
+    return last.current.key;
+  };
+}
+
 /** What a button does, with its failure. */
 export function useAction(what) {
   const [state, set] = useState({});
+  useBack(state.problem, () => set({}));
   const act = async (...given) => {
     set({ busy: true });
     try {

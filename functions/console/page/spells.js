@@ -1,10 +1,10 @@
 // Spells: the list, one with its form, its versions and what is different between them.
 
-import { call, get, newKey, post } from "./api.js";
+import { call, get, post } from "./api.js";
 import { Field, fieldsOf, isShown, toTyped, toValue } from "./fields.js";
 import {
-  Copy, Dialog, Drawing, Head, Json, Loading, More, Pages, Time, Trouble, html, place, toolNamed, useAction, useEffect,
-  useLoaded, useNow, useRef, useRested, useState, useTools,
+  Copy, Dialog, Drawing, Head, Json, Loading, More, Pages, Time, Trouble, html, place, toolNamed, useAction,
+  useKey, useLoaded, useNow, useRested, useState, useTools,
 } from "./parts.js";
 import { count, duration, pretty, usd } from "./words.js";
 
@@ -92,14 +92,13 @@ function CastForm({ spell, tools, inputs }) {
   const [typed, set] = useState(Object.fromEntries(fields.map(({ name, plain }) => [name, toTyped(inputs[name] ?? inputs[plain])])));
   const [more, setMore] = useState(Object.keys(others).length ? pretty(others) : "");
   const [budget, setBudget] = useState("");
-  const key = useRef(newKey());
-  useEffect(() => { key.current = newKey(); }, [JSON.stringify([typed, more, budget])]);
+  const keyOf = useKey();
   const given = Object.fromEntries(fields.map(({ name, field }) => [name, toValue(field, typed[name])]).filter(([, value]) => value !== undefined));
   const added = read(more);
   const all = { ...added, ...given };
   const [act, busy, problem] = useAction(async () => {
     const body = { spell: spell.spellId, version: spell.version, inputs: all, ...(budget ? { budgetUsd: budget } : {}) };
-    const cast = await post("v1/casts", body, { headers: { "Idempotency-Key": key.current } });
+    const cast = await post("v1/casts", body, { headers: { "Idempotency-Key": keyOf(body) } });
     location.hash = `#/casts/${cast.castId}`;
   });
   return html`

@@ -326,10 +326,17 @@ class TestCasts:
         completed = check(call("GET", "/v1/casts", query={"status": "completed"}), 200, answers.CastsAnswer)
         found = [page["casts"][0]["castId"] for page in (running, following, completed)]
         assert found == [casts[2].cast_id, casts[0].cast_id, casts[1].cast_id]
-        for spell_id, number in ((casts[0].spell_id, 1), ("another", 0)):
-            own = check(call("GET", "/v1/casts", query={"spell": spell_id}), 200, answers.CastsAnswer)["casts"]
-            assert len(own) == number
-            assert {cast["spellId"] for cast in own} <= {spell_id}
+
+    def test_casts_are_listed_of_a_spell_by_its_id_slug_or_name(self, call: Caller, world: World) -> None:
+        made = [call("POST", "/v1/spells", {**SPELL, "name": name}).json for name in ("One Cat", "Two Cats")]
+        ids = [call("POST", "/v1/casts", {"spell": spell["spellId"]}).json["castId"] for spell in made]
+        for spell, cast_id in zip(made, ids, strict=True):
+            for reference in (spell["spellId"], spell["slug"], spell["name"]):
+                found = check(call("GET", "/v1/casts", query={"spell": reference}), 200, answers.CastsAnswer)["casts"]
+                assert [cast["castId"] for cast in found] == [cast_id]
+        call("DELETE", f"/v1/spells/{made[0]['spellId']}")
+        assert len(call("GET", "/v1/casts", query={"spell": made[0]["spellId"]}).json["casts"]) == 1
+        assert call("GET", "/v1/casts", query={"spell": "no such"}).code == "SPELL_NOT_FOUND"
 
     def test_a_page_of_large_casts_can_be_answered(self, call: Caller, world: World) -> None:
         for _ in range(25):

@@ -107,6 +107,25 @@ def test_an_index_page_that_ends_early_is_followed_by_the_next(table: Table, stu
     stub.assert_no_pending_responses()
 
 
+def test_a_list_of_little_that_is_wanted_goes_on_with_the_next_part(table: Table, stub: Stubber) -> None:
+    last = {**key(2), "gsi1pk": {"S": "ACCOUNT#a#CASTS"}, "gsi1sk": {"S": "2026-01-31T12:00:00.000000Z#c2"}}
+    for _ in range(5):
+        stub.add_response("query", {"Items": [], "LastEvaluatedKey": last})
+    rows, cursor = table.list_index(
+        "ACCOUNT#a#CASTS", status=None, spell_id="rare", limit=1, cursor=None, key="CAST#{id}/CAST"
+    )
+    stub.assert_no_pending_responses()
+    assert rows == []
+    begun = {"TableName": NAME, "IndexName": ANY, "KeyConditionExpression": ANY, "ExpressionAttributeValues": ANY}
+    begun |= {"FilterExpression": ANY, "ExpressionAttributeNames": ANY, "ScanIndexForward": False}
+    stub.add_response("query", index_page(1), {**begun, "ExclusiveStartKey": last})
+    stub.add_response("batch_get_item", {"Responses": {NAME: [key(1)]}})
+    rows, cursor = table.list_index(
+        "ACCOUNT#a#CASTS", status=None, spell_id="rare", limit=1, cursor=cursor, key="CAST#{id}/CAST"
+    )
+    assert ([row["pk"] for row in rows], cursor) == (["CAST#c1"], None)
+
+
 @pytest.mark.parametrize("write", ["create", "replace"])
 def test_a_condition_that_does_not_hold_is_a_conflict(table: Table, stub: Stubber, write: str) -> None:
     stub.add_client_error("put_item", "ConditionalCheckFailedException")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from spellcast_client.cli.main import cli as spellcast
 from spellcast_client.cli.session import MEANINGS, Exit, Session
 from tests.fakes.world import World
 from tests.unit.api.caller import KEY, Caller
-from tests.unit.client.api import transport
+from tests.unit.client.api import DROP, Live, transport
 from tests.unit.client.conftest import ADDRESS
 
 ROOT = Path(__file__).parents[3]
@@ -110,8 +112,7 @@ class TestAllCommands:
     def test_it_has_help_and_answers_programs(self, cli: Cli, names: tuple[str, ...]) -> None:
         said = cli(*names, "--help").stdout
         assert ALL[names].get_short_help_str(80).endswith("."), "a sentence"
-        if names not in (("completion",), ("spells", "schema")):
-            assert "--json" in said
+        assert "--json" in said
 
     def test_help_loads_nothing_that_is_large(self) -> None:
         """Its time is that of its imports."""
@@ -152,10 +153,18 @@ class TestFailures:
             (["cast", "x", "--input", "seed:=NaN"], Exit.BAD_INPUT, "BAD_INPUT"),
             (["cast", "x", "--inputs", "a.json"], Exit.BAD_INPUT, "BAD_INPUT"),
             (["spells", "push", "gone.yaml"], Exit.BAD_INPUT, "BAD_INPUT"),
+            (["spells", "push", "torn.yaml"], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["cast", "x" * 201], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["cast", "x", "--idempotency-key", "ké"], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["cast", "x\udcff"], Exit.BAD_INPUT, "INVALID_INPUT"),
+            (["tools", "show", "x\udcff"], Exit.BAD_INPUT, "BAD_INPUT"),
+            (["cast", "A cat", "-i", "a=\udcff"], Exit.BAD_INPUT, "BAD_INPUT"),
+            (["spells", "pull", "A cat", "-o", "gone/a.yaml"], Exit.BAD_INPUT, "BAD_INPUT"),
         ],
     )
-    def test_each_kind_has_its_code(self, cli: Cli, arguments: list[str], code: Exit, kind: str) -> None:
+    def test_each_kind_has_its_code(self, cli: Cli, spell: str, arguments: list[str], code: Exit, kind: str) -> None:
         cli.file("a.json", '{"a": 1,}')
+        cli.file("torn.yaml", "!!set {name}")
         assert cli.error(*arguments, code=code)["code"] == kind
         assert cli(*arguments, code=code).stderr.startswith("Error: ")
 
@@ -171,6 +180,59 @@ class TestFailures:
     )
     def test_a_command_that_is_wrong_ends_with_2(self, cli: Cli, arguments: list[str]) -> None:
         cli(*arguments, code=Exit.BAD_INPUT)
+        said = cli.error(*arguments, code=Exit.BAD_INPUT)
+        assert said["code"] == "BAD_INPUT"
+        assert said["message"] in cli(*arguments, code=Exit.BAD_INPUT).stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "meant"),
+        [
+            (["spels", "list"], Exit.BAD_INPUT, "'spells'"),
+            (["spells", "lnt"], Exit.BAD_INPUT, "'lint'"),
+            (["cast", "A cta"], Exit.NOT_FOUND, "'A cat'"),
+            (["casts", "--spell", "A cta"], Exit.NOT_FOUND, "'A cat'"),
+            (["spells", "show", "a-catt"], Exit.NOT_FOUND, "'a-cat"),
+            (["tools", "show", "payd"], Exit.NOT_FOUND, "'paid'"),
+        ],
+    )
+    def test_a_name_that_is_nearly_right(
+        self, cli: Cli, spell: str, arguments: list[str], code: Exit, meant: str
+    ) -> None:
+        assert f"Did you mean {meant}" in cli(*arguments, code=code).stderr
+
+    @pytest.mark.parametrize("arguments", [["--json", "casts"], ["spells", "--json", "list"]])
+    def test_json_stands_after_the_command(self, cli: Cli, arguments: list[str]) -> None:
+        said = json.loads(cli(*arguments, code=Exit.BAD_INPUT).stderr)["error"]["message"]
+        assert said == "--json stands after the command that is to answer with it."
+
+    def test_who_leaves_a_question_has_interrupted(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        def leave(*_: Any) -> Any:
+            raise click.Abort
+
+        monkeypatch.setattr("spellcast_client.cli.account._key", leave)
+        cli("login", "--url", ADDRESS, code=Exit.INTERRUPTED)
+
+    def test_a_name_that_is_like_no_other(self, cli: Cli, spell: str) -> None:
+        assert "Did you mean" not in cli("cast", "quite different", code=Exit.NOT_FOUND).stderr
+        assert "Did you mean" not in cli("quite-different", code=Exit.BAD_INPUT).stderr
+
+    def test_what_nobody_foresaw_is_a_sentence(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        def break_down(*_: Any, **__: Any) -> Any:
+            raise KeyError("a secret")
+
+        monkeypatch.setattr(Client, "list_casts", break_down)
+        said = cli("casts", code=Exit.UNFORESEEN).stderr
+        assert "KeyError in test_cli.py:" in said
+        assert "Report it" in said
+        assert "a secret" not in said
+        assert cli.error("casts", code=Exit.UNFORESEEN)["code"] == "UNFORESEEN"
+        cli.environment["SPELLCAST_TRACEBACK"] = "1"
+        with pytest.raises(KeyError):
+            cli("casts")
+
+    def test_a_file_system_that_refuses_is_a_sentence(self, cli: Cli) -> None:
+        (cli.folder / "configuration").write_text("")
+        assert "configuration" in cli("login", "--url", ADDRESS, given=KEY, code=Exit.BAD_INPUT).stderr
 
     def test_a_conflict(self, cli: Cli, world: World) -> None:
         cast = world.cast("polled")
@@ -193,9 +255,37 @@ class TestFailures:
         assert cli.error("casts", code=Exit.UNREACHABLE)["code"] == "UNREACHABLE"
         assert "spellcast doctor" in cli("casts", code=Exit.UNREACHABLE).stderr
 
-    def test_an_address_that_is_none(self, cli: Cli) -> None:
-        cli.environment["SPELLCAST_URL"] = "api.example"
+    @pytest.mark.parametrize("url", ["api.example", "http://[::1", "https://"])
+    def test_an_address_that_is_none(self, cli: Cli, url: str) -> None:
+        cli.environment["SPELLCAST_URL"] = url
         assert "begins with https" in cli("casts", code=Exit.UNREACHABLE).stderr
+        found = {check["check"]: check["said"] for check in cli.json("doctor", code=Exit.CAST_FAILED)["checks"]}
+        assert "begins with https" in found["reachability"]
+
+    @pytest.mark.parametrize("key", ["kéy", "k\ney"])
+    def test_a_key_that_cannot_be_sent(self, cli: Cli, key: str) -> None:
+        cli.environment["SPELLCAST_API_KEY"] = key
+        result = cli("casts", code=Exit.NO_ACCESS)
+        assert "no key has" in result.stderr
+        assert "no key has" in cli("doctor", code=Exit.CAST_FAILED).stdout
+        assert key not in result.stderr
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:4599", "localhost"])
+    def test_on_this_machine_it_is_started(self, cli: Cli, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("no")
+
+        cli.environment["SPELLCAST_URL"] = f"http://{host}"
+        cli.environment["SPELLCAST_API_KEY"] = "not-good"
+        assert "spellcast local up" in cli("casts", code=Exit.NO_ACCESS).stderr
+        assert "spellcast local up" in cli("doctor", code=Exit.CAST_FAILED).stdout
+        monkeypatch.setattr("spellcast_client.calls._FIRST_PAUSE", 0.0)
+        cli.transport = httpx.MockTransport(refuse)
+        assert "spellcast local up" in cli("casts", code=Exit.UNREACHABLE).stderr
+        assert "spellcast local up" in cli("doctor", code=Exit.CAST_FAILED).stdout
+        cli.environment["SPELLCAST_URL"] = ADDRESS
+        assert "local up" not in cli("casts", code=Exit.UNREACHABLE).stderr
+        assert "local up" not in cli("doctor", code=Exit.CAST_FAILED).stdout
 
     def test_an_address_of_something_else(self, cli: Cli) -> None:
         cli.transport = httpx.MockTransport(lambda asked: httpx.Response(404, text="<html>"))
@@ -236,6 +326,7 @@ class TestProfiles:
             (ADDRESS, "", Exit.BAD_INPUT),
             (ADDRESS, "kéy", Exit.BAD_INPUT),
             ("api.example", KEY, Exit.BAD_INPUT),
+            ("http://[::1", KEY, Exit.BAD_INPUT),
             ("https://a-word@api.example", KEY, Exit.BAD_INPUT),
         ],
     )
@@ -356,6 +447,21 @@ class TestCasts:
     def test_inputs_come_from_standard_input(self, cli: Cli, spell: str) -> None:
         assert cli.json("cast", spell, "--inputs", "-", given='{"prompt": "x"}')["inputs"]["prompt"] == "x"
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"a": 1,\n "b": NaN}', "<stdin>:2:7: NaN is no number in JSON"),
+            ('{"a": ' + "7" * 5000 + "}", "<stdin>:1:7: a number has less than 1,000 digits"),
+            ('{"a": 1\n "b"}', "<stdin>:2:2: is not JSON: a comma"),
+            (b'{"a": "\xff"}', "<stdin>:1:8: this byte is no UTF-8"),
+            ('{"a": ' + "[" * 100_000, "nested"),
+            ("[NaN]", "no JSON object"),
+            ("", "no JSON object"),
+        ],
+    )
+    def test_inputs_that_are_no_json_are_said_with_their_place(self, cli: Cli, text: str | bytes, said: str) -> None:
+        assert said in cli("cast", "x", "--inputs", "-", given=text, code=Exit.BAD_INPUT).stderr
+
     def test_the_same_key_is_the_same_cast(self, cli: Cli, spell: str) -> None:
         ids = {cli.json("cast", spell, "--idempotency-key", "k")["castId"] for _ in range(2)}
         assert len(ids) == 1
@@ -391,7 +497,7 @@ class TestCasts:
     def test_to_leave_it_does_not_stop_it(
         self, cli: Cli, spell: str, way: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupted(*_: Any) -> Any:
+        def interrupted(*_: Any, **__: Any) -> Any:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Client, "watch", interrupted)
@@ -419,6 +525,24 @@ class TestCasts:
         ended(world, "paid")
         assert cli.json("ledger")["balances"]["spentUsd"] == "0.01"
         assert "$0.01" in cli("ledger").stdout
+
+    def test_how_long_one_took_ends_with_its_end(self, cli: Cli, world: World) -> None:
+        cast = world.cast("paid")
+        world.execute(cast)
+        world.clock.advance(2)
+        world.process(cast)
+        world.settle(cast)
+        kept = world.store.get_cast(cast.cast_id)
+        assert kept and kept.completed_at
+        took = (kept.completed_at - kept.started_at).total_seconds()
+        later = replace(kept, revision=kept.revision + 1, updated_at=kept.updated_at + timedelta(hours=1))
+        world.store.save_cast(later, kept)
+        assert f"{took:.2f} s" in cli("casts").stdout
+
+    def test_what_an_input_may_be_is_shown(self, cli: Cli, client: Client) -> None:
+        own = {"toolId": "mine", "service": "http", "displayName": "Mine", "apiPath": "https://x.example/run"}
+        client.create_tool({**own, "inputSchema": {"size": {"type": "enum", "enum": ["small", "large"]}}})
+        assert "small | large" in cli("tools", "show", "mine").stdout
 
     def test_tools_are_shown(self, cli: Cli) -> None:
         assert "paid" in cli("tools", "list", "--service", "fake").stdout
@@ -480,7 +604,7 @@ class TestTail:
 
         cast = ended(world, "paid")
 
-        def listen(client: Client) -> Iterator[Message]:
+        def listen(client: Client, **_: Any) -> Iterator[Message]:
             yield Message.of("castUpdate", client.get_cast(cast.cast_id))
             raise KeyboardInterrupt
 
@@ -488,6 +612,31 @@ class TestTail:
         assert f"{cast.cast_id}  the cast is completed" in cli("tail", code=Exit.INTERRUPTED).stdout
         [line] = cli("tail", "--json", code=Exit.INTERRUPTED).stdout.splitlines()
         assert json.loads(line)["payload"]["castId"] == cast.cast_id
+
+    def test_a_connection_that_is_lost_is_said(self, cli: Cli, world: World, socket: Live) -> None:
+        cast = world.cast("paid")
+        inner = cli.transport.handler
+        asked = 0
+
+        def count(request: httpx.Request) -> httpx.Response:
+            nonlocal asked
+            if request.url.path.endswith("/casts/" + cast.cast_id):
+                asked += 1
+                if asked == 1:
+                    socket.tell(DROP)
+                if asked == 2:
+                    world.execute(cast)
+                    world.process(cast)
+                    world.settle(cast)
+            answer = inner(request)
+            assert isinstance(answer, httpx.Response)
+            return answer
+
+        cli.transport = httpx.MockTransport(count)
+        assert cli("show", cast.cast_id, "--watch").stderr.splitlines() == [
+            "The connection was lost; trying again…",
+            "The connection is back; what was missed follows.",
+        ]
 
 
 class TestLocal:
@@ -524,4 +673,6 @@ down:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_told_how_to_complete(cli: Cli, shell: str) -> None:
-    assert "_SPELLCAST_COMPLETE" in cli("completion", shell).stdout
+    script = cli("completion", shell).stdout
+    assert "_SPELLCAST_COMPLETE" in script
+    assert cli.json("completion", shell) == {"shell": shell, "script": script.removesuffix("\n")}

@@ -62,8 +62,19 @@ UNREADABLE: list[tuple[str | bytes, bool, int, int, str]] = [
     ("name: x\n\tsteps: 3", False, 2, 1, "is not YAML"),
     ("name: [x\nsteps: 3", False, 2, 6, "is not YAML"),
     ('{"name": "x",\n "steps" 1}', True, 2, 10, "is not JSON"),
-    ('{"name": NaN}', True, 1, 1, "NaN"),
-    ('{"name": "\\ud83d"}', True, 1, 1, "half"),
+    ('{"a" 1}', True, 1, 6, "no `:`"),
+    ('{"a": [1 2]}', True, 1, 10, "a comma, or"),
+    ('{"a": "\\x"}', True, 1, 8, "no such escape"),
+    ('{"a": "\n"}', True, 1, 8, "line break"),
+    ('{"a": "', True, 1, 7, "never closed"),
+    ("{a: 1}", True, 1, 2, "in double quotes"),
+    ('{"a": }', True, 1, 7, "a value is expected"),
+    ("{} {}", True, 1, 4, "has ended"),
+    ('{"name": NaN}', True, 1, 10, "NaN is no number"),
+    ('{"name": "n",\n "steps": [1, -Infinity]}', True, 2, 15, "-Infinity is no number"),
+    ('{"name": "n",\n "tags": ' + "7" * 5000 + "}", True, 2, 10, "less than 1,000 digits"),
+    ('{"name": "\\ud83d"}', True, 1, 10, "half"),
+    ('a: 1\n"\\ud83d": 1', False, 2, 1, "half"),
     (b"name: x\nab: \xff", False, 2, 5, "no UTF-8"),
     ("name: x\nab\x07", False, 2, 3, "character"),
     ("", False, 1, 1, "is an object"),
@@ -78,6 +89,23 @@ UNREADABLE: list[tuple[str | bytes, bool, int, int, str]] = [
     ("a: !!python/object:os.system x", False, 1, 4, "nothing like it"),
     ("a: !!binary eA==", False, 1, 4, "nothing like it"),
     ("a: 1e999", False, 1, 4, "nothing like it"),
+    ("a: !!float nan", False, 1, 4, "nothing like it"),
+    ("a: !!int abc", False, 1, 4, "is no whole number"),
+    ("a: !!float abc", False, 1, 4, "is no number"),
+    ("a: !!bool abc", False, 1, 4, "true or false"),
+    ("a: 1\nb: !!int [1]", False, 2, 4, "nothing like it (int)"),
+    ("a: !!str [b]", False, 1, 4, "nothing like it (str)"),
+    ("? !!str [b]\n: c", False, 1, 3, "put it into quotes"),
+    ("!!set {a}", False, 1, 1, "nothing like it (set)"),
+    ('a: 1\nb: "\\UFFFFFFFF"', False, 2, 5, "no character"),
+    ("%YAML 9" + "9" * 5000 + ".1\n---\na: 1", False, 1, 1, "first lines"),
+    ("a:\n\tb: 1", False, 2, 1, "use spaces"),
+    ("a:\n  b: 1\n c: 2", False, 3, 2, "look at the indentation"),
+    ("a: b: c", False, 1, 5, "needs quotes"),
+    ("a: @b", False, 1, 4, "put into quotes"),
+    ("a: [b\n", False, 2, 1, "`]` is missing"),
+    ('a: "b\nc: 1\n', False, 1, 4, "never closed"),
+    ("a: 1\nb\nc: 1", False, 2, 1, "after this key"),
     ("[" * 5000, False, 1, 1, "nested"),
     ("[" * 100_000, True, 1, 1, "nested"),
     ("a: " + "[" * 70 + "]" * 70, False, 1, 64, "nested"),
@@ -94,6 +122,68 @@ def test_what_cannot_be_read_is_said_with_its_place(
     first = spell.findings[0]
     assert reason in first.message
     assert (first.place.line, first.place.column) == (line, column)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["name", "steps", ": ", "- ", "\n", "  ", "\t", "!!int ", "!!str ", "!!set ", "!!map ", "{", "}", "["]
+        )
+        | st.sampled_from(
+            ["]", ", ", "? ", '"', "'", "|", "&a ", "*a", "1", "1e9", "NaN", "%YAML", "---", "@", "\\u", "d83d"]
+        )
+        | st.text(max_size=2),
+        max_size=20,
+    ).map("".join),
+    st.booleans(),
+)
+def test_whatever_a_file_holds_something_is_said_of_it(text: str, is_json: bool) -> None:
+    found = read(text.encode("utf-8", "surrogatepass"), is_json=is_json)
+    if found.is_readable:
+        json.dumps(found.body, ensure_ascii=False, allow_nan=False).encode()
+        assert found.check(), "no spell is as short as that"
+
+
+def test_a_pair_of_escapes_is_one_character_in_yaml_too() -> None:
+    assert yaml('name: "\\ud83d\\ude00"').body == {"name": "\N{GRINNING FACE}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        ("name: n\nsteps: [words]", "steps[0]", "is to be an object"),
+        ("name: n\nsteps: {a: 1}", "steps", "is to be a list"),
+        ("name: n\nsteps: []", "steps", "is to have at least 1 of them"),
+        ("name: n", "steps", "is missing"),
+        ("name: ''\nsteps: [{toolIdentifier: t}]", "name", "is empty"),
+        (f"name: {'n' * 201}\nsteps: [{{toolIdentifier: t}}]", "name", "has more than 200 characters"),
+        ("name: n\nvisibility: odd\nsteps: [{toolIdentifier: t}]", "visibility", "is to be 'private'"),
+        (
+            "name: n\nsteps: [{toolIdentifier: t, parameterMappings: 1}]",
+            "steps[0].parameterMappings",
+            "is to be an object",
+        ),
+        (
+            "name: n\nsteps: [{toolIdentifier: t, parameterMappings: {a: cat}}]",
+            "steps[0].parameterMappings.a",
+            "is to be {type: static",
+        ),
+        (
+            "name: n\nsteps: [{toolIdentifier: t, parameterMappings: {a: {type: statik}}}]",
+            "steps[0].parameterMappings.a",
+            "is to be {type: static",
+        ),
+        (
+            "name: n\nsteps: [{toolIdentifier: t, parameterMappings: {a: {value: 1}}}]",
+            "steps[0].parameterMappings.a",
+            "is to be {type: static",
+        ),
+    ],
+)
+def test_a_fault_says_what_is_expected(text: str, path: str, message: str) -> None:
+    [(_, _, where, what)] = said(yaml(text))
+    assert where == path
+    assert what.startswith(message)
 
 
 def test_aliases_cannot_make_a_file_too_large() -> None:

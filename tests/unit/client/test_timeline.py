@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from spellcast.domain.casts import Cast as CastRecord
+from spellcast.domain.generations import Generation
+from spellcast.domain.graphs import cast_timeline
+from spellcast.domain.resources import cast_resource
 from spellcast_client.cli.board import Board, shown_live, told
 from spellcast_client.cli.tables import PlainConsole
 from spellcast_client.cli.timeline import shown, spans
 from spellcast_client.live import Message
 from spellcast_client.models import Cast
+from tests.fakes.clock import START
+from tests.fakes.records import a_cast, a_generation, in_seconds
 
-START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ENDS = {"completed": "completedAt", "failed": "failedAt", "cancelled": "cancelledAt"}
 
 
@@ -68,34 +74,58 @@ def cast(*steps: dict[str, Any], status: str = "completed", ended: float = 20, *
     return Cast.model_validate({**known, "generations": list(steps), **more})
 
 
-def times(found: Cast, now: float = 20) -> list[tuple[float, ...]]:
-    moment = START + timedelta(seconds=now)
-    return [
-        tuple((point - START).total_seconds() for point in (span.begins, span.runs, span.answers, span.ends))
-        for span in spans(found, moment)
+def record(index: int, asked: float, answered: float | None = None, **changes: Any) -> Generation:
+    known: dict[str, Any] = {"step_index": index, "step_id": f"n{index}", "request_timestamp": in_seconds(asked)}
+    if answered is not None:
+        known |= {"status": "completed", "response_timestamp": in_seconds(answered)}
+    return a_generation(**{**known, **changes})
+
+
+def over(end: float, status: str = "completed", **changes: Any) -> CastRecord:
+    return a_cast(status=status, updated_at=in_seconds(end + 3), **{f"{status}_at": in_seconds(end)}, **changes)
+
+
+TIMELINES = {
+    "both steps": (over(20), [record(0, 1, 5, duration_ms=4000), record(1, 6, 18, duration_ms=12000)]),
+    "the provider's queue": (over(20), [record(0, 1, 9, duration_ms=3000), record(1, 10, 18, duration_ms=2000)]),
+    "more than there was": (over(20), [record(0, 1, 5, duration_ms=60000)]),
+    "a step runs": (a_cast(), [record(0, 1, 5), record(1, 6, status="processing")]),
+    "a job is queued": (a_cast(), [record(0, 1, 5), record(1, 6, status="pending")]),
+    "a step in place is pending": (a_cast(), [record(0, 1, status="pending", delivery_mode="immediate")]),
+    "a step failed": (over(20, "failed"), [record(0, 1, 5, status="failed")]),
+    "a cast was cancelled": (over(20, "cancelled"), [record(0, 1, 5), record(1, 6, 7, status="cancelled")]),
+    "resumed an hour later": (
+        over(3613, resumed_at=in_seconds(3609), attempt=2),
+        [record(0, 1, 5), record(1, 6, 7, status="failed"), record(1, 3610, 3612, attempt=2)],
+    ),
+    "all of it again": (
+        over(100, resumed_at=in_seconds(50), attempt=2),
+        [record(0, 1, 5), record(1, 6, 7), record(0, 51, 60, attempt=2), record(1, 61, 99, attempt=2)],
+    ),
+    "a clock that is behind": (a_cast(), [record(0, -1, status="processing")]),
+    "an answer that came after the end": (over(4, "cancelled"), [record(0, 1, 5, status="cancelled")]),
+    "nothing has begun": (a_cast(), []),
+}
+
+
+@pytest.mark.parametrize("named", TIMELINES)
+def test_the_phases_are_those_of_the_apis_pictures(named: str) -> None:
+    cast, generations = TIMELINES[named]
+    now = in_seconds(30)
+    wanted = [
+        (bar.generation_id, list(bar.phases)) for bars in cast_timeline(cast, generations, now).attempts for bar in bars
     ]
+    shown = []
+    for span in spans(Cast.model_validate(cast_resource(cast, reversed(generations))), now):
+        points = pairwise((span.begins, span.runs, span.answers, span.ends))
+        phases = [(name, *ends) for name, ends in zip(("waiting", "running", "processing"), points, strict=True)]
+        shown.append((span.generation.generation_id, [phase for phase in phases if phase[1] < phase[2]]))
+    assert shown == wanted
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (cast(step(0, 1, 5, 4), step(1, 6, 18, 12)), [(0, 1, 5, 6), (6, 6, 18, 20)]),
-        # The provider's own time leaves the rest for its queue.
-        (cast(step(0, 1, 9, 3), step(1, 10, 18, 2)), [(0, 6, 9, 10), (10, 16, 18, 20)]),
-        # More than there was.
-        (cast(step(0, 1, 5, 60)), [(0, 1, 5, 20)]),
-        (cast(step(0, 1, 5, 4), step(1, 6), status="running"), [(0, 1, 5, 6), (6, 6, 20, 20)]),
-        (cast(step(0, 1, 5, 4, status="failed"), status="failed"), [(0, 1, 5, 5)]),
-        # Resumed an hour later: nobody worked on the first step's answer until then.
-        (
-            cast(step(1, 3610, 3612, 2), step(0, 1, 5, 4), ended=3613, resumedAt=at(3609)),
-            [(0, 1, 5, 5), (3610, 3610, 3612, 3613)],
-        ),
-        (cast(), []),
-    ],
-)
-def test_each_step_waits_runs_and_is_processed(found: Cast, expected: list[tuple[float, ...]]) -> None:
-    assert times(found) == expected
+def test_what_the_webhook_does_afterwards_takes_no_time() -> None:
+    said = text(cast(step(0, 1, 5, 4), step(1, 6, 18, 12), updatedAt=at(500)))
+    assert said.count("20.00 s") == 2
 
 
 def text(found: Cast, width: int = 100) -> str:
@@ -162,6 +192,60 @@ def test_a_failure_says_its_cause_and_what_can_be_done() -> None:
     assert "spellcast resume c --watch" in said
     assert "spellcast retry c.0.1 --input NAME=TEXT --watch" in said
     assert "not begun" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "more", "hints"),
+    [
+        (
+            "BUDGET_EXCEEDED",
+            "$0.0004 of the budget of $0.001 are spent, and Paid ($5.) is expected to cost $0.0105.",
+            {"budgetUsd": "0.001"},
+            ["resume c --budget 0.0109 --watch"],
+        ),
+        ("BUDGET_EXCEEDED", "It is too much.", {"budgetUsd": "0.001"}, ["resume c --budget USD --watch"]),
+        ("BUDGET_EXCEEDED", "$1 of the account's budget of $1 for …", {}, ["On another day", "resume c --watch"]),
+        ("MISSING_INPUTS", "Step 0 (T) has no value for: a.b, c.", {}, ["retry c.0.2 --input a.b=TEXT --input c=TEXT"]),
+        ("INVALID_STEP_INPUT", "Step 0 (T) cannot take its inputs: seed is …", {}, ["retry c.0.2 --input NAME=TEXT"]),
+        ("JOB_FAILED", "It broke.", {}, ["resume c --watch", "retry c.0.2 --input NAME=TEXT"]),
+    ],
+)
+def test_what_is_advised_can_help(code: str, message: str, more: dict[str, Any], hints: list[str]) -> None:
+    error = {"code": code, "message": message, "retryable": False}
+    failure = {"stepIndex": 0, "stepId": "n0", "generationId": "c.0.2", "code": code, "message": message}
+    again = step(0, 6, 8, 2, attempt=2, generationId="c.0.2", status="failed", error=error)
+    first = step(0, 1, 5, 4, status="failed", error={**error, "code": "OTHER"})
+    said = text(cast(again, first, status="failed", failure=failure, **more), 200)
+    assert all(hint in said for hint in hints)
+    assert ("retry" in said) == any("retry" in hint for hint in hints)
+    assert ("resume" in said) == any("resume" in hint for hint in hints)
+
+
+def test_a_cast_without_a_record_of_its_step_is_cast_anew() -> None:
+    failure = {"code": "MISSING_INPUTS", "message": "Step 0 (T) has no value for: a."}
+    assert "spellcast cast a-cat --input NAME=TEXT" in text(cast(status="failed", failure=failure))
+
+
+def test_the_attempt_stands_where_the_name_has_no_room() -> None:
+    long = {"toolDisplayName": "ComfyUI Text to Image (SDXL)"}
+    said = text(cast(step(0, 1, 5, 4, **long), step(0, 6, 18, 12, attempt=2, **long)))
+    assert "ComfyUI Tex… (attempt 2)" in said
+    assert "ComfyUI Text to Image (…" in said
+
+
+def test_the_outputs_are_those_of_the_attempt_that_counts() -> None:
+    attempts = [
+        step(
+            index,
+            10 * attempt + index,
+            10 * attempt + index + 1,
+            attempt=attempt,
+            outputs={"text": f"{index}.{attempt}"},
+        )
+        for attempt, index in [(1, 0), (1, 1), (1, 2), (2, 1), (3, 0), (3, 1)]
+    ]
+    said = text(cast(*attempts, stepCount=3)).partition("Outputs")[2]
+    assert [word for word in said.split() if word[1:2] == "."] == ["0.3", "1.3"], "step 3 is to be run again"
 
 
 def message(kind: str, **payload: Any) -> Message:

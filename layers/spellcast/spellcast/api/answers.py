@@ -247,7 +247,11 @@ class CastsAnswer(Answer):
     """A part of the account's casts, latest first."""
 
     casts: list[CastAnswer] = Field(description="Without their records.")
-    cursor: str | None = Field(default=None, description="Where the next part begins; absent in the last one.")
+    cursor: str | None = Field(
+        default=None,
+        description="Where the next part begins; absent in the last one. A part of a filtered list may be short, or "
+        "empty, and not the last.",
+    )
 
 
 class ToolAnswer(BaseModel):

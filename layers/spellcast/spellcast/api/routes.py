@@ -276,16 +276,23 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
             return _json(200, resource)
         return _json(202, {**resource, "warnings": _faults(started.warnings)})
 
-    @app.get("/v1/casts", summary="The account's casts, latest first", responses=_answers(200, answers.CastsAnswer))
+    @app.get(
+        "/v1/casts",
+        summary="The account's casts, latest first",
+        responses=_answers(200, answers.CastsAnswer, SpellNotFound, SpellAmbiguous),
+    )
     def list_casts(
         status: Annotated[
             Literal["running", "completed", "failed", "cancelled"] | None, Query(description="All where none is named.")
         ] = None,
         limit: Limit = 25,
         cursor: Cursor = None,
-        spell: Annotated[str | None, Query(description="The id of a spell: its casts only.", max_length=200)] = None,
+        spell: Annotated[
+            str | None, Query(description="A spell's id, slug or name: its casts only.", min_length=1, max_length=200)
+        ] = None,
     ) -> Response[str]:
-        page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor, spell_id=spell)
+        spell_id = use.find_spells.id_of(_account(app), spell) if spell else None
+        page = use.find_casts.list(_account(app), status=status, limit=limit, cursor=cursor, spell_id=spell_id)
         listed = [within(cast, MAX_LISTED_BYTES, documents.size_in_text) for cast in page.items]
         return _json(200, _page("casts", listed, page.cursor))
 

@@ -46,6 +46,13 @@ class FindSpells:
             raise SpellNotFound(f'Spell "{reference}" not found.')
         return begun[0]
 
+    def id_of(self, account_id: str, reference: str) -> str:
+        """The id of the spell that is meant. An id is taken as it is: casts outlive their spell.
+
+        Raises SpellNotFound, SpellAmbiguous.
+        """
+        return reference if is_id(reference) else self.get(account_id, reference).spell_id
+
     def get_own(self, account_id: str, reference: str) -> Spell:
         """By id, slug or name, as a whole: what changes a spell must not mean another. Raises SpellNotFound."""
         found = self.spells.get_spell(reference) if is_id(reference) else self.spells.get_spell_by_slug(reference)
