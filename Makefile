@@ -24,7 +24,7 @@ help:
 	@echo "make audit-packages known faults of what is shipped; asks a public database"
 	@echo "make coverage every line of the domain is run by its unit tests"
 	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
-	@echo "make bench   what a cast costs and takes"
+	@echo "make bench   what a cast costs and takes, into docs/performance.md; PEERS=1 runs other engines, too (minutes)"
 	@echo "make bench-cold how long each function takes to start under Lambda's runtime client"
 	@echo "make release-check can this commit be released? builds it twice; licences and SBOM in .local/release"
 	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
@@ -51,7 +51,7 @@ define environment
 endef
 
 .PHONY: .venv .local/venv .local/mutants/venv .local/providers/venv .local/schemathesis/venv .local/runtime/venv \
-        .local/audit/venv
+        .local/audit/venv .local/bench/venv
 .venv: python
 	$(call environment,requirements-dev.txt,.venv)
 
@@ -69,6 +69,9 @@ endef
 
 .local/mutants/venv: python
 	$(call environment,tests/mutation/requirements.txt,.local/mutants/venv)
+
+.local/bench/venv: python
+	$(call environment,tests/bench/requirements.txt,.local/bench/venv)
 
 .local/audit/venv: python
 	$(call environment,audit/requirements.txt,.local/audit/venv)
@@ -167,8 +170,9 @@ screenshots: .venv .local/venv chromium
 console-times: .venv .local/venv chromium
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.browser.times
 
-bench: .venv .local/venv
-	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench
+# The peers' environments are made by the benchmark, which names those that cannot be.
+bench: .venv .local/venv .local/bench/venv
+	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench $(PEERS:%=--peers)
 
 bench-cold: .venv .local/venv .local/runtime/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench.cold

@@ -1,74 +1,78 @@
-"""`make bench`: the counts of a cast and their list price, the times as ratios of one run, what adapters add."""
+"""`make bench`: measures, and writes docs/performance.json, docs/performance.md and its plots."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from tests.bench import adapters, times
+from tests.bench import adapters, job_times, machine, profiles, report, times
+from tests.bench.budgets import outcomes
+from tests.bench.capacity import IN_FLIGHT, capacity, memory_of_waiting
 from tests.bench.copying import copied
-from tests.bench.counts import count, shapes
-from tests.bench.memory import megabytes
-from tests.cloud import Cloud, called, started
+from tests.bench.counts import count, undisturbed
+from tests.bench.marked import ROOT
+from tests.bench.peers import running
+from tests.bench.shapes import shapes
+from tests.bench.tables import counted
+from tests.cloud import Cloud, started
 
-# As in the budgets: two workers a function, and jobs that take no longer than they must.
-_SETTINGS = {"SPELLCAST_WORKERS": "2", "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
+# As in the budgets: two workers a function.
+SETTINGS = {"SPELLCAST_WORKERS": "2", "SPELLCAST_DEMO_JOB_SECONDS": "0.3"}
 
 
-def main() -> int:
-    with tempfile.TemporaryDirectory() as folder, started(Path(folder), _SETTINGS) as cloud:
-        _show_counts(cloud)
-        _show_times(cloud)
-        _show_adapters()
+def main(arguments: list[str]) -> int:
+    facts: dict[str, Any] = {"machine": machine.facts()}
+    with tempfile.TemporaryDirectory() as folder:
+        with started(Path(folder), SETTINGS) as cloud:
+            facts |= _counts(cloud)
+        # Another one: what the first was told would be in its memory and in its lists.
+        with started(Path(folder) / "times", SETTINGS) as cloud:
+            facts |= _times(cloud)
+    _say("what copying takes, and what adapters add")
+    facts["copying"] = asdict(copied(100))
+    facts["adapters"] = [asdict(row) for row in adapters.added()]
+    facts["peers"] = running.measure(_say, SETTINGS) if "--peers" in arguments else _peers_of_the_last_run()
+    report.write(facts)
+    _show(facts)
     return 0
 
 
-def _show_counts(cloud: Cloud) -> None:
-    _say("Counts of one cast, and the list price of 1,000 (60 ms a call, without logs)\n")
-    _say(
-        f"{'steps':<14}{'S':>3}{'transitions':>13}{'(polling)':>11}{'calls':>7}{'write units':>13}{'events':>8}{'$':>9}"
-    )
-    for name, (steps, segments) in shapes().items():
-        found = count(cloud, name, steps, segments)
-        _say(
-            f"{name:<14}{segments:>3}{found.transitions:>13}{found.poll_transitions:>11}{found.invocations:>7}"
-            f"{found.write_units:>13.0f}{found.events:>8}{found.usd_per_thousand:>9.3f}"
-        )
+def _counts(cloud: Cloud) -> dict[str, Any]:
+    found = []
+    with undisturbed(cloud, job_times.WAITS_SHORTENED_TO):
+        for name, shape in shapes().items():
+            _say(f"counts of a cast: {name}")
+            found.append(asdict(count(cloud, shape, warm=len(shape.steps) < 10)))
+        _say("counts of jobs that take longer")
+        return {"counts": found, "job_times": [asdict(row) for row in job_times.measure(cloud)]}
 
 
-def _show_times(cloud: Cloud) -> None:
-    bare = times.warm_lambda_state(cloud, "bare")
-    state = times.warm_lambda_state(cloud, "reads and writes")
-    submit = times.completion_to_submit(cloud)
-    step = times.immediate_step(cloud)
-    rate = times.casts_per_second(cloud)
-    spell = cloud.spell(called("[seconds:5]"))
-    for _ in range(20):
-        cloud.cast(spell)
-    memory = megabytes(cloud.process)
-    _say("\nTimes on this machine, and the budget of each\n")
-    _say(f"{'one warm Lambda state that does nothing':<44}{bare:8.1f} ms")
-    _say(f"{'one that reads and writes a row':<44}{state:8.1f} ms")
-    _say(f"{'completion → next submit':<44}{submit:8.1f} ms")
-    _say(f"{'the same, in states that read and write':<44}{submit / state:8.2f}      ≤ 3")
-    _say(f"{'an immediate step of ten':<44}{step:8.1f} ms   ≤ 5")
-    _say(f"{'casts a second, three immediate steps':<44}{rate:8.1f}      ≥ 10")
-    _say(f"{'memory with 20 casts in flight':<44}{memory:8.0f} MB   ≤ 900")
-    found = copied(100)
-    _say(f"{'an output of 100 MB: memory that copying takes':<44}{found.grown:8.0f} MB   ≤ 64")
-    _say(f"{'the same, in seconds':<44}{found.seconds:8.2f}")
-    _say(f"{'a picture of 300 KB, copied':<44}{found.picture_ms:8.1f} ms")
+def _times(cloud: Cloud) -> dict[str, Any]:
+    _say("memory with 20 casts that wait")
+    waiting = memory_of_waiting(cloud, 20)
+    _say("times of steps, and casts a second")
+    found: dict[str, Any] = {"times": times.measure(cloud) | {"memory_mb": waiting}}
+    _say("where the time goes")
+    found["profile"] = profiles.profile(cloud)
+    found["capacity"] = []
+    for in_flight in IN_FLIGHT:
+        _say(f"{in_flight} casts in flight")
+        found["capacity"].append(asdict(capacity(cloud, in_flight)))
+    return found
 
 
-def _show_adapters() -> None:
-    _say("\nA call of an adapter against httpx with the same requests, medians in ms (≤ 3 more)\n")
-    _say(f"{'service':<12}{'call':<32}{'requests':>8}{'adapter':>9}{'httpx':>8}{'more':>8}{'ratio':>8}")
-    for row in adapters.added():
-        _say(
-            f"{row.service:<12}{row.call:<32}{row.requests:>8}{row.adapter_ms:>9.2f}{row.httpx_ms:>8.2f}"
-            f"{row.difference_ms:>8.2f}{row.ratio:>8.2f}"
-        )
+def _peers_of_the_last_run() -> Any:
+    return report.known().get("peers") if report.FACTS.exists() else None
+
+
+def _show(facts: Mapping[str, Any]) -> None:
+    for row in outcomes(facts, counted(facts)):
+        _say(f"{'    ' if row.is_met else 'NOT '}met: {row.what}: {row.measured}")
+    _say(f"written: {report.PAGE.relative_to(ROOT)}, {report.FACTS.relative_to(ROOT)}, plots")
 
 
 def _say(line: str) -> None:
@@ -77,4 +81,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

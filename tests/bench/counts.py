@@ -3,120 +3,122 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
-from tests.cloud import Cloud, Document, called, drawn, words
+import httpx
 
-# List prices in us-east-1, US dollars (Lambda: arm64). A call is taken as 60 ms of the function's memory.
-TRANSITION = Decimal("0.000025")
-INVOCATION = Decimal("0.0000002")
-GB_SECOND = Decimal("0.0000133334")
-SECONDS_PER_INVOCATION = Decimal("0.06")
-WRITE_UNIT = Decimal("0.000000625")
-READ_UNIT = Decimal("0.000000125")
-EVENT = Decimal("0.000001")
-HTTP_REQUEST = Decimal("0.000001")
-MEMORY_GB = {"execute_step": Decimal("0.5"), "cast_api": Decimal("0.5")}
-_OTHER_MEMORY_GB = Decimal("0.25")
+from tests.bench.prices import Billed
+from tests.bench.shapes import Shape
+from tests.cloud import Cloud, Document
+
 _PREFIX = "spellcast-local-"
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
-class Counted:
-    """One cast's counts; `segments` is S of the budgets."""
+class Counted(Billed):
+    """One cast's counts; `transitions` are of both machines, `reads` the requests behind the read units."""
 
     name: str
+    delivery: str
+    steps: int
     segments: int
+    jobs: int
     polls: int
-    transitions: int
     poll_transitions: int
     machine_invocations: int
-    invocations: int
     generation_writes: int
     generation_units: float
     cast_writes: int
     cast_units: float
-    write_units: float
-    read_units: float
-    events: int
+    reads: int
     largest_payload: int
-    usd_per_thousand: Decimal
+    seconds: float
+
+    @property
+    def cast_transitions(self) -> int:
+        """Of the cast's own machine."""
+        return self.transitions - self.poll_transitions
+
+    @property
+    def completions(self) -> int:
+        """How often a job was heard of."""
+        return self.calls.get("complete_job", 0)
 
 
-def shapes() -> dict[str, tuple[list[Document], int]]:
-    """Spells by name, and the segments that each has."""
-    return {
-        "1 immediate": ([words()], 1),
-        "3 immediate": ([words(node=f"n{number}") for number in range(3)], 1),
-        "10 immediate": ([words(node=f"n{number}") for number in range(10)], 1),
-        "1 webhook": ([called()], 1),
-        "3 webhook": ([called(node=f"n{number}") for number in range(3)], 3),
-        "1 polled": ([drawn()], 1),
-        "mixed": ([words(), drawn(), called(), words(node="last")], 3),
-    }
-
-
-def count(cloud: Cloud, name: str, steps: list[Document], segments: int) -> Counted:
-    """Runs one cast of such a spell on an otherwise idle cloud."""
-    spell = cloud.spell(*steps)
+def count(cloud: Cloud, shape: Shape, warm: bool = True) -> Counted:
+    """Runs one cast of such a spell on an otherwise idle cloud; `warm` runs another one before it."""
+    spell = cloud.spell(*shape.steps)
+    if warm:
+        cloud.reset_counts()
+        cloud.cast(spell)
+        _settle(cloud)
     cloud.reset_counts()
-    cloud.cast(spell)
-    _settle(cloud)
-    cloud.reset_counts()
+    began = time.perf_counter()
     cast = cloud.cast(spell)
     counts = _settle(cloud)
+    seconds = time.perf_counter() - began
     ended = cloud.get_cast(cast)
     assert ended["status"] == "completed", ended
-    states, calls = counts["statesEntered"], counts["invocations"]
+    states, callers = counts["statesEntered"], counts["invocations"]
     writes = counts["writesByEntity"]
+    poll_transitions = int(states.get("spellcast-poll-local", 0))
     return Counted(
-        name=name,
-        segments=segments,
-        polls=calls.get(f"{_PREFIX}poll_job", {}).get("machine", 0),
-        transitions=states["spellcast-cast-local"],
-        poll_transitions=states.get("spellcast-poll-local", 0),
-        machine_invocations=sum(
-            callers.get("machine", 0) for function, callers in calls.items() if not function.endswith("poll_job")
-        ),
-        invocations=int(sum(sum(callers.values()) for callers in calls.values())),
-        generation_writes=writes["GENERATION"]["requests"],
-        generation_units=writes["GENERATION"]["units"],
-        cast_writes=sum(writes[entity]["requests"] for entity in ("CAST", "SPELL") if entity in writes),
-        cast_units=writes["CAST"]["units"],
+        transitions=int(states["spellcast-cast-local"]) + poll_transitions,
+        calls={name.removeprefix(_PREFIX): int(sum(by.values())) for name, by in sorted(callers.items())},
         write_units=sum(entity["units"] for entity in writes.values()),
         read_units=counts["readUnits"],
-        events=counts["putEvents"],
-        largest_payload=max(size for sizes in counts["payloadBytes"].values() for size in sizes.values()),
-        usd_per_thousand=_price(counts) * 1000,
+        events=int(counts["putEvents"]),
+        http=int(sum(by.get("http", 0) for by in callers.values())),
+        name=shape.name,
+        delivery=shape.delivery,
+        steps=len(shape.steps),
+        segments=shape.segments,
+        jobs=shape.jobs,
+        polls=int(callers.get(f"{_PREFIX}poll_job", {}).get("machine", 0)),
+        poll_transitions=poll_transitions,
+        machine_invocations=int(
+            sum(by.get("machine", 0) for function, by in callers.items() if not function.endswith("poll_job"))
+        ),
+        generation_writes=int(writes["GENERATION"]["requests"]),
+        generation_units=writes["GENERATION"]["units"],
+        cast_writes=int(sum(writes[entity]["requests"] for entity in ("CAST", "SPELL") if entity in writes)),
+        cast_units=writes["CAST"]["units"],
+        reads=int(counts["readRequests"]),
+        largest_payload=int(max(size for sizes in counts["payloadBytes"].values() for size in sizes.values())),
+        seconds=seconds,
     )
 
 
-def _price(counts: Document) -> Decimal:
-    transitions = sum(counts["statesEntered"].values())
-    calls = {function: sum(callers.values()) for function, callers in counts["invocations"].items()}
-    gb_seconds = sum(
-        number * MEMORY_GB.get(function.removeprefix(_PREFIX), _OTHER_MEMORY_GB) * SECONDS_PER_INVOCATION
-        for function, number in calls.items()
-    )
-    http = sum(callers.get("http", 0) for callers in counts["invocations"].values())
-    units = sum(entity["units"] for entity in counts["writesByEntity"].values())
-    price: Decimal = (
-        TRANSITION * transitions
-        + INVOCATION * sum(calls.values())
-        + GB_SECOND * gb_seconds
-        + WRITE_UNIT * Decimal(units)
-        + READ_UNIT * Decimal(counts["readUnits"])
-        + EVENT * int(counts["putEvents"])
-        + HTTP_REQUEST * http
-    )
-    return price
+@contextmanager
+def undisturbed(cloud: Cloud, waits: float = 0.1) -> Iterator[None]:
+    """No sweeps, and the machines wait that part of the seconds that they are told to: as many polls in less time."""
+    events = cloud.aws("events")
+    rules = [rule["Name"] for rule in events.list_rules()["Rules"] if rule.get("ScheduleExpression")]
+    assert rules
+    for rule in rules:
+        events.disable_rule(Name=rule)
+    _set_waits(cloud, waits)
+    try:
+        yield
+    finally:
+        _set_waits(cloud, 1)
+        for rule in rules:
+            events.enable_rule(Name=rule)
+
+
+def _set_waits(cloud: Cloud, part: float) -> None:
+    address = f"{cloud.outputs['endpointUrl']}/_ministack/config"
+    answer = httpx.post(address, json={"stepfunctions._SFN_WAIT_SCALE": part}).raise_for_status()
+    assert answer.json()["applied"], answer.text
 
 
 def _settle(cloud: Cloud) -> Document:
     """The counts once nothing moves any more: the stream's last revisions are announced after the cast has ended."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + _PATIENCE
     before: Any = None
     while time.monotonic() < deadline:
         counts = cloud.counts()

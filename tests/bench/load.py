@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from local.deploy import load_template
-from tests.bench.counts import (
-    _OTHER_MEMORY_GB,
-    EVENT,
+from tests.bench.marked import ROOT, filled, table
+from tests.bench.prices import (
     GB_SECOND,
-    HTTP_REQUEST,
     INVOCATION,
-    MEMORY_GB,
+    OTHER_MEMORY_GB,
     READ_UNIT,
     SECONDS_PER_INVOCATION,
-    TRANSITION,
-    WRITE_UNIT,
+    Billed,
 )
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "load.md"
 RATES = (10, 1_000, 100_000)  # casts an hour
 PEAK = 5  # times the mean of the hour, for as long as buckets do not help
@@ -36,23 +30,13 @@ OWN_METRICS = 9  # seven of the sweep, CastCostUsd, ConnectionsGone
 
 
 @dataclass(frozen=True)
-class Shape:
-    """One cast's counts, as tests/bench/counts.py finds them; `seconds` is how long a call of a function takes.
+class Modelled(Billed):
+    """One cast's counts, as tests/bench/counts.py finds them.
 
     `log_bytes` is an estimate: a line and Lambda's own three for each call, five for each state, one for each request.
     """
 
-    transitions: int
-    calls: Mapping[str, int]
-    write_units: int
-    read_units: int
-    events: int
-    http: int
     log_bytes: int
-
-    @property
-    def invocations(self) -> int:
-        return sum(self.calls.values())
 
     @property
     def busy_seconds(self) -> float:
@@ -63,29 +47,12 @@ class Shape:
         )
 
     @property
-    def usd_per_thousand(self) -> Decimal:
-        """Without logs, each call taken as 60 ms, as the budgets have it."""
-        memory = sum(
-            (number * MEMORY_GB.get(function, _OTHER_MEMORY_GB) for function, number in self.calls.items()), Decimal(0)
-        )
-        price = (
-            TRANSITION * self.transitions
-            + INVOCATION * self.invocations
-            + GB_SECOND * memory * SECONDS_PER_INVOCATION
-            + WRITE_UNIT * self.write_units
-            + READ_UNIT * self.read_units
-            + EVENT * self.events
-            + HTTP_REQUEST * self.http
-        )
-        return price * 1000
-
-    @property
     def log_usd_per_thousand(self) -> Decimal:
         return LOG_GB * self.log_bytes * 1000 / 10**9
 
 
 SHAPES = {
-    "3 immediate": Shape(
+    "3 immediate": Modelled(
         transitions=5,
         calls={"cast_api": 1, "execute_step": 1, "process_output": 1, "finalize_cost": 1, "notify": 5},
         write_units=11,
@@ -94,7 +61,7 @@ SHAPES = {
         http=1,
         log_bytes=20_000,
     ),
-    "3 webhook": Shape(
+    "3 webhook": Modelled(
         transitions=11,
         calls={
             "cast_api": 1,
@@ -120,7 +87,7 @@ class Quota:
 
     name: str
     limit: float
-    need: Callable[[Shape], float]
+    need: Callable[[Modelled], float]
     ours: bool = False
 
 
@@ -162,7 +129,7 @@ def fixed_usd_a_month() -> Decimal:
     )
     secrets = sum(each["Type"] == "AWS::SecretsManager::Secret" for each in resources)
     # Each sweep is an event, an invocation, and a read of each shard.
-    sweep = INVOCATION + GB_SECOND * _OTHER_MEMORY_GB * SECONDS_PER_INVOCATION + 8 * READ_UNIT / 2
+    sweep = INVOCATION + GB_SECOND * OTHER_MEMORY_GB * SECONDS_PER_INVOCATION + 8 * READ_UNIT / 2
     total: Decimal = (
         watched * ALARM_METRIC + OWN_METRICS * METRIC + secrets * SECRET + DASHBOARD + SWEEPS_A_MONTH * sweep
     )
@@ -247,12 +214,7 @@ def percent(share: float) -> str:
 
 def written(page: str) -> str:
     """The page with its tables as they are to be."""
-    for name, rows in tables():
-        head, *body = [f"| {' | '.join(row)} |" for row in rows]
-        table = "\n".join([head, "|---" * len(rows[0]) + "|", *body])
-        page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\g<1>{table}\n\g<2>", page, flags=re.DOTALL)
-        assert count == 1, name
-    return page
+    return filled(page, {name: table(rows) for name, rows in tables()})
 
 
 def main() -> int:

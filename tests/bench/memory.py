@@ -1,7 +1,8 @@
-"""The memory of the embedded cloud: launcher, workers and demo provider, shared pages counted once."""
+"""Memory and processor of the embedded cloud: launcher and workers, pages that are shared counted once."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -37,3 +38,12 @@ def kilobytes(process: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def processor_seconds(process: int) -> float:
+    """What one process has taken of the processor, with those of its children that have ended."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return 0
+    return sum(map(int, stat.rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
