@@ -57,5 +57,6 @@ def test_sam_chooses_the_image_where_there_is_no_stand_in(image: str | None) -> 
 
 
 def test_the_libraries_are_those_that_the_loader_found() -> None:
-    text = "/a/python3.13:\n\tlinux-vdso.so.1 (0x7f)\n\tlinux-gate.so.1 => (0x7f) (0x7f)\n\tlibm.so.6 => /lib/libm.so.6 (0x7f)\n\tlibx.so => not found\n"
+    found = ("linux-vdso.so.1 (0x7f)", "linux-gate.so.1 => (0x7f) (0x7f)", "libm.so.6 => /lib/libm.so.6 (0x7f)")
+    text = "\n\t".join(["/a/python3.13:", *found, "libx.so => not found"])
     assert read_ldd(text) == ["/lib/libm.so.6"]
