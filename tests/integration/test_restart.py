@@ -150,7 +150,15 @@ def test_a_cast_whose_machine_was_never_started_is_started_by_the_next_sweep(mac
     event = Path(stack.ROOT / "events" / "sweep.scheduled.json").read_text()
     answer = cloud.aws("lambda").invoke(FunctionName="spellcast-local-sweep", Payload=event)
     report = json.loads(answer["Payload"].read())
-    assert report == {"checked": 1, "started": 1, "restarted": 0, "settled": 0, "redelivered": 0, "left": 0}
+    assert report == {
+        "checked": 1,
+        "started": 1,
+        "restarted": 0,
+        "settled": 0,
+        "redelivered": 0,
+        "left": 0,
+        "overdue": 0,
+    }
     assert ended(cloud, {"castId": lost.cast_id})["status"] == "completed"
     assert cloud.get_cast({"castId": young.cast_id})["status"] == "running"
 
