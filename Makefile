@@ -175,7 +175,7 @@ bench-cold: .venv .local/venv .local/runtime/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench.cold
 
 sam-local: .venv .local/venv
-	@PYTHON="$(PYTHON)" ONLY="$(ONLY)" PYTHONPATH=layers/spellcast $(BIN)/python -m tests.sam_local
+	@PYTHON="$(PYTHON)" ONLY="$(ONLY)" PYTHONPATH=layers/spellcast exec $(BIN)/python -m tests.sam_local
 
 release-check: .venv audit
 	@$(BIN)/python scripts/check_release.py

@@ -38,7 +38,8 @@ class Report:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `finally` must run then, too
+    for number in (signal.SIGINT, signal.SIGTERM):  # `finally` must run; a job in the background has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     FOLDER.mkdir(parents=True, exist_ok=True)
     say, only = Report(), os.environ.get("ONLY", "")
     with (FOLDER / "lock").open("w") as lock:
