@@ -7,6 +7,7 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.domain.errors import Unauthorized
 from spellcast.observability import observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -27,3 +28,6 @@ def _policy(principal: str, effect: str, arn: str, context: dict[str, str]) -> d
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
         "context": context,
     }
+
+
+before_calls(bootstrap.authorize)

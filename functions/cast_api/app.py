@@ -7,6 +7,7 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.observability import begin, observed
+from spellcast.starting import before_calls
 
 _CAST = re.compile(r"/(?:casts|generations)/([0-9a-f]{32})(?![0-9a-f])")
 
@@ -17,3 +18,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     about = _CAST.search(event["rawPath"])
     begin(**({"castId": about[1]} if about else {}))
     return bootstrap.cast_api()(event, context)
+
+
+before_calls(bootstrap.cast_api)

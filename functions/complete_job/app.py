@@ -10,6 +10,7 @@ from spellcast.api.completions import answer_callback
 from spellcast.api.headers import by_lower_name
 from spellcast.domain.completions import parse_completion
 from spellcast.observability import begin, logger, observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -31,3 +32,10 @@ def apply_event(detail: dict[str, Any]) -> None:
     begin(castId=generation_id.partition(".")[0], generationId=generation_id)
     bootstrap.complete_job()(generation_id, result)
     logger().info("Applied a completion from the bus", status=result.status)
+
+
+before_calls(
+    bootstrap.receive_callback,
+    lambda: bootstrap.parts().secrets_provider,
+    lambda: bootstrap.parts().step_functions,
+)

@@ -7,6 +7,7 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.domain.segments import Segment
 from spellcast.observability import begin, logger, observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -16,3 +17,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> None:
     segment = Segment(*event["segment"])
     logger().info("Executing the step", segment=list(segment))
     bootstrap.execute_step()(event["castId"], segment, event["taskToken"], event["execution"])
+
+
+before_calls(bootstrap.execute_step, lambda: bootstrap.parts().step_functions)

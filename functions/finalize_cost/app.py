@@ -9,6 +9,7 @@ from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import documents
 from spellcast.domain.results import Failure
 from spellcast.observability import begin, logger, observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -27,3 +28,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     cast = bootstrap.finalize_cost()(cast_id, interruption, execution)
     logger().info("Closed the cast", status=cast.status, costUsd=str(cast.cost_usd))
     return {"castId": cast_id, "status": cast.status}
+
+
+before_calls(bootstrap.finalize_cost)

@@ -6,6 +6,7 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.observability import begin, logger, observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -21,3 +22,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             logger().exception("A revision could not be announced; the stream delivers it again")
             return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}
     return {"batchItemFailures": []}
+
+
+before_calls(bootstrap.notify)

@@ -7,6 +7,7 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.domain.polling import Polling
 from spellcast.observability import begin, logger, observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -17,3 +18,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     following = bootstrap.poll_job()(polling)
     logger().info("Polled the job", polls=following.polls, finished=following.finished)
     return following.to_document()
+
+
+before_calls(bootstrap.poll_job)

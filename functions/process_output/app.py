@@ -7,6 +7,7 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.domain.segments import Segment
 from spellcast.observability import begin, logger, observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -17,3 +18,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     remaining = bootstrap.process_output()(cast_id, [Segment(*segment) for segment in event["segments"]])
     logger().info("Processed the output", remaining=len(remaining))
     return {"castId": cast_id, "segments": [list(segment) for segment in remaining]}
+
+
+before_calls(bootstrap.process_output)

@@ -9,6 +9,7 @@ from spellcast.domain import documents
 from spellcast.domain.errors import SpellcastError
 from spellcast.observability import begin, logger, observed
 from spellcast.ports.queue import Message
+from spellcast.starting import before_calls
 
 
 @observed
@@ -27,3 +28,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             logger().warning("The webhook was not delivered", code=error.code, status=status)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
+
+
+before_calls(bootstrap.send_webhook)

@@ -8,6 +8,7 @@ from typing import Any
 from spellcast import bootstrap
 from spellcast.application.sweep import SETTLING
 from spellcast.observability import begin, logger, measure, observed
+from spellcast.starting import before_calls
 
 # In which no mend is begun: one that asks a provider twice takes less.
 RESERVE_MS = 45_000
@@ -26,3 +27,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     logger().info("Swept the open casts", swept=counts, failures=[list(failure) for failure in report.failures])
     measure({f"Sweep{name.capitalize()}": count for name, count in counts.items()})
     return counts
+
+
+before_calls(bootstrap.sweep)

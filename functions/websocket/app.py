@@ -6,6 +6,7 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.observability import observed
+from spellcast.starting import before_calls
 
 
 @observed
@@ -22,3 +23,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         case _:
             watch.receive(account_id, connection_id, event.get("body") or "")
     return {"statusCode": 200}
+
+
+before_calls(bootstrap.watch_casts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import Session
 
 from functions.sweep.app import RESERVE_MS
 from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES
@@ -18,7 +19,6 @@ from spellcast.aws.clock import SystemClock
 from spellcast.bootstrap import Parts
 from spellcast.domain.documents import MAX_ROW_BYTES
 from spellcast.settings import Settings
-from tests.contract.deployment import session
 from tests.policies import (
     BASIC_EXECUTION,
     Properties,
@@ -912,8 +912,30 @@ def test_a_record_of_the_stream_fits_into_an_invocation(prod: Resources) -> None
     assert "MaximumBatchingWindowInSeconds" not in spec  # nobody waits for others to be told
 
 
+@pytest.mark.parametrize("stage", ["dev", "staging", "prod"])
+def test_a_snapshot_is_paid_for_only_where_an_operator_says_so(resources: Callable[..., Resources], stage: str) -> None:
+    """Every version that is kept would cost, and all are kept."""
+    taken = [spec.get("SnapStart", {}).get("ApplyOn", "None") for spec in functions(resources(stage)).values()]
+    assert set(taken) == {"None"}
+
+
+def test_snapshots_are_of_functions_that_a_person_waits_for(resources: Callable[..., Resources]) -> None:
+    with_them = functions(resources("prod", SnapStart="PublishedVersions"))
+    taken = {name: spec for name, spec in with_them.items() if "SnapStart" in spec}
+    assert taken.keys() == {"CastApiFunction", "WebSocketFunction", "AuthorizeFunction"}
+    for spec in taken.values():
+        assert spec["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        # What SnapStart asks of a function (Lambda's developer guide).
+        assert spec["Runtime"] in ("python3.12", "python3.13")
+        assert not {"EphemeralStorage", "FileSystemConfigs", "ProvisionedConcurrencyConfig"} & spec.keys()
+        handler = ROOT / "functions" / spec["FunctionName"].rpartition("-")[2] / "app.py"
+        assert "before_calls(" in handler.read_text("utf-8")
+
+
 def test_a_bucket_that_does_not_answer_is_told_before_the_api_has_to_answer(prod: Resources) -> None:
-    found: Any = Parts(Settings.read({}), session(), SystemClock()).storage.meta.config
+    session = Session()
+    session.set_config_variable("region", "us-east-1")
+    found: Any = Parts(Settings.read({}), session, SystemClock()).storage.meta.config
     each = found.connect_timeout + found.read_timeout
     backoff = 1 + 2  # seconds at most, of botocore's standard mode
     attempts = found.retries["total_max_attempts"]

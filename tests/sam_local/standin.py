@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def ensure(engine: Engine, python: Path, folder: Path) -> str:
     sys.stdout.write(f"Making {IMAGE}, which takes a minute or two ...\n")
     sys.stdout.flush()
     files = folder / "image"
-    shutil.rmtree(files, ignore_errors=True)
+    _remove(files)
     try:
         _fill(files, python)
         changes = [f"ENV {name}={value}" for name, value in _ENVIRONMENT.items()]
@@ -56,8 +57,14 @@ def ensure(engine: Engine, python: Path, folder: Path) -> str:
             assert packed.stdout
             engine.docker("import", *options, "-", IMAGE, stdin=packed.stdout.fileno())
     finally:
-        shutil.rmtree(files, ignore_errors=True)
+        _remove(files)
     return IMAGE
+
+
+def _remove(files: Path) -> None:
+    for name in ("proc", "sys"):  # debootstrap mounts them meanwhile, and was ended, perhaps
+        subprocess.run(["umount", "--quiet", "--lazy", str(files / name)], capture_output=True, check=False)
+    shutil.rmtree(files, ignore_errors=True)
 
 
 def _fill(files: Path, python: Path) -> None:
@@ -95,8 +102,20 @@ def read_ldd(text: str) -> list[str]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, env={**os.environ, "LANG": "C.UTF-8"}, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise Missing(f"The stand-in image cannot be made: {' '.join(command[:2])} … has failed: {' '.join(said)}")
-    return done.stdout
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "LANG": "C.UTF-8"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, complaint = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+            raise
+    if process.returncode != 0:
+        last = " ".join((complaint or said).strip().splitlines()[-3:])
+        raise Missing(f"The stand-in image cannot be made: {' '.join(command[:2])} … has failed: {last}")
+    return said

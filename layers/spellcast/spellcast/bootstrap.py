@@ -6,32 +6,21 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from spellcast.adapters.registry import BUILT_IN, DELIVERY_MODES, Registry
-from spellcast.aws.access_store import DynamoAccessStore, to_connection
-from spellcast.aws.announcer import AwsAnnouncer
-from spellcast.aws.budget_store import DynamoBudgetStore
-from spellcast.aws.cast_store import DynamoCastStore
 from spellcast.aws.clock import SystemClock
-from spellcast.aws.documents import DocumentStore
-from spellcast.aws.event_store import DynamoEventStore
-from spellcast.aws.history_store import DynamoHistoryStore
-from spellcast.aws.lease_store import DynamoLeaseStore
-from spellcast.aws.ledger_store import DynamoLedgerStore
-from spellcast.aws.machine import StepFunctionsMachine
-from spellcast.aws.secrets import SecretsManagerSecrets
-from spellcast.aws.settings_store import DynamoSettingsStore
-from spellcast.aws.spell_store import DynamoSpellStore
-from spellcast.aws.table import Table, from_item
-from spellcast.aws.tool_store import DynamoToolStore
-from spellcast.catalog import built_in_tools
 from spellcast.settings import Settings
 
 if TYPE_CHECKING:
-    import boto3
     import httpx
     from aws_lambda_powertools.utilities.feature_flags.base import StoreProvider
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+    from botocore.session import Session
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
 
+    from spellcast.adapters.registry import Registry
     from spellcast.api.internal import InternalApi
     from spellcast.api.resolver import CastApi
     from spellcast.application.adopt_spell import AdoptSpell
@@ -63,9 +52,22 @@ if TYPE_CHECKING:
     from spellcast.application.stop_cast import StopCast
     from spellcast.application.sweep import Sweep
     from spellcast.application.watch_casts import WatchCasts
+    from spellcast.aws.access_store import DynamoAccessStore
+    from spellcast.aws.announcer import AwsAnnouncer
+    from spellcast.aws.budget_store import DynamoBudgetStore
+    from spellcast.aws.cast_store import DynamoCastStore
     from spellcast.aws.deployments import CodeDeployDeployments
+    from spellcast.aws.documents import DocumentStore
+    from spellcast.aws.history_store import DynamoHistoryStore
+    from spellcast.aws.ledger_store import DynamoLedgerStore
+    from spellcast.aws.machine import StepFunctionsMachine
     from spellcast.aws.media_store import S3MediaStore
     from spellcast.aws.queue import SqsQueue
+    from spellcast.aws.secrets import SecretsManagerSecrets
+    from spellcast.aws.settings_store import DynamoSettingsStore
+    from spellcast.aws.spell_store import DynamoSpellStore
+    from spellcast.aws.table import Table
+    from spellcast.aws.tool_store import DynamoToolStore
     from spellcast.domain.casts import Cast
     from spellcast.domain.generations import Generation
     from spellcast.outbound.downloads import HttpMediaSource
@@ -77,7 +79,7 @@ class Parts:
     """What stands behind the ports; every part is made when a use case first needs it."""
 
     settings: Settings
-    session: boto3.session.Session
+    session: Session
     clock: SystemClock
 
     def _client(self, service: str, **options: Any) -> Any:
@@ -93,14 +95,18 @@ class Parts:
             # Links would be signed in the old way; nothing else would.
             signature_version="s3v4" if is_bucket else None,
         )
-        return self.session.client(service, config=config, **options)  # type: ignore[call-overload]
+        return self.session.create_client(service, config=config, **options)
 
     @cached_property
     def table(self) -> Table:
+        from spellcast.aws.table import Table
+
         return Table(self._client("dynamodb"), self.settings.table)
 
     @cached_property
     def documents(self) -> DocumentStore:
+        from spellcast.aws.documents import DocumentStore
+
         return DocumentStore(lambda: self.storage, self.settings.bucket)
 
     @cached_property
@@ -145,63 +151,109 @@ class Parts:
 
     @cached_property
     def casts(self) -> DynamoCastStore:
+        from spellcast.aws.cast_store import DynamoCastStore
+
         return DynamoCastStore(self.table, self.documents)
 
     @cached_property
     def spells(self) -> DynamoSpellStore:
+        from spellcast.aws.spell_store import DynamoSpellStore
+
         return DynamoSpellStore(self.table, self.documents)
 
     @cached_property
     def tools(self) -> DynamoToolStore:
+        from spellcast.aws.tool_store import DynamoToolStore
+        from spellcast.catalog import built_in_tools
+
         return DynamoToolStore(self.table, self.documents, built_in_tools())
 
     @cached_property
     def history(self) -> DynamoHistoryStore:
+        from spellcast.aws.history_store import DynamoHistoryStore
+        from spellcast.catalog import built_in_tools
+
         return DynamoHistoryStore(self.table, built_in_tools().keys())
 
     @cached_property
     def days(self) -> DynamoBudgetStore:
+        from spellcast.aws.budget_store import DynamoBudgetStore
+
         return DynamoBudgetStore(self.table)
 
     @cached_property
     def ledger(self) -> DynamoLedgerStore:
+        from spellcast.aws.ledger_store import DynamoLedgerStore
+
         return DynamoLedgerStore(self.table)
 
     @cached_property
     def account_settings(self) -> DynamoSettingsStore:
+        from spellcast.aws.settings_store import DynamoSettingsStore
+
         return DynamoSettingsStore(self.table, self.documents)
 
     @cached_property
     def access(self) -> DynamoAccessStore:
+        from spellcast.aws.access_store import DynamoAccessStore
+
         return DynamoAccessStore(self.table)
 
     @cached_property
     def machine(self) -> StepFunctionsMachine:
-        return StepFunctionsMachine(
-            self._client("stepfunctions"), self.settings.cast_machine, self.settings.poll_machine
-        )
+        from spellcast.aws.machine import StepFunctionsMachine
+
+        return StepFunctionsMachine(lambda: self.step_functions, self.settings.cast_machine, self.settings.poll_machine)
+
+    @cached_property
+    def step_functions(self) -> SFNClient:
+        client: SFNClient = self._client("stepfunctions")
+        return client
 
     @cached_property
     def secrets(self) -> SecretsManagerSecrets:
+        from spellcast.aws.secrets import SecretsManagerSecrets
+
+        return SecretsManagerSecrets(lambda: self.secrets_provider, self.settings.secrets)
+
+    @cached_property
+    def secrets_provider(self) -> SecretsProvider:
         from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-        return SecretsManagerSecrets(
-            SecretsProvider(boto3_client=self._client("secretsmanager")), self.settings.secrets
-        )
+        return SecretsProvider(boto3_client=self._client("secretsmanager"))
 
     @cached_property
     def announcer(self) -> AwsAnnouncer:
-        connections = self._client("apigatewaymanagementapi", endpoint_url=self.settings.websocket_endpoint)
-        return AwsAnnouncer(connections, self._client("events"), self.settings.bus, self.access, self.clock)
+        from spellcast.aws.announcer import AwsAnnouncer
+
+        return AwsAnnouncer(lambda: self.connections, lambda: self.events, self.settings.bus, self.access, self.clock)
+
+    @cached_property
+    def connections(self) -> ApiGatewayManagementApiClient:
+        endpoint = self.settings.websocket_endpoint
+        client: ApiGatewayManagementApiClient = self._client("apigatewaymanagementapi", endpoint_url=endpoint)
+        return client
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        client: EventBridgeClient = self._client("events")
+        return client
 
     @cached_property
     def webhook_queue(self) -> SqsQueue:
         from spellcast.aws.queue import SqsQueue
 
-        return SqsQueue(self._client("sqs"), self.settings.webhook_queue)
+        return SqsQueue(lambda: self.sqs, self.settings.webhook_queue)
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        client: SQSClient = self._client("sqs")
+        return client
 
     @cached_property
     def adapters(self) -> Registry:
+        from spellcast.adapters.registry import Registry
+
         return Registry(
             lambda service: self.secrets.provider_config(service),
             lambda: self.provider_client,
@@ -243,6 +295,7 @@ class Parts:
     @cached_property
     def slots(self) -> Slots:
         from spellcast.application.slots import Slots
+        from spellcast.aws.lease_store import DynamoLeaseStore
 
         return Slots(DynamoLeaseStore(self.table, self.clock), self.adapters, self.clock)
 
@@ -254,6 +307,9 @@ class Parts:
 
     def written(self, image: dict[str, Any]) -> Cast | Generation | Connection:
         """What a row in the table's stream is, without what is not in it: an announcement has no room for that."""
+        from spellcast.aws.access_store import to_connection
+        from spellcast.aws.table import from_item
+
         row = from_item(image)
         match row["entity"]:
             case "CAST":
@@ -293,10 +349,14 @@ class Parts:
 
         return LintSpell(self.find_tools)
 
+    def _check_url(self, url: str) -> str | None:
+        from spellcast.outbound.guard import check_url
+
+        return check_url(url, self.settings.allow_loopback)
+
     @cached_property
     def cast_spell(self) -> CastSpell:
         from spellcast.application.cast_spell import CastSpell
-        from spellcast.outbound.guard import check_url
 
         return CastSpell(
             self.casts,
@@ -305,7 +365,7 @@ class Parts:
             self.machine,
             self.finalize_cost,
             self.clock,
-            lambda url: check_url(url, self.settings.allow_loopback),
+            self._check_url,
             self.account_settings,
             self.settings.daily_budget_usd,
         )
@@ -345,29 +405,32 @@ class Parts:
         return RouteCast(original, AppConfigFlags(self._open_flags, self.clock))
 
     def _open_flags(self) -> StoreProvider:
+        import boto3
         from aws_lambda_powertools.utilities.feature_flags import AppConfigStore
         from botocore.config import Config
 
         application, environment, profile = self.settings.flags.split("/")
         # A request waits for it, and there is what was read before.
         config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
-        return AppConfigStore(environment, application, profile, 0, boto_config=config, boto3_session=self.session)
+        session = boto3.session.Session(botocore_session=self.session)
+        return AppConfigStore(environment, application, profile, 0, boto_config=config, boto3_session=session)
 
 
 @cache
 def parts() -> Parts:
     """One session and one set of clients for the container's life."""
-    import boto3
+    from botocore.session import get_session  # boto3 adds nothing that is used here, and a tenth to a cold start
 
     settings = Settings.read()
     if not settings.table:
         raise RuntimeError("SPELLCAST_TABLE is not set: the environment must name a deployment, as template.yaml does.")
-    return Parts(settings, boto3.session.Session(), SystemClock())
+    return Parts(settings, get_session(), SystemClock())
 
 
 @cache
 def cast_api() -> CastApi:
     """The HTTP API."""
+    from spellcast.adapters.registry import DELIVERY_MODES
     from spellcast.api.bearer import JwtVerifier
     from spellcast.api.resolver import build_cast_api
     from spellcast.api.routes import UseCases
@@ -452,6 +515,7 @@ def internal_api() -> InternalApi:
     from spellcast.application.record_event import RecordEvent
     from spellcast.application.run_tool import RunTool
     from spellcast.application.update_cast import UpdateCast
+    from spellcast.aws.event_store import DynamoEventStore
 
     have = parts()
     use = InternalUseCases(
@@ -487,6 +551,7 @@ def execute_step() -> ExecuteStep:
     import random
     import time
 
+    from spellcast.adapters.registry import BUILT_IN
     from spellcast.application.execute_step import ExecuteStep
     from spellcast.application.start_job import StartJob
     from spellcast.application.submit import Submit

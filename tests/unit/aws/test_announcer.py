@@ -47,7 +47,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def announcer(posts: Stubber, events: Stubber, store: FakeStore, clock: FakeClock) -> AwsAnnouncer:
-    return AwsAnnouncer(client_of(posts), client_of(events), "spellcast-test", store, clock)
+    return AwsAnnouncer(lambda: client_of(posts), lambda: client_of(events), "spellcast-test", store, clock)
 
 
 def entries(first: int, last: int) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ def stub() -> Stubber:
 
 @pytest.fixture
 def machine(stub: Stubber) -> StepFunctionsMachine:
-    return StepFunctionsMachine(client_of(stub), CAST_MACHINE, POLL_MACHINE)
+    return StepFunctionsMachine(lambda: client_of(stub), CAST_MACHINE, POLL_MACHINE)
 
 
 def test_a_cast_is_started_under_its_id_with_its_segments(machine: StepFunctionsMachine, stub: Stubber) -> None:

@@ -28,17 +28,22 @@ def stub() -> Stubber:
 
 
 @pytest.fixture
-def secrets(stub: Stubber) -> SecretsManagerSecrets:
-    return SecretsManagerSecrets(SecretsProvider(boto3_client=client_of(stub)), "spellcast/test/")
+def provider(stub: Stubber) -> SecretsProvider:
+    return SecretsProvider(boto3_client=client_of(stub))
 
 
 @pytest.fixture
-def age(secrets: SecretsManagerSecrets) -> Callable[[int], None]:
+def secrets(provider: SecretsProvider) -> SecretsManagerSecrets:
+    return SecretsManagerSecrets(lambda: provider, "spellcast/test/")
+
+
+@pytest.fixture
+def age(provider: SecretsProvider) -> Callable[[int], None]:
     """Makes every kept secret older by so many seconds."""
 
     def make_older(seconds: int) -> None:
-        for key, kept in secrets.provider.store.items():
-            secrets.provider.store[key] = ExpirableValue(kept.value, kept.ttl - timedelta(seconds=seconds))
+        for key, kept in provider.store.items():
+            provider.store[key] = ExpirableValue(kept.value, kept.ttl - timedelta(seconds=seconds))
 
     return make_older
 
@@ -72,10 +77,12 @@ def test_a_secret_is_kept_for_five_minutes_and_then_read_again(
     stub.assert_no_pending_responses()
 
 
-def test_kept_secrets_expire_by_the_time_of_today(secrets: SecretsManagerSecrets, stub: Stubber) -> None:
+def test_kept_secrets_expire_by_the_time_of_today(
+    secrets: SecretsManagerSecrets, provider: SecretsProvider, stub: Stubber
+) -> None:
     add(stub, NAME, COMPLETE)
     secrets.provider_config("replicate")
-    (kept,) = secrets.provider.store.values()
+    (kept,) = provider.store.values()
     remaining = kept.ttl - (datetime.now(UTC) if kept.ttl.tzinfo else datetime.now())
     assert timedelta(seconds=290) < remaining <= timedelta(seconds=300)
 

@@ -6,8 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spellcast.aws.table import Table, Update, from_item, to_item
 from spellcast.domain.errors import WriteConflict
@@ -198,3 +201,32 @@ def test_whole_numbers_are_ints_and_others_decimals(number: str, kind: type) -> 
     value = from_item({"n": {"N": number}})["n"]
     assert value == Decimal(number)
     assert type(value) is kind
+
+
+@given(st.dictionaries(st.text(), st.text() | st.booleans() | st.integers(-(10**37), 10**37)))
+def test_rows_are_written_and_read_as_boto3_does_it(row: dict[str, Any]) -> None:
+    item = to_item(row)
+    assert item == {key: TypeSerializer().serialize(value) for key, value in row.items()}
+    read = from_item(item)
+    assert read == row == {key: TypeDeserializer().deserialize(value) for key, value in item.items()}
+    assert [type(value) for value in read.values()] == [type(value) for value in row.values()]
+
+
+@given(st.decimals(min_value=-(10**12), max_value=10**12, places=12))
+def test_money_is_the_number_that_boto3_writes_without_an_exponent(amount: Decimal) -> None:
+    number = to_item({"n": amount})["n"]["N"]
+    assert Decimal(number) == Decimal(TypeSerializer().serialize(amount)["N"])
+    assert "E" not in number
+    assert from_item({"n": {"N": number}}) == {"n": amount}
+
+
+@pytest.mark.parametrize("value", [1.5, b"x", ["a"], {"a": 1}])
+def test_a_row_has_no_other_values(value: Any) -> None:
+    with pytest.raises(TypeError, match=type(value).__name__):
+        to_item({"a": value})
+
+
+@pytest.mark.parametrize("attribute", [{"L": [{"S": "a"}]}, {"M": {}}, {"B": b"x"}, {"NULL": True}])
+def test_no_other_values_are_read(attribute: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(attribute))):
+        from_item({"a": attribute})

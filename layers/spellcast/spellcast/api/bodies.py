@@ -47,7 +47,8 @@ Seconds = Annotated[float, Field(gt=0, le=MAX_DEADLINE_SECONDS)]
 class Body(BaseModel):
     """The common rules of all bodies."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+    # A function is called with one kind of body first, and with some never.
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, defer_build=True)
 
     def document(self) -> Document:
         """The body as JSON, without what was not sent."""

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
-from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Operation, PathItem, RequestBody, Schema
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.models import (
+    APIKey,
+    APIKeyIn,
+    HTTPBearer,
+    OpenAPI,
+    Operation,
+    PathItem,
+    RequestBody,
+    Schema,
+)
 
+from spellcast import __version__
+from spellcast.api import answers
 from spellcast.api.errors import meanings
+from spellcast.api.refusals import add_errors
+from spellcast.api.routes import Router, UseCases, add_routes
+from spellcast.domain.documents import Document
 from spellcast.domain.errors import (
     InvalidCallbackToken,
+    InvalidInput,
     InvalidSignature,
     PayloadTooLarge,
     ProviderAnswerInvalid,
+    SpellcastError,
     StorageUnavailable,
+    Unauthorized,
 )
 
 # Powertools' own refusal of a body; ours is a 400 with every fault.
@@ -68,8 +85,48 @@ def _take_null_from_body(operation: Operation) -> None:
             media.schema_ = next(kind for kind in kinds if isinstance(kind, Schema) and kind.ref)
 
 
-class DescribedResolver(APIGatewayHttpResolver):
+def build_description(use: UseCases) -> DescribedRouter:
+    """The routes once more, with what the document and the page say of them."""
+    app = DescribedRouter(enable_validation=True)
+    add_errors(app)
+    add_routes(app, use)
+    about: Document = {
+        "title": "Spellcast",
+        "version": __version__,
+        "description": "Casts of spells: ordered steps, each a tool that makes text, images or video.",
+    }
+    schemes: dict[str, Any] = {
+        "apiKey": APIKey.model_validate({"name": "X-API-Key", "in": APIKeyIn.header}),
+        "bearer": HTTPBearer(bearerFormat="JWT"),
+    }
+    required: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def get_openapi() -> Response[str]:
+        document = app.get_openapi_json_schema(**about, security_schemes=schemes, security=required)
+        return Response(200, "application/json", document)
+
+    app.enable_swagger(path="/docs", **about, security_schemes=schemes, security=required)
+    return app
+
+
+class DescribedRouter(Router):
     """The page and the document show the same."""
+
+    def answers(self, status: int, model: str, *refusals: type[SpellcastError]) -> dict[int, Any]:
+        """The answers of a route."""
+        done = {"description": "Done", "content": {"application/json": {"model": getattr(answers, model)}}}
+        return {status: done} | _refused(*refusals)
+
+    def deleted(self, unknown: type[SpellcastError]) -> dict[int, Any]:
+        """The answers of a route that deletes."""
+        return {204: {"description": "Done"}} | _refused(unknown)
+
+    def drawn(self, *refusals: type[SpellcastError]) -> dict[int, Any]:
+        """The answers of a route that answers a picture."""
+        text: Any = {"schema": {"type": "string"}}
+        done = {"description": "The picture", "content": {"image/svg+xml": text, "text/plain": text}}
+        return {200: done} | _refused(*refusals)
 
     def get_openapi_schema(self, **about: Any) -> OpenAPI:
         """Powertools' document, with what is true here."""
@@ -93,3 +150,9 @@ class DescribedResolver(APIGatewayHttpResolver):
             for name in _UNUSED_SCHEMAS:
                 schema.components.schemas.pop(name, None)
         return schema
+
+
+def _refused(*refusals: type[SpellcastError]) -> dict[int, Any]:
+    body = {"application/json": {"model": answers.ErrorAnswer}}
+    said = meanings(InvalidInput, Unauthorized, *refusals)
+    return {status: {"description": codes, "content": body} for status, codes in said.items()}

@@ -6,19 +6,16 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.models import APIKey, APIKeyIn, HTTPBearer
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
-from spellcast import __version__
-from spellcast.api.description import DescribedResolver
 from spellcast.api.errors import refusal
 from spellcast.api.headers import by_lower_name
 from spellcast.api.passing import pass_on
 from spellcast.api.refusals import add_errors
-from spellcast.api.routes import UseCases, add_routes
+from spellcast.api.routes import Router, UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
 from spellcast.domain import documents
 from spellcast.domain.documents import Document
@@ -31,16 +28,18 @@ MAX_BODY_BYTES = 1_000_000
 # Deeper than anything that people write, and shallow enough for every reader of JSON.
 MAX_DEPTH = 60
 _INTERNAL_PATHS = "/internal/"
-_OPEN_PATHS = frozenset({"/v1/health", "/openapi.json", "/docs"})
+_DESCRIPTION = frozenset({"/openapi.json", "/docs"})
+_OPEN_PATHS = frozenset({"/v1/health"})
 
 
 @dataclass(frozen=True, slots=True)
 class CastApi:
-    """The function behind the API's `$default` route; the internal routes are built when one is first asked for."""
+    """The function behind the API's `$default` route; description and internal routes are built when asked for."""
 
     authenticate: Authenticate
     resolver: APIGatewayHttpResolver
     internal: Callable[[], InternalApi]
+    description: Callable[[], APIGatewayHttpResolver]
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The answer in API Gateway's payload format 2.0."""
@@ -51,6 +50,8 @@ class CastApi:
             if internal:
                 internal.authenticate(headers.get("x-internal-client-key"))
                 resolver = internal.resolver
+            elif event["rawPath"] in _DESCRIPTION:
+                resolver = self.description()
             elif event["rawPath"] not in _OPEN_PATHS:
                 account_id = self.authenticate(headers.get("x-api-key"), headers.get("authorization"))
                 self.resolver.append_context(account_id=account_id)  # type: ignore[no-untyped-call]
@@ -65,12 +66,17 @@ class CastApi:
 
 
 def build_cast_api(authenticate: Authenticate, use: UseCases, internal: Callable[[], InternalApi]) -> CastApi:
-    """The API with its routes, its errors and its description."""
-    app = DescribedResolver(enable_validation=True)
+    """The API with its routes and its errors."""
+    app = Router(enable_validation=True)
     add_errors(app, partial(_faults_of_meaning, use))
     add_routes(app, use)
-    _add_description(app)
-    return CastApi(authenticate, app, internal)
+    return CastApi(authenticate, app, internal, cache(partial(_description, use)))
+
+
+def _description(use: UseCases) -> Router:
+    from spellcast.api.description import build_description
+
+    return build_description(use)
 
 
 def _faults_of_meaning(use: UseCases, account_id: str, method: str, path: str, body: Document) -> Sequence[Fault]:
@@ -82,26 +88,6 @@ def _faults_of_meaning(use: UseCases, account_id: str, method: str, path: str, b
         case "PUT", ["accounts", "me", "settings"]:
             return use.save_settings.find_faults(account_id, body)
     return ()
-
-
-def _add_description(app: APIGatewayHttpResolver) -> None:
-    about: Document = {
-        "title": "Spellcast",
-        "version": __version__,
-        "description": "Casts of spells: ordered steps, each a tool that makes text, images or video.",
-    }
-    schemes: dict[str, Any] = {
-        "apiKey": APIKey.model_validate({"name": "X-API-Key", "in": APIKeyIn.header}),
-        "bearer": HTTPBearer(bearerFormat="JWT"),
-    }
-    required: list[dict[str, list[str]]] = [{"apiKey": []}, {"bearer": []}]
-
-    @app.get("/openapi.json", include_in_schema=False)
-    def get_openapi() -> Response[str]:
-        document = app.get_openapi_json_schema(**about, security_schemes=schemes, security=required)
-        return Response(200, "application/json", document)
-
-    app.enable_swagger(path="/docs", **about, security_schemes=schemes, security=required)
 
 
 def _check_body(event: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 
 from spellcast import __version__
-from spellcast.api import answers
 from spellcast.api.bodies import (
     CastBody,
     ImportBody,
@@ -24,7 +23,7 @@ from spellcast.api.bodies import (
     SpellBody,
     ToolBody,
 )
-from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS, meanings
+from spellcast.api.errors import MAX_FAULT_CHARACTERS, MAX_FAULTS
 from spellcast.application.cancel_cast import CancelCast
 from spellcast.application.cast_spell import CastOrder, CastSpell
 from spellcast.application.create_spell import CreateSpell
@@ -69,7 +68,6 @@ from spellcast.domain.errors import (
     SpellNotFound,
     ToolExists,
     ToolNotFound,
-    Unauthorized,
 )
 from spellcast.domain.resources import permission_resource, spell_resource, within
 from spellcast.domain.spells import Spell, SpellVersion
@@ -132,7 +130,23 @@ VersionNumber = Annotated[int | None, Query(ge=1, description="The latest where 
 Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` of the part before.")]
 
 
-def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
+class Router(APIGatewayHttpResolver):
+    """Answers requests. What its routes answer is not said: the models of that would be half of a cold start."""
+
+    def answers(self, status: int, model: str, *refusals: type[SpellcastError]) -> dict[int, Any]:
+        """What the description says of a route: its answer, by the model's name in `answers`, and its refusals."""
+        return {}
+
+    def deleted(self, unknown: type[SpellcastError]) -> dict[int, Any]:
+        """The same, of a route that deletes."""
+        return {}
+
+    def drawn(self, *refusals: type[SpellcastError]) -> dict[int, Any]:
+        """The same, of a route that answers a picture."""
+        return {}
+
+
+def add_routes(app: Router, use: UseCases) -> None:
     """Adds every route to the resolver."""
     _add_spells(app, use)
     _add_casts(app, use)
@@ -140,26 +154,22 @@ def add_routes(app: APIGatewayHttpResolver, use: UseCases) -> None:
     _add_settings(app, use)
     _add_keys(app, use)
 
-    @app.post(
-        "/v1/realtime/ticket", summary="A ticket for the WebSocket", responses=_answers(201, answers.TicketAnswer)
-    )
+    @app.post("/v1/realtime/ticket", summary="A ticket for the WebSocket", responses=app.answers(201, "TicketAnswer"))
     def issue_ticket() -> Response[str]:
         ticket = use.issue_ticket(_account(app))
         url = f"{use.websocket_url}?ticket={ticket.secret}"
         return _json(201, {"ticket": ticket.secret, "url": url, "expiresAt": times.to_text(ticket.expires_at)})
 
-    @app.get(
-        "/v1/health", summary="Whether the API answers", responses=_answers(200, answers.HealthAnswer), security=[]
-    )
+    @app.get("/v1/health", summary="Whether the API answers", responses=app.answers(200, "HealthAnswer"), security=[])
     def get_health() -> Response[str]:
         return _json(200, {"status": "ok", "version": __version__})
 
 
-def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
+def _add_spells(app: Router, use: UseCases) -> None:
     @app.post(
         "/v1/spells",
         summary="Save a new spell; with dryRun only say what is wrong with it",
-        responses=_answers(201, answers.SpellAnswer, PayloadTooLarge) | _answers(200, answers.LintAnswer),
+        responses=app.answers(201, "SpellAnswer", PayloadTooLarge) | app.answers(200, "LintAnswer"),
     )
     def create_spell(
         body: Annotated[SpellBody, Body()],
@@ -173,7 +183,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
         saved = use.create_spell(_account(app), body.name, body.visibility, body.content())
         return _json(201, _saved_spell(*saved))
 
-    @app.get("/v1/spells", summary="The account's spells", responses=_answers(200, answers.SpellsAnswer))
+    @app.get("/v1/spells", summary="The account's spells", responses=app.answers(200, "SpellsAnswer"))
     def list_spells(limit: Limit = 25, cursor: Cursor = None) -> Response[str]:
         page = use.find_spells.list(_account(app), limit=limit, cursor=cursor)
         return _json(200, _page("spells", [spell_resource(spell) for spell in page.items], page.cursor))
@@ -181,7 +191,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/spells/<spell>",
         summary="One spell",
-        responses=_answers(200, answers.SpellAnswer, SpellNotFound, SpellAmbiguous),
+        responses=app.answers(200, "SpellAnswer", SpellNotFound, SpellAmbiguous),
     )
     def get_spell(spell: SpellName, version: VersionNumber = None) -> Response[str]:
         found = use.find_spells.get(_account(app), spell)
@@ -190,13 +200,13 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.put(
         "/v1/spells/<spell>",
         summary="Save a new version",
-        responses=_answers(200, answers.SpellAnswer, SpellNotFound, PayloadTooLarge),
+        responses=app.answers(200, "SpellAnswer", SpellNotFound, PayloadTooLarge),
     )
     def update_spell(spell: SpellName, body: Annotated[SpellBody, Body()]) -> Response[str]:
         saved = use.update_spell(_account(app), spell, body.name, body.visibility, body.content())
         return _json(200, _saved_spell(*saved))
 
-    @app.delete("/v1/spells/<spell>", summary="Delete a spell", responses=_deleted(SpellNotFound))
+    @app.delete("/v1/spells/<spell>", summary="Delete a spell", responses=app.deleted(SpellNotFound))
     def delete_spell(spell: SpellName) -> Response[str]:
         use.delete_spell(_account(app), spell)
         return Response(204, body="")
@@ -204,7 +214,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/spells/<spell>/quote",
         summary="What a cast will probably cost and take",
-        responses=_answers(200, answers.QuoteAnswer, SpellNotFound, SpellAmbiguous, PayloadTooLarge),
+        responses=app.answers(200, "QuoteAnswer", SpellNotFound, SpellAmbiguous, PayloadTooLarge),
     )
     def quote_spell(spell: SpellName, body: Annotated[QuoteBody | None, Body()] = None) -> Response[str]:
         quote = use.quote_spell(_account(app), spell, body.inputs if body else {})
@@ -213,7 +223,7 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/spells/<spell>/graph",
         summary="A spell's steps and wires as a picture",
-        responses=_drawn(SpellNotFound, SpellAmbiguous),
+        responses=app.drawn(SpellNotFound, SpellAmbiguous),
     )
     def draw_spell(spell: SpellName, format: Format = "svg", version: VersionNumber = None) -> Response[str]:
         graph = use.draw_graphs.of_spell(_account(app), spell, version)
@@ -222,11 +232,11 @@ def _add_spells(app: APIGatewayHttpResolver, use: UseCases) -> None:
     _add_permissions(app, use)
 
 
-def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
+def _add_permissions(app: Router, use: UseCases) -> None:
     @app.get(
         "/v1/spells/<spell>/permissions",
         summary="To whom a spell is granted",
-        responses=_answers(200, answers.PermissionsAnswer, SpellNotFound),
+        responses=app.answers(200, "PermissionsAnswer", SpellNotFound),
     )
     def list_permissions(spell: SpellName) -> Response[str]:
         found = use.find_spells.permissions(_account(app), spell)
@@ -235,24 +245,24 @@ def _add_permissions(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.put(
         "/v1/spells/<spell>/permissions/<account_id>",
         summary="Let an account use a spell while it is listed",
-        responses=_answers(200, answers.PermissionAnswer, SpellNotFound),
+        responses=app.answers(200, "PermissionAnswer", SpellNotFound),
     )
     def grant_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         return _json(200, permission_resource(use.grant_permission(_account(app), spell, account_id)))
 
     @app.delete(
-        "/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=_deleted(SpellNotFound)
+        "/v1/spells/<spell>/permissions/<account_id>", summary="Take a grant back", responses=app.deleted(SpellNotFound)
     )
     def revoke_permission(spell: SpellName, account_id: AccountId) -> Response[str]:
         use.revoke_permission(_account(app), spell, account_id)
         return Response(204, body="")
 
 
-def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
+def _add_casts(app: Router, use: UseCases) -> None:
     again = (CastRunning, CastEnded, SpellNotFound, IdempotencyKeyReused, PayloadTooLarge)
-    started = _answers(
-        202, answers.CastAnswer, SpellNotFound, SpellAmbiguous, IdempotencyKeyReused, PayloadTooLarge
-    ) | _answers(200, answers.CastAnswer)
+    started = app.answers(
+        202, "CastAnswer", SpellNotFound, SpellAmbiguous, IdempotencyKeyReused, PayloadTooLarge
+    ) | app.answers(200, "CastAnswer")
 
     @app.post("/v1/casts", summary="Cast a spell; 200 where the Idempotency-Key has been seen", responses=started)
     def cast_spell(
@@ -279,7 +289,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/casts",
         summary="The account's casts, latest first",
-        responses=_answers(200, answers.CastsAnswer, SpellNotFound, SpellAmbiguous),
+        responses=app.answers(200, "CastsAnswer", SpellNotFound, SpellAmbiguous),
     )
     def list_casts(
         status: Annotated[
@@ -297,7 +307,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
         return _json(200, _page("casts", listed, page.cursor))
 
     @app.get(
-        "/v1/casts/<cast_id>", summary="A cast and its steps", responses=_answers(200, answers.CastAnswer, CastNotFound)
+        "/v1/casts/<cast_id>", summary="A cast and its steps", responses=app.answers(200, "CastAnswer", CastNotFound)
     )
     def get_cast(cast_id: CastId) -> Response[str]:
         return _json(200, use.fit_answer(use.find_casts.get(_account(app), cast_id)))
@@ -305,7 +315,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/casts/<cast_id>/graph",
         summary="A cast's steps as a picture: how they are wired, or when each of them ran",
-        responses=_drawn(CastNotFound),
+        responses=app.drawn(CastNotFound),
     )
     def draw_cast(
         cast_id: CastId,
@@ -322,7 +332,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/casts/<cast_id>/cancel",
         summary="Stop a cast; 409 where it was completed or failed before",
-        responses=_answers(202, answers.CastAnswer, CastNotFound, CastEnded),
+        responses=app.answers(202, "CastAnswer", CastNotFound, CastEnded),
     )
     def cancel_cast(cast_id: CastId) -> Response[str]:
         return _json(202, use.find_casts.shown(use.cancel_cast(_account(app), cast_id)))
@@ -330,7 +340,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/casts/<cast_id>/resume",
         summary="Go on with a cast that failed or was cancelled; finished steps are kept",
-        responses=_answers(202, answers.CastAnswer, CastNotFound, *again),
+        responses=app.answers(202, "CastAnswer", CastNotFound, *again),
     )
     def resume_cast(
         cast_id: CastId, body: Annotated[ResumeBody | None, Body()] = None, idempotency_key: IdempotencyKey = None
@@ -347,7 +357,7 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/generations/<generation_id>/retry",
         summary="Run a step of an ended cast again, with other inputs, and all steps after it",
-        responses=_answers(202, answers.CastAnswer, GenerationNotFound, GenerationSuperseded, *again),
+        responses=app.answers(202, "CastAnswer", GenerationNotFound, GenerationSuperseded, *again),
     )
     def retry_step(
         generation_id: GenerationId,
@@ -361,21 +371,21 @@ def _add_casts(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/generations/<generation_id>",
         summary="The record of one step",
-        responses=_answers(200, answers.GenerationAnswer, GenerationNotFound),
+        responses=app.answers(200, "GenerationAnswer", GenerationNotFound),
     )
     def get_generation(generation_id: GenerationId) -> Response[str]:
         return _json(200, use.fit_answer(use.find_casts.get_generation(_account(app), generation_id)))
 
 
-def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    @app.get("/v1/tools", summary="All tools that steps can use", responses=_answers(200, answers.ToolsAnswer))
+def _add_tools(app: Router, use: UseCases) -> None:
+    @app.get("/v1/tools", summary="All tools that steps can use", responses=app.answers(200, "ToolsAnswer"))
     def list_tools() -> Response[str]:
         return _json(200, {"tools": _listed_tools(use.find_tools.list(_account(app)))})
 
     @app.get(
         "/v1/tools/<tool_id>",
         summary="One tool's definition",
-        responses=_answers(200, answers.ToolAnswer, ToolNotFound),
+        responses=app.answers(200, "ToolAnswer", ToolNotFound),
     )
     def get_tool(tool_id: ToolId) -> Response[str]:
         return _json(200, use.find_tools.get(_account(app), tool_id).document)
@@ -383,7 +393,7 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/tools",
         summary="Add an own tool",
-        responses=_answers(201, answers.ToolAnswer, ToolExists, PayloadTooLarge),
+        responses=app.answers(201, "ToolAnswer", ToolExists, PayloadTooLarge),
     )
     def create_tool(body: Annotated[ToolBody, Body()]) -> Response[str]:
         return _json(201, use.create_tool(_account(app), body.document()).document)
@@ -391,22 +401,22 @@ def _add_tools(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/tools/import",
         summary="Add an own tool, made of a workflow or of a model's description",
-        responses=_answers(201, answers.ToolAnswer, ToolExists, PayloadTooLarge),
+        responses=app.answers(201, "ToolAnswer", ToolExists, PayloadTooLarge),
     )
     def import_tool(body: Annotated[ImportBody, Body()]) -> Response[str]:
         return _json(201, use.import_tool(_account(app), body.document()).document)
 
-    @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=_deleted(ToolNotFound))
+    @app.delete("/v1/tools/<tool_id>", summary="Delete an own tool", responses=app.deleted(ToolNotFound))
     def delete_tool(tool_id: ToolId) -> Response[str]:
         use.delete_tool(_account(app), tool_id)
         return Response(204, body="")
 
 
-def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
+def _add_settings(app: Router, use: UseCases) -> None:
     @app.get(
         "/v1/accounts/me/settings",
         summary="The account's own defaults of tools' inputs",
-        responses=_answers(200, answers.SettingsAnswer),
+        responses=app.answers(200, "SettingsAnswer"),
     )
     def get_settings() -> Response[str]:
         return _json(200, use.find_settings(_account(app)))
@@ -414,7 +424,7 @@ def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.put(
         "/v1/accounts/me/settings",
         summary="Set them all anew",
-        responses=_answers(200, answers.SettingsAnswer, PayloadTooLarge),
+        responses=app.answers(200, "SettingsAnswer", PayloadTooLarge),
     )
     def save_settings(body: Annotated[SettingsBody, Body()]) -> Response[str]:
         return _json(200, use.save_settings(_account(app), body.document()))
@@ -422,7 +432,7 @@ def _add_settings(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.get(
         "/v1/accounts/me/ledger",
         summary="What the account has spent and earned, latest first",
-        responses=_answers(200, answers.LedgerAnswer),
+        responses=app.answers(200, "LedgerAnswer"),
     )
     def get_ledger(
         start: Annotated[
@@ -450,8 +460,8 @@ def _moment(name: str, text: str | None) -> datetime | None:
         raise InvalidInput([Fault(name, "is no day or time")]) from error
 
 
-def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
-    @app.get("/v1/accounts/me/keys", summary="The account's API keys", responses=_answers(200, answers.ApiKeysAnswer))
+def _add_keys(app: Router, use: UseCases) -> None:
+    @app.get("/v1/accounts/me/keys", summary="The account's API keys", responses=app.answers(200, "ApiKeysAnswer"))
     def list_api_keys(limit: Limit = 25, cursor: Cursor = None) -> Response[str]:
         page = use.find_api_keys.list(_account(app), limit=limit, cursor=cursor)
         return _json(200, _page("keys", [_shown_key(key) for key in page.items], page.cursor))
@@ -459,7 +469,7 @@ def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
     @app.post(
         "/v1/accounts/me/keys/<key_id>/rotate",
         summary="Replace an API key; the old one stays good for a while",
-        responses=_answers(201, answers.IssuedKeyAnswer, ApiKeyNotFound, PayloadTooLarge),
+        responses=app.answers(201, "IssuedKeyAnswer", ApiKeyNotFound, PayloadTooLarge),
     )
     def rotate_api_key(key_id: KeyId, body: Annotated[RotationBody | None, Body()] = None) -> Response[str]:
         overlap = timedelta(seconds=(body or RotationBody()).valid_for_seconds)
@@ -467,7 +477,9 @@ def _add_keys(app: APIGatewayHttpResolver, use: UseCases) -> None:
         shown = {**_shown_key(issued.kept), "key": issued.secret, "replaced": _shown_key(ended)}
         return _json(201, shown)
 
-    @app.delete("/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=_deleted(ApiKeyNotFound))
+    @app.delete(
+        "/v1/accounts/me/keys/<key_id>", summary="End an API key at once", responses=app.deleted(ApiKeyNotFound)
+    )
     def revoke_api_key(key_id: KeyId) -> Response[str]:
         use.revoke_api_key(_account(app), key_id)
         return Response(204, body="")
@@ -508,7 +520,7 @@ def _fingerprint(what: str, body: Document) -> str:
     return identifiers.fingerprint(documents.canonical([what, body]))
 
 
-def _account(app: APIGatewayHttpResolver) -> str:
+def _account(app: Router) -> str:
     return str(app.context["account_id"])
 
 
@@ -525,25 +537,3 @@ def _picture(format: str, content: str) -> Response[str]:
 
 def _page(name: str, items: list[Document], cursor: str | None) -> Document:
     return {name: items, **({"cursor": cursor} if cursor else {})}
-
-
-def _deleted(unknown: type[SpellcastError]) -> Any:
-    return {204: {"description": "Done"}} | _refused(unknown)
-
-
-def _drawn(*refusals: type[SpellcastError]) -> Any:
-    text: Any = {"schema": {"type": "string"}}
-    done = {"description": "The picture", "content": {"image/svg+xml": text, "text/plain": text}}
-    return {200: done} | _refused(*refusals)
-
-
-def _answers(status: int, model: type[Any], *refusals: type[SpellcastError]) -> Any:
-    """The answers of a route for the OpenAPI document."""
-    done = {"description": "Done", "content": {"application/json": {"model": model}}}
-    return {status: done} | _refused(*refusals)
-
-
-def _refused(*refusals: type[SpellcastError]) -> Any:
-    body = {"application/json": {"model": answers.ErrorAnswer}}
-    said = meanings(InvalidInput, Unauthorized, *refusals)
-    return {status: {"description": codes, "content": body} for status, codes in said.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -38,8 +38,8 @@ class EventsRefused(Exception):
 class AwsAnnouncer:
     """Implements `ports.announcer.Announcer`."""
 
-    connections: ApiGatewayManagementApiClient
-    events: EventBridgeClient
+    connections: Callable[[], ApiGatewayManagementApiClient]
+    events: Callable[[], EventBridgeClient]
     bus: str
     access: AccessStore
     clock: Clock
@@ -79,14 +79,14 @@ class AwsAnnouncer:
             for event in events
         ]
         for part in _parts(entries):
-            answer = self.events.put_events(Entries=part)  # type: ignore[arg-type]
+            answer = self.events().put_events(Entries=part)  # type: ignore[arg-type]
             if answer["FailedEntryCount"]:
                 raise EventsRefused(f"{answer['FailedEntryCount']} events were not taken by {self.bus}.")
 
     def _post(self, connection_id: str, data: bytes) -> bool:
         try:
-            self.connections.post_to_connection(ConnectionId=connection_id, Data=data)
-        except self.connections.exceptions.GoneException:
+            self.connections().post_to_connection(ConnectionId=connection_id, Data=data)
+        except self.connections().exceptions.GoneException:
             return False
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class StepFunctionsMachine:
     Executions are started by the machines' aliases; their own names hold neither alias nor version.
     """
 
-    client: SFNClient
+    client: Callable[[], SFNClient]
     cast_machine: str
     poll_machine: str
 
@@ -48,7 +48,7 @@ class StepFunctionsMachine:
     def stop_cast(self, cast: Cast) -> None:
         """Harmless where the execution has ended or never begun."""
         try:
-            self.client.stop_execution(executionArn=self._arn(cast.execution_name))
+            self.client().stop_execution(executionArn=self._arn(cast.execution_name))
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NOT_RUNNING:
                 raise
@@ -56,8 +56,8 @@ class StepFunctionsMachine:
     def find_execution(self, name: str) -> Execution | None:
         """DescribeExecution, which is limited to 15 a second for an account (Step Functions' quotas)."""
         try:
-            found = self.client.describe_execution(executionArn=self._arn(name))
-        except self.client.exceptions.ExecutionDoesNotExist:
+            found = self.client().describe_execution(executionArn=self._arn(name))
+        except self.client().exceptions.ExecutionDoesNotExist:
             return None
         if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
             return Execution(True)
@@ -68,10 +68,14 @@ class StepFunctionsMachine:
 
     def list_running(self) -> frozenset[str]:
         """A thousand a request."""
-        pages = self.client.get_paginator("list_executions").paginate(
-            stateMachineArn=_unqualified(self.cast_machine),
-            statusFilter="RUNNING",
-            PaginationConfig={"PageSize": 1_000},
+        pages = (
+            self.client()
+            .get_paginator("list_executions")
+            .paginate(
+                stateMachineArn=_unqualified(self.cast_machine),
+                statusFilter="RUNNING",
+                PaginationConfig={"PageSize": 1_000},
+            )
         )
         return frozenset(execution["name"] for page in pages for execution in page["executions"])
 
@@ -83,7 +87,7 @@ class StepFunctionsMachine:
     def answer(self, task_token: str, generation_id: str) -> None:
         """Tells the waiting segment that the generation's result is stored."""
         try:
-            self.client.send_task_success(
+            self.client().send_task_success(
                 taskToken=task_token, output=documents.to_text({"generationId": generation_id})
             )
         except ClientError as error:
@@ -92,7 +96,9 @@ class StepFunctionsMachine:
     def refuse(self, task_token: str, failure: Failure) -> None:
         """Tells the waiting segment that it cannot go on."""
         try:
-            self.client.send_task_failure(taskToken=task_token, error=failure.code, cause=failure.message[:_MAX_CAUSE])
+            self.client().send_task_failure(
+                taskToken=task_token, error=failure.code, cause=failure.message[:_MAX_CAUSE]
+            )
         except ClientError as error:
             _ignore_answered(error)
 
@@ -101,8 +107,8 @@ class StepFunctionsMachine:
 
     def _start(self, machine: str, name: str, content: Document) -> None:
         try:
-            self.client.start_execution(stateMachineArn=machine, name=name, input=documents.to_text(content))
-        except self.client.exceptions.ExecutionAlreadyExists:
+            self.client().start_execution(stateMachineArn=machine, name=name, input=documents.to_text(content))
+        except self.client().exceptions.ExecutionAlreadyExists:
             pass  # It runs, or has run: an execution's name is good for 90 days.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 class SqsQueue:
     """Implements `ports.queue.Queue`."""
 
-    client: SQSClient
+    client: Callable[[], SQSClient]
     url: str
 
     def put(self, body: Document) -> None:
         """One more message, to be received at once."""
-        self.client.send_message(QueueUrl=self.url, MessageBody=documents.to_text(body))
+        self.client().send_message(QueueUrl=self.url, MessageBody=documents.to_text(body))
 
     def postpone(self, message: Message, seconds: int) -> None:
         """By the time for which nobody else sees the message."""
-        self.client.change_message_visibility(
+        self.client().change_message_visibility(
             QueueUrl=self.url, ReceiptHandle=message.receipt, VisibilityTimeout=seconds
         )

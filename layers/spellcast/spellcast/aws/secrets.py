@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ MAX_AGE_SECONDS = 300
 class SecretsManagerSecrets:
     """Implements `ports.secrets.Secrets`, and holds the providers' configuration: one secret a service."""
 
-    provider: SecretsProvider
+    provider: Callable[[], SecretsProvider]
     prefix: str
 
     def callback_signing_key(self) -> str:
@@ -61,5 +62,5 @@ class SecretsManagerSecrets:
         )
 
     def _get(self, name: str) -> str:
-        value = self.provider.get(self.prefix + name, max_age=MAX_AGE_SECONDS)
+        value = self.provider().get(self.prefix + name, max_age=MAX_AGE_SECONDS)
         return value.decode() if isinstance(value, bytes) else str(value)

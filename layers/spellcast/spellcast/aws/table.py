@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
 from spellcast.domain import money
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 
@@ -27,8 +25,6 @@ _BATCH = 100
 _QUERIES = 5  # of at most 1 MB each, some 4,000 rows of an index: then a part of a filtered list is short
 _BATCH_WRITTEN = 25  # DynamoDB's most
 _SORT_KEY = re.compile(r"[0-9TZ:.-]{20,30}#(?P<id>[A-Za-z0-9_-]{1,64})")
-_serializer = TypeSerializer()
-_deserializer = TypeDeserializer()
 
 
 class Update(NamedTuple):
@@ -42,32 +38,48 @@ class Update(NamedTuple):
     condition: str | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """As DynamoDB takes it, alone and in a transaction. Numbers stand without an exponent."""
-        values = {
-            name: {"N": money.to_text(value)} if isinstance(value, Decimal) else _serializer.serialize(value)
-            for name, value in self.values.items()
-        }
+        """As DynamoDB takes it, alone and in a transaction."""
         return {
             "Key": to_item({"pk": self.pk, "sk": self.sk}),
             "UpdateExpression": self.change,
             "ExpressionAttributeNames": dict(self.names),
-            "ExpressionAttributeValues": values,
+            "ExpressionAttributeValues": to_item(self.values),
             **({} if self.condition is None else {"ConditionExpression": self.condition}),
         }
 
 
 def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as DynamoDB's typed attributes."""
-    return {key: _serializer.serialize(value) for key, value in row.items() if value is not None}
+    return {key: _typed(value) for key, value in row.items() if value is not None}
 
 
 def from_item(item: Mapping[str, Any]) -> Row:
     """The inverse, also of a stream's image; whole numbers come back as int."""
-    return {key: _plain(_deserializer.deserialize(value)) for key, value in item.items()}
+    return {key: _plain(value) for key, value in item.items()}
 
 
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
+# boto3 has a serialiser of all of DynamoDB's types; to import it is a tenth of what a function takes to start.
+def _typed(value: Any) -> dict[str, Any]:
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case Decimal():
+            return {"N": money.to_text(value)}
+    raise TypeError(f"A row has no values of the type {type(value).__name__}.")
+
+
+def _plain(attribute: Mapping[str, Any]) -> Any:
+    ((kind, value),) = attribute.items()
+    if kind in ("S", "BOOL"):
+        return value
+    if kind == "N":
+        number = Decimal(value)
+        return int(number) if number == number.to_integral_value() else number
+    raise TypeError(f"A row has no values of DynamoDB's type {kind}.")
 
 
 @dataclass(frozen=True, slots=True)
