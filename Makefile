@@ -10,7 +10,7 @@ PIP := -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down clean run test chaos check audit audit-packages coverage mutants bench bench-cold generated \
-        screenshots console-times release-check api-key python chromium deploy deployable
+        screenshots console-times sam-local release-check api-key python chromium deploy deployable
 
 help:
 	@echo "make run     set up, start the embedded cloud, cast the demo spell, stop everything again"
@@ -26,6 +26,7 @@ help:
 	@echo "make mutants are edits of the domain noticed by its tests? MODULES=\"money casts\" asks of these only"
 	@echo "make bench   what a cast costs and takes, into docs/performance.md; PEERS=1 runs other engines, too (minutes)"
 	@echo "make bench-cold how long each function takes to start under Lambda's runtime client"
+	@echo "make sam-local the functions in containers, by SAM's local runner, against an embedded cloud (docs/sam-local.md)"
 	@echo "make release-check can this commit be released? builds it twice; licences and SBOM in .local/release"
 	@echo "make screenshots the pictures of the console in docs/images; needs chromium, as make test does"
 	@echo "make console-times how long the console takes to be on the screen, and a message to be on it"
@@ -176,6 +177,9 @@ bench: .venv .local/venv .local/bench/venv
 
 bench-cold: .venv .local/venv .local/runtime/venv
 	@PYTHONPATH=layers/spellcast $(BIN)/python -m tests.bench.cold
+
+sam-local: .venv .local/venv
+	@PYTHON="$(PYTHON)" ONLY="$(ONLY)" PYTHONPATH=layers/spellcast exec $(BIN)/python -m tests.sam_local
 
 release-check: .venv audit
 	@$(BIN)/python scripts/check_release.py

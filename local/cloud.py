@@ -12,7 +12,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.environment import FAULTS, MENDS, WORKERS
+from local.environment import BRIDGE, FAULTS, MENDS, WORKERS
 from local.journal import Journal
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def configure(port: int, directory: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # left behind where the last run was killed
     scratch.mkdir(parents=True)
     kept = {name: value for name, value in os.environ.items() if name.startswith(WORKERS.name)}
-    kept |= {name: os.environ[name] for name in ("PATH", MENDS.name, FAULTS.name) if name in os.environ}
+    kept |= {name: os.environ[name] for name in ("PATH", BRIDGE.name, MENDS.name, FAULTS.name) if name in os.environ}
     os.environ.clear()
     os.environ.update(
         kept,
@@ -166,7 +166,7 @@ async def serve(port: int, directory: Path) -> None:
     journal.install()
     counting.install(counts)
     config = Config()
-    config.bind = [f"127.0.0.1:{port}"]
+    config.bind = [f"{host}:{port}" for host in ("127.0.0.1", BRIDGE.of(os.environ)) if host]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     config.loglevel = "WARNING"

@@ -28,7 +28,7 @@ import yaml
 
 from local.cloud import REGION, WEBSOCKET_PREFIX
 from local.demo_provider import WEBHOOK_SECRET
-from local.environment import JWT_AUDIENCE, JWT_ISSUER, OF_SERVICES
+from local.environment import BRIDGE, JWT_AUDIENCE, JWT_ISSUER, OF_SERVICES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = "spellcast-local"
@@ -82,7 +82,7 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         "Revision": "0000000000",  # there is one version of everything
         "PublicUrl": endpoint,
         "PublicWebSocketUrl": f"ws://127.0.0.1:{port}/realtime",
-        "WebSocketEndpoint": f"{endpoint}{WEBSOCKET_PREFIX}",
+        "WebSocketEndpoint": f"http://{_reached_at(environment)}:{port}{WEBSOCKET_PREFIX}",
         "AllowLoopback": "true",
         "WebhookBackoffSeconds": "1,1",  # a developer's receiver is on this machine, and tests wait for it
     }
@@ -128,6 +128,11 @@ def deploy(template: Path, port: int, directory: Path, environment: Mapping[str,
         take_up_casts(formation, endpoint)
     (folder / "outputs.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _reached_at(environment: Mapping[str, str]) -> str:
+    """Where functions reach this machine, those that run in containers, too."""
+    return BRIDGE.of(environment) or "127.0.0.1"
 
 
 def _post(url: str) -> None:
@@ -377,7 +382,7 @@ def put_provider_secrets(endpoint: str, port: int, names: list[str], environment
         content: dict[str, Any] = {"url": url, "key": key, "webhookSecret": secret}
         if not any(content.values()) and service in DEMO_SERVICES:
             content = {
-                "url": f"http://127.0.0.1:{port + 1}/{service}",
+                "url": f"http://{_reached_at(environment)}:{port + 1}/{service}",
                 "key": "demo-key",
                 "webhookSecret": WEBHOOK_SECRET,
             }

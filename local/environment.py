@@ -31,6 +31,11 @@ WORKERS = Variable(
 ALL_WORKERS = Variable(
     "SPELLCAST_WORKERS_TOTAL", "8", "Processes for all functions together; a function has one all the same."
 )
+BRIDGE = Variable(
+    "SPELLCAST_BRIDGE",
+    "",
+    "An address of this machine at which cloud and demo provider listen beside 127.0.0.1, for containers.",
+)
 MENDS = Variable("SPELLCAST_MENDS", "", "`-name,-name` leaves mends of the emulator out.")
 FAULTS = Variable("SPELLCAST_FAULTS", "", "Anything puts faults, as AWS has them now and then, in front of it.")
 JOB_SECONDS = Variable("SPELLCAST_DEMO_JOB_SECONDS", "1.5", "Seconds that a job of the demo provider runs.")
@@ -46,6 +51,7 @@ VARIABLES = (
     JWT_AUDIENCE,
     WORKERS,
     ALL_WORKERS,
+    BRIDGE,
     MENDS,
     FAULTS,
     JOB_SECONDS,

@@ -6,6 +6,7 @@ Everything of one cloud lies in `<directory>/<port>/`; `<directory>/outputs.json
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.environment import DIRECTORY, FAULTS, MENDS, PORT, WORKERS
+from local.environment import BRIDGE, DIRECTORY, FAULTS, MENDS, PORT, WORKERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".local" / "venv" / "bin" / "python"
@@ -54,6 +55,7 @@ def start(
 ) -> dict[str, str]:
     """Start what does not run yet, deploy the template, and answer with what outputs.json says."""
     given = dict(os.environ if environment is None else environment)
+    _require_one_address(BRIDGE.of(given))
     folder = directory / str(port)
     folder.mkdir(parents=True, exist_ok=True)
     # One at a time: of two that start the same cloud, the second finds it running.
@@ -117,7 +119,7 @@ def forget(port: int, directory: Path) -> None:
 
 
 def _spawn(folder: Path, name: str, arguments: list[str], given: Mapping[str, str]) -> None:
-    kept = {key: value for key, value in given.items() if key in ("PATH", MENDS.name, FAULTS.name)}
+    kept = {key: value for key, value in given.items() if key in ("PATH", BRIDGE.name, MENDS.name, FAULTS.name)}
     kept |= {key: value for key, value in given.items() if key.startswith((WORKERS.name, "SPELLCAST_DEMO_"))}
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -131,6 +133,15 @@ def _spawn(folder: Path, name: str, arguments: list[str], given: Mapping[str, st
         )
     (folder / f"{name}.pid").write_text(f"{process.pid}\n")
     process.returncode = 0  # it outlives this object; `_alive` collects it if it ends
+
+
+def _require_one_address(bridge: str) -> None:
+    try:
+        is_one = not bridge or not ipaddress.IPv4Address(bridge).is_unspecified
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise Refused(f"{BRIDGE.name} is {bridge!r}; name one IPv4 address of this machine.")
 
 
 def _require_free(port: int) -> None:

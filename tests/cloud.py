@@ -162,9 +162,9 @@ class Cloud:
             listener.until_ended(cast)
         return self.get_cast(cast)
 
-    def await_cast(self, cast: Document) -> Document:
+    def await_cast(self, cast: Document, patience: float = PATIENCE) -> Document:
         """The cast once it has ended, among others that run beside it."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while (found := self.get_cast(cast))["status"] not in TERMINAL:
             assert time.monotonic() < deadline, found
             time.sleep(0.05)

@@ -7,6 +7,7 @@ from typing import Any
 
 from spellcast import bootstrap
 from spellcast.api.completions import answer_callback
+from spellcast.api.headers import by_lower_name
 from spellcast.domain.completions import parse_completion
 from spellcast.observability import begin, logger, observed
 from spellcast.starting import before_calls
@@ -21,9 +22,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
     begin()
     body = event.get("body") or ""
     content = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="replace")
-    return answer_callback(
-        bootstrap.receive_callback(), event["pathParameters"]["token"], event.get("headers") or {}, content
-    )
+    token = event["pathParameters"]["token"]
+    return answer_callback(bootstrap.receive_callback(), token, by_lower_name(event), content)
 
 
 def apply_event(detail: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def main() -> None:
         webhook_secret=environment.WEBHOOK_SECRET.of(os.environ) or WEBHOOK_SECRET,
     )
     config = Config()
-    config.bind = [f"127.0.0.1:{port}"]
+    config.bind = [f"{host}:{port}" for host in ("127.0.0.1", environment.BRIDGE.of(os.environ)) if host]
     config.graceful_timeout = 0.5
     asyncio.run(serve(app, config))
 

@@ -106,10 +106,12 @@ class Scene:
     neighbours: Neighbours
     log: StringIO
     restart: Callable[[], None]
+    table_name: str = TABLE
+    bucket: str = BUCKET
 
     def __post_init__(self) -> None:
-        table = Table(self.dynamodb, TABLE)
-        documents = DocumentStore(lambda: self.s3, BUCKET)
+        table = Table(self.dynamodb, self.table_name)
+        documents = DocumentStore(lambda: self.s3, self.bucket)
         self.table = table
         self.casts = DynamoCastStore(table, documents)
         self.spells = DynamoSpellStore(table, documents)
@@ -194,7 +196,7 @@ class Scene:
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything stored, to compare before and after."""
-        items = self.dynamodb.scan(TableName=TABLE)["Items"]
+        items = self.dynamodb.scan(TableName=self.table_name)["Items"]
         return sorted((dict(item) for item in items), key=str)
 
     def published(self, rule: str | None = None) -> list[Any]:

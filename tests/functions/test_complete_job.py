@@ -86,6 +86,12 @@ def test_a_stale_signature_is_refused(waiting: Scene) -> None:
     assert waiting.rows() == before
 
 
+def test_names_of_a_callbacks_headers_have_no_case(waiting: Scene) -> None:
+    event = callback()
+    event["headers"] = {name.title(): value for name, value in event["headers"].items()}
+    assert invoke(event) == (200, {"generationId": f"{CAST}.2.1"})
+
+
 def test_a_forged_token_is_refused(waiting: Scene) -> None:
     before = waiting.rows()
     for _ in range(2):

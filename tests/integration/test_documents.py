@@ -47,8 +47,9 @@ NOT_RUN = {
     r"aws s3 rm ": "it would empty the bucket; it is no operation of a service, but a command of the CLI's own",
     r"aws sqs start-message-move-task ": "the embedded cloud does not know it",
     r"make deploy\b": "needs an account of AWS",
+    r"make sam-local\b": "needs a container engine, and takes ten minutes",
     r"aws (lambda update-alias|stepfunctions update-state-machine-alias) ": "the embedded cloud has no aliases",
-    r"(\.venv/bin/)?sam (build|deploy|delete|local|logs)\b": "needs an account of AWS, or a container engine",
+    r"(\.venv/bin/)?sam (build|deploy|delete|local|logs)\b": "needs an account of AWS",
 }
 # The tutorial comes first: its readers have an empty cloud.
 PAGES = sorted((page for page in pages() if page.name not in ELSEWHERE), key=lambda page: page.name != "tutorial.md")

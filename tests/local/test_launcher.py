@@ -50,6 +50,24 @@ def test_it_listens_on_loopback_only(cloud: Cloud) -> None:
     assert listening == {f"0100007F:{cloud.port:04X}"}
 
 
+def test_it_listens_on_the_containers_bridge_too_where_it_is_told_to(tmp_path: Path) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+    try:
+        cloud.start(SPELLCAST_BRIDGE="127.0.0.2")
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = {row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{cloud.port:04X}")}
+        assert listening == {f"0100007F:{cloud.port:04X}", f"0200007F:{cloud.port:04X}"}
+    finally:
+        cloud.stop()
+
+
+@pytest.mark.parametrize("bridge", ["0.0.0.0", "::", "localhost", "172.17.0.1,10.0.0.1"])
+def test_it_is_never_bound_to_everything(tmp_path: Path, bridge: str) -> None:
+    with pytest.raises(stack.Refused, match=r"SPELLCAST_BRIDGE is .*; name one IPv4 address of this machine"):
+        Cloud(free_port(), tmp_path).start(SPELLCAST_BRIDGE=bridge)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_api_key_is_known_by_its_hash(cloud: Cloud) -> None:
     digest = hashlib.sha256(cloud.outputs["apiKey"].encode()).hexdigest()
     [row] = cloud.rows(f"KEY#{digest}")

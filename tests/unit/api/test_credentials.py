@@ -111,6 +111,11 @@ class TestRoutes:
     def test_credentials_are_not_taken_from_the_query(self, call: Caller) -> None:
         assert call("GET", "/v1/casts", query={"x-api-key": KEY}, key=None).status == 401
 
+    @pytest.mark.parametrize("name", ["x-api-key", "X-Api-Key", "X-API-KEY"])
+    def test_names_of_headers_have_no_case(self, call: Caller, name: str) -> None:
+        assert call("GET", "/v1/casts", headers={name: KEY}, key=None).status == 200
+        assert call("GET", "/v1/casts", headers={name: "wrong"}, key=None).status == 401
+
     def test_the_account_before_is_forgotten(self, call: Caller) -> None:
         assert call("POST", "/v1/casts", text="{").status == 400
         assert call("GET", "/v1/casts", key=None).status == 401

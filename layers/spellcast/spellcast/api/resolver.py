@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 
 from spellcast.api.errors import refusal
+from spellcast.api.headers import by_lower_name
 from spellcast.api.passing import pass_on
 from spellcast.api.refusals import add_errors
 from spellcast.api.routes import Router, UseCases, add_routes
@@ -42,7 +43,7 @@ class CastApi:
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The answer in API Gateway's payload format 2.0."""
-        headers = event.get("headers") or {}
+        headers = by_lower_name(event)
         resolver = self.resolver
         internal = self.internal() if event["rawPath"].startswith(_INTERNAL_PATHS) else None
         try:
@@ -55,7 +56,7 @@ class CastApi:
                 account_id = self.authenticate(headers.get("x-api-key"), headers.get("authorization"))
                 self.resolver.append_context(account_id=account_id)  # type: ignore[no-untyped-call]
             _check_body(event)
-            if internal and (passed := pass_on(internal.route_cast, event)):
+            if internal and (passed := pass_on(internal.route_cast, {**event, "headers": headers})):
                 return passed
             # Every body here is JSON, whatever its sender calls it (`curl -d` calls it a form).
             as_json = {**event, "headers": {**headers, "content-type": "application/json"}}
