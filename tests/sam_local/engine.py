@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
 import signal
 import socket
@@ -56,8 +58,8 @@ def theirs(build: Path) -> Iterator[Engine]:
         "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"
     )
     engine = Engine(host, "")
-    gateway = "{{range .IPAM.Config}}{{.Gateway}}{{end}}"
-    engine = Engine(host, engine.docker("network", "inspect", "bridge", "--format", gateway))
+    networks = engine.docker("network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}")
+    engine = Engine(host, read_gateway(networks))
     try:
         with socket.socket() as probe:
             probe.bind((engine.bridge, 0))
@@ -73,6 +75,12 @@ def theirs(build: Path) -> Iterator[Engine]:
         _remove_containers(engine, build)
         if made := set(_built(engine)) - before:
             engine.docker("rmi", *made)
+
+
+def read_gateway(networks: str) -> str:
+    """The bridge's own address, in IPAM's configuration: some versions leave it out, where it is the subnet's first."""
+    [network] = [each for each in json.loads(networks) if ":" not in each["Subnet"]]
+    return str(network.get("Gateway") or ipaddress.ip_network(network["Subnet"])[1])
 
 
 def _remove_containers(engine: Engine, build: Path) -> None:

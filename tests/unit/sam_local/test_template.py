@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from tests.sam_local.engine import Engine
+from tests.sam_local.engine import Engine, read_gateway
 from tests.sam_local.events import files
 from tests.sam_local.sam import Sam
 from tests.sam_local.standin import read_ldd
@@ -54,6 +54,18 @@ def test_a_processor_has_lambdas_name(monkeypatch: pytest.MonkeyPatch, machine: 
 def test_sam_chooses_the_image_where_there_is_no_stand_in(image: str | None) -> None:
     words = Sam(Engine("", ""), "", image).command("invoke", "CastApiFunction")
     assert ("--skip-pull-image" in words) is ("--invoke-image" in words) is (image is not None)
+
+
+@pytest.mark.parametrize(
+    ("networks", "address"),
+    [
+        ('[{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.9"}]', "172.17.0.9"),
+        ('[{"Subnet": "172.17.0.0/16"}]', "172.17.0.1"),
+        ('[{"Subnet": "fd00::/64"}, {"Subnet": "10.1.2.0/24", "Gateway": ""}]', "10.1.2.1"),
+    ],
+)
+def test_the_bridge_has_an_address_whatever_docker_says_of_it(networks: str, address: str) -> None:
+    assert read_gateway(networks) == address
 
 
 def test_the_libraries_are_those_that_the_loader_found() -> None:
