@@ -11,13 +11,11 @@ from typing import Any
 
 from tests.cloud import Cloud
 from tests.sam_local import ROOT
-from tests.sam_local.records import Records
+from tests.sam_local.records import BEGIN_AN_EXECUTION, Records
 from tests.sam_local.sam import Sam
 
 # The check of a deployment answers CodeDeploy, which the embedded cloud does not have, and so not the function either.
 LEFT_OUT = "check_deployment"
-# The execution that these begin has a name that is good once: after the second call nothing goes on.
-BEGIN_AN_EXECUTION = ("cast_api.resume_cast", "cast_api.retry_step")
 # What differs from call to call, or by where the function runs.
 _DIFFERENT = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
