@@ -18,6 +18,7 @@ from local import stack
 from local.environment import BRIDGE, JOB_SECONDS
 from tests.cloud import Cloud, started
 from tests.sam_local import FOLDER, ROOT, Missing, engine, events, machine, sam, servers, standin, template
+from tests.sam_local.records import resting_machines
 
 PAGE = ROOT / "docs" / "sam-local.md"
 _SHOWN = re.compile(r"(?<=<!-- last run -->\n).*?(?=<!-- /last run -->)", re.DOTALL)
@@ -85,7 +86,8 @@ def run(say: Report, only: str) -> Iterator[str]:
         invoked = sam.Sam(containers, cloud.outputs["endpointUrl"], image)
         say("sam local invoke, each event in a container of its own; the answers and what they leave in the table")
         chosen = events.files(only)
-        yield from events.compare(cloud, invoked, names, chosen, say)
+        with resting_machines(cloud):
+            yield from events.compare(cloud, invoked, names, chosen, say)
         say(f"{len(chosen)} events; left out: {events.LEFT_OUT}.*")
         with invoked.serving("start-api") as (address, _):
             yield from servers.compare_api(cloud, address, say)

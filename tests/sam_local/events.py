@@ -16,8 +16,6 @@ from tests.sam_local.sam import Sam
 
 # The check of a deployment answers CodeDeploy, which the embedded cloud does not have, and so not the function either.
 LEFT_OUT = "check_deployment"
-# The execution that these begin has a name that is good once: after the second call nothing goes on.
-BEGIN_AN_EXECUTION = ("cast_api.resume_cast", "cast_api.retry_step")
 # What differs from call to call, or by where the function runs.
 _DIFFERENT = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
@@ -76,19 +74,15 @@ def compare(
         records.put(file.stem)
         asked = client.invoke(FunctionName=f"spellcast-local-{function}", Payload=file.read_bytes())
         here = plain(json.loads(asked["Payload"].read()))
-        left_here = _left(records, file.stem)
+        left_here = records.statuses()
         records.put(file.stem)
         begun = time.monotonic()
         there = plain(sam.invoke(names[function], file))
         seconds = time.monotonic() - begun
-        left_there = _left(records, file.stem)
+        left_there = records.statuses()
         is_same = (here, left_here) == (there, left_there)
         say(f"{'same' if is_same else 'DIFFERENT':<10}{file.stem:<40}{gist(there):<42}{seconds:5.1f} s")
         if here != there:
             yield f"{file.stem}: {json.dumps(there)} in the container, {json.dumps(here)} at the embedded cloud"
         if left_here != left_there:
             yield f"{file.stem}: leaves {left_there} from the container, {left_here} at the embedded cloud"
-
-
-def _left(records: Records, event: str) -> Any:
-    return None if event in BEGIN_AN_EXECUTION else records.statuses()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.sam_local import ROOT
-from tests.sam_local.events import BEGIN_AN_EXECUTION, LEFT_OUT, files, gist, plain
+from tests.sam_local.events import LEFT_OUT, files, gist, plain
+from tests.sam_local.records import BEGIN_AN_EXECUTION
 
 
 @pytest.mark.parametrize(
