@@ -26,6 +26,7 @@ HTTP_PREFIX = f"/_aws/execute-api/{HTTP_API}/$default"
 WEBSOCKET_PREFIX = f"/_aws/execute-api/{WEBSOCKET_API}/live"
 PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json", "/console")
 AUTOSAVE_SECONDS = 5
+JOURNAL_BYTES = 16_000_000  # from which on the tables are saved, once it has outgrown them: read in a second at a start
 REMEMBERED = 200  # invocations of each function whose log is kept, events of the bus, histories
 STREAM_SECONDS = 600  # after which a change is forgotten by the table's stream
 
@@ -128,27 +129,34 @@ def forget(kept: Path | None) -> None:
             execution["events"] = []  # its name stays taken, its end stays known
 
 
-async def autosave(counts: Any, journal: Journal, kept: Path | None, stop: asyncio.Event) -> None:
-    """Keep executions and messages on disk, so that a kill loses seconds of them, and the journal of rows short.
+async def autosave(journal: Journal, kept: Path | None, stop: asyncio.Event) -> None:
+    """Keep messages on disk, so that a kill loses seconds of them, and the journal of rows shorter than the tables.
 
-    The rest is saved on a clean stop.
+    To save tables costs as much as they are large: the larger they are, the more rarely it is done. Executions go with
+    them, since a sweep begins those again that a kill took. The rest is saved on a clean stop.
     """
-    from ministack.core.persistence import save_state
+    from ministack.core.persistence import STATE_DIR, save_state
     from ministack.services import dynamodb, sqs, stepfunctions
 
-    saved = 0
+    async def save(service: Any) -> None:
+        state = service.get_state()  # on the loop, where the writes happen: a consistent copy
+        await asyncio.to_thread(save_state, service.__name__.rpartition(".")[2], state)
+
+    seen = journal.size
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), AUTOSAVE_SECONDS)
         forget(kept)
-        if counts.writes != saved:
-            saved = counts.writes
-            rows = dynamodb.get_state()  # on the loop, where the writes happen: a consistent copy
-            journal.begin()
-            await asyncio.to_thread(save_state, "dynamodb", rows)
-            journal.forget()
-            for service in (stepfunctions, sqs):
-                await asyncio.to_thread(save_state, service.__name__.rpartition(".")[2], service.get_state())
+        if journal.size != seen:
+            journal.mark()
+            await save(sqs)
+            tables = Path(STATE_DIR, "dynamodb.json")
+            if journal.size > max(JOURNAL_BYTES, tables.stat().st_size if tables.exists() else 0):
+                journal.begin()
+                await save(dynamodb)
+                journal.forget()
+                await save(stepfunctions)
+            seen = journal.size
 
 
 async def serve(port: int, directory: Path) -> None:
@@ -174,7 +182,7 @@ async def serve(port: int, directory: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     faults = Faults() if FAULTS.name in os.environ else None
-    saving = asyncio.create_task(autosave(counts, journal, directory / "forgotten.log" if faults else None, stop))
+    saving = asyncio.create_task(autosave(journal, directory / "forgotten.log" if faults else None, stop))
 
     async def stopping() -> None:
         await stop.wait()

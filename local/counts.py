@@ -20,7 +20,6 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.writes = 0  # never reset: tells the autosave that something was written
         self.reset()
 
     def reset(self) -> None:
@@ -97,7 +96,6 @@ def _count_writes(counts: Counts) -> None:
         dynamodb._accumulate_write_capacity(capacity, table, old, new)
         units = (capacity["table"] + sum(capacity["gsi"].values())) * getattr(factor, "value", 1)
         item = new or old or {}
-        counts.writes += 1
         for group, attribute in (("writesByEntity", "entity"), ("writesByKey", "pk")):
             row = str((item.get(attribute) or {}).get("S", "-"))
             counts.add(group, row, "requests")

@@ -20,6 +20,8 @@ class Journal:
         self._folder = folder
         self._lock = threading.Lock()
         self._file = -1
+        self._read: Any = None
+        self.size = 0  # bytes since the last `begin`
         self.begin()
 
     def begin(self) -> None:
@@ -28,7 +30,7 @@ class Journal:
         path = self._folder / f"{max(numbers, default=0) + 1:08d}.jsonl"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with self._lock:
-            before, self._file = self._file, file
+            before, self._file, self.size = self._file, file, 0
         if before >= 0:
             os.close(before)
 
@@ -37,21 +39,33 @@ class Journal:
         for file in self._files()[:-1]:
             file.unlink()
 
+    def mark(self) -> None:
+        """Write down how far the tables' streams were read, so that a restart does not deliver all of them again."""
+        from ministack.services import lambda_svc
+
+        read = list(lambda_svc._dynamodb_stream_positions._data.items())
+        if read != self._read:
+            self._read = read
+            self._append({"read": read})
+
     def install(self) -> None:
         """Write down what is written, and write it again where tables are loaded that were saved before it."""
-        from ministack.services import dynamodb
+        from ministack.services import dynamodb, lambda_svc
 
         emit, load = dynamodb._emit_stream_event, dynamodb.load_persisted_state
 
         def written(name: str, event: str, old: Any, new: Any, *rest: Any, **named: Any) -> Any:
-            line = json.dumps([name, event, old, new], separators=(",", ":")).encode() + b"\n"
-            with self._lock:
-                os.write(self._file, line)
+            self._append([name, event, old, new])
             return emit(name, event, old, new, *rest, **named)
 
         def loaded(data: Any) -> None:
             load(data)
-            for name, event, old, new in self._changes():
+            for line in self._lines():
+                if isinstance(line, dict):
+                    # A change has the same place again: the stream goes on from where it was saved.
+                    lambda_svc._dynamodb_stream_positions._data.update({tuple(key): at for key, at in line["read"]})
+                    continue
+                name, event, old, new = line
                 table = dynamodb._tables.get(name)
                 if table is None:
                     continue
@@ -65,7 +79,12 @@ class Journal:
         dynamodb._emit_stream_event = written
         dynamodb.load_persisted_state = loaded
 
-    def _changes(self) -> list[Any]:
+    def _append(self, line: Any) -> None:
+        encoded = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            self.size += os.write(self._file, encoded)
+
+    def _lines(self) -> list[Any]:
         return [json.loads(line) for file in self._files() for line in file.read_bytes().splitlines()]
 
     def _files(self) -> list[Path]:

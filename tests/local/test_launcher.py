@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from local import deploy, stack
+from local.cloud import AUTOSAVE_SECONDS
 from tests.local.conftest import Cloud, until
 from tests.ports import free_port
 
@@ -207,6 +208,56 @@ def test_rows_and_keys_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
     assert not (tmp_path / "outputs.json").exists()
     stack.forget(cloud.port, cloud.directory)
     assert list(tmp_path.iterdir()) == []
+
+
+def journal(cloud: Cloud) -> list[str]:
+    files = sorted((cloud.directory / str(cloud.port) / "state" / "journal").iterdir())
+    return [line for file in files for line in file.read_text().splitlines()]
+
+
+def kill(cloud: Cloud) -> None:
+    pid = stack.running(cloud.port, cloud.directory)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: stack.running(cloud.port, cloud.directory) is None)
+
+
+def test_after_a_kill_the_stream_goes_on_from_where_it_was_read(tmp_path: Path) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+    try:
+        cloud.start()
+        cloud.put(pk="READ", sk="1", entity="CAST", body="before")
+        until(lambda: [row for row in cloud.rows("SEEN") if row.get("body") == "before"])
+        assert until(lambda: any(line.startswith('{"read"') for line in journal(cloud)), 15)
+        cloud.put(pk="READ", sk="2", entity="CAST", body="after")
+        kill(cloud)
+        cloud.start()
+        cloud.put(pk="READ", sk="3", entity="CAST", body="later")
+        assert until(lambda: {"after", "later"} <= {row.get("body") for row in cloud.rows("SEEN")})
+        assert [row.get("body") for row in cloud.rows("SEEN")].count("before") == 1
+    finally:
+        cloud.stop()
+
+
+def test_tables_are_saved_when_the_journal_has_outgrown_them(tmp_path: Path) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+    try:
+        cloud.start()
+        for number in range(20):
+            cloud.put(pk="LARGE", sk=str(number), entity="OTHER", body="x" * 390_000)
+        time.sleep(AUTOSAVE_SECONDS + 1)
+        assert len(journal(cloud)) >= 20, "it was saved for eight megabytes"
+        for number in range(20, 45):
+            cloud.put(pk="LARGE", sk=str(number), entity="OTHER", body="x" * 390_000)
+        assert until(lambda: not any('"LARGE"' in line for line in journal(cloud)), 15)
+        cloud.put(pk="LARGE", sk="last", entity="OTHER")
+        kill(cloud)
+        cloud.start()
+        pages = cloud.client("dynamodb").get_paginator("scan").paginate(TableName=cloud.outputs["tableName"])
+        names = {item["sk"]["S"] for page in pages for item in page["Items"]}
+        assert {str(number) for number in range(45)} | {"last"} <= names
+    finally:
+        cloud.stop()
 
 
 def test_a_stop_does_not_wait_for_functions_that_wait_for_the_cloud(tmp_path: Path) -> None:
