@@ -26,7 +26,6 @@ HTTP_PREFIX = f"/_aws/execute-api/{HTTP_API}/$default"
 WEBSOCKET_PREFIX = f"/_aws/execute-api/{WEBSOCKET_API}/live"
 PLAIN_PATHS = ("/v1", "/internal", "/docs", "/openapi.json", "/console")
 AUTOSAVE_SECONDS = 5
-JOURNAL_BYTES = 16_000_000  # from which on the tables are saved, once it has outgrown them: read in a second at a start
 REMEMBERED = 200  # invocations of each function whose log is kept, events of the bus, histories
 STREAM_SECONDS = 600  # after which a change is forgotten by the table's stream
 
@@ -57,7 +56,7 @@ def configure(port: int, directory: Path) -> None:
     )
 
 
-def gateway(cloud: Application, counts: Any, journal: Journal, faults: Faults | None) -> Application:
+def gateway(cloud: Application, counts: Any, saved: Saved, faults: Faults | None) -> Application:
     """Lead the plain paths to the deployed APIs and answer for the counters; the rest is MiniStack's."""
     cloud = cloud if faults is None else faults.before(cloud)
 
@@ -78,7 +77,7 @@ def gateway(cloud: Application, counts: Any, journal: Journal, faults: Faults | 
                 mends.renew_workers()
                 return await answer(send, {})
             if path == "/_spellcast/save" and scope["method"] == "POST":
-                save_everything(journal)
+                await saved.everything()
                 return await answer(send, {})
             if path == "/" and any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):
                 return await lead_to(send, "/console")  # a browser; an SDK that lists buckets asks for no page
@@ -103,15 +102,6 @@ async def answer(send: Send, content: Any) -> None:
     await send({"type": "http.response.body", "body": json.dumps(content).encode()})
 
 
-def save_everything(journal: Journal) -> None:
-    """After a deployment, so that what a kill can take is executions and messages alone; and before a stop."""
-    from ministack import app
-
-    journal.begin()
-    app.save_all(app._build_persistence_save_dict())
-    journal.forget()
-
-
 def forget(kept: Path | None) -> None:
     """MiniStack keeps every log, event, history and change of a row in memory; `kept` is a file for the logs."""
     from ministack.services import cloudwatch_logs, dynamodb, eventbridge, stepfunctions
@@ -129,34 +119,56 @@ def forget(kept: Path | None) -> None:
             execution["events"] = []  # its name stays taken, its end stays known
 
 
-async def autosave(journal: Journal, kept: Path | None, stop: asyncio.Event) -> None:
-    """Keep messages on disk, so that a kill loses seconds of them, and the journal of rows shorter than the tables.
+class Saved:
+    """The cloud's state on disk: rows in the journal at once, messages every few seconds, the rest when asked for."""
 
-    To save tables costs as much as they are large: the larger they are, the more rarely it is done. Executions go with
-    them, since a sweep begins those again that a kill took. The rest is saved on a clean stop.
-    """
-    from ministack.core.persistence import STATE_DIR, save_state
-    from ministack.services import dynamodb, sqs, stepfunctions
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._one = asyncio.Lock()  # MiniStack writes a file under one other name, whoever saves
+        self._size = journal.size
 
-    async def save(service: Any) -> None:
-        state = service.get_state()  # on the loop, where the writes happen: a consistent copy
-        await asyncio.to_thread(save_state, service.__name__.rpartition(".")[2], state)
+    async def everything(self) -> None:
+        """After a deployment, so that what a kill can take is executions alone; and before a stop."""
+        from ministack import app
 
-    seen = journal.size
+        async with self._one:
+            self._journal.begin()
+            app.save_all(app._build_persistence_save_dict())
+            self._journal.forget()
+
+    async def changes(self) -> None:
+        """Messages; where the journal is long, tables, and with them executions: a sweep begins again what a kill took.
+
+        States are copied on the loop, where the writes happen: each is consistent. What tells how far the stream was
+        read is copied before messages and on disk after them: what they were made of is delivered again, if need be.
+        """
+        from ministack.core.persistence import save_state
+        from ministack.services import dynamodb, lambda_svc, sqs, stepfunctions
+
+        async with self._one:
+            if self._journal.size == self._size:
+                return
+            self._size = self._journal.size
+            read = list(lambda_svc._dynamodb_stream_positions._data.items())
+            rows = None
+            if self._journal.is_long:
+                rows = dynamodb.get_state()
+                self._journal.begin()
+            await asyncio.to_thread(save_state, "sqs", sqs.get_state())
+            if rows is None:
+                self._journal.mark(read)
+            else:
+                await asyncio.to_thread(save_state, "dynamodb", rows)
+                self._journal.forget()
+                await asyncio.to_thread(save_state, "stepfunctions", stepfunctions.get_state())
+
+
+async def autosave(saved: Saved, kept: Path | None, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), AUTOSAVE_SECONDS)
         forget(kept)
-        if journal.size != seen:
-            journal.mark()
-            await save(sqs)
-            tables = Path(STATE_DIR, "dynamodb.json")
-            if journal.size > max(JOURNAL_BYTES, tables.stat().st_size if tables.exists() else 0):
-                journal.begin()
-                await save(dynamodb)
-                journal.forget()
-                await save(stepfunctions)
-            seen = journal.size
+        await saved.changes()
 
 
 async def serve(port: int, directory: Path) -> None:
@@ -182,15 +194,16 @@ async def serve(port: int, directory: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     faults = Faults() if FAULTS.name in os.environ else None
-    saving = asyncio.create_task(autosave(journal, directory / "forgotten.log" if faults else None, stop))
+    saved = Saved(journal)
+    saving = asyncio.create_task(autosave(saved, directory / "forgotten.log" if faults else None, stop))
 
     async def stopping() -> None:
         await stop.wait()
-        save_everything(journal)
+        await saved.everything()
         mends.close_workers()  # a function that still runs would wait for a gateway that answers no more
 
     try:
-        await hypercorn(gateway(app.app, counts, journal, faults), config, shutdown_trigger=stopping)
+        await hypercorn(gateway(app.app, counts, saved, faults), config, shutdown_trigger=stopping)
     finally:
         stop.set()
         await saving

@@ -11,21 +11,26 @@ import threading
 from pathlib import Path
 from typing import Any
 
+LONG = 16_000_000  # bytes; read in about a second at a start
+
 
 class Journal:
     """Numbered files; those before the newest are needed until the save that followed them is done."""
 
     def __init__(self, folder: Path) -> None:
+        """Beside the state of MiniStack, whose file of tables it goes on from."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._tables = folder.parent / "dynamodb.json"
         self._lock = threading.Lock()
         self._file = -1
-        self._read: Any = None
+        self._marked: Any = None
         self.size = 0  # bytes since the last `begin`
         self.begin()
 
     def begin(self) -> None:
         """Changes from here on are in a new file. To be called in the moment in which the tables are copied."""
+        self._before = self._saved()
         numbers = [int(file.stem) for file in self._files()]
         path = self._folder / f"{max(numbers, default=0) + 1:08d}.jsonl"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -35,17 +40,20 @@ class Journal:
             os.close(before)
 
     def forget(self) -> None:
-        """Drop every file but the newest: what they hold has been saved."""
-        for file in self._files()[:-1]:
-            file.unlink()
+        """Drop every file but the newest, if the tables were saved since; MiniStack goes on where that has failed."""
+        if self._saved() != self._before:
+            for file in self._files()[:-1]:
+                file.unlink()
 
-    def mark(self) -> None:
+    @property
+    def is_long(self) -> bool:
+        """It has outgrown the tables: to save them costs as much as they are large, so it is done the more rarely."""
+        return self.size > max(LONG, self._tables.stat().st_size if self._tables.exists() else 0)
+
+    def mark(self, read: Any) -> None:
         """Write down how far the tables' streams were read, so that a restart does not deliver all of them again."""
-        from ministack.services import lambda_svc
-
-        read = list(lambda_svc._dynamodb_stream_positions._data.items())
-        if read != self._read:
-            self._read = read
+        if read != self._marked:
+            self._marked = read
             self._append({"read": read})
 
     def install(self) -> None:
@@ -85,7 +93,13 @@ class Journal:
             self.size += os.write(self._file, encoded)
 
     def _lines(self) -> list[Any]:
-        return [json.loads(line) for file in self._files() for line in file.read_bytes().splitlines()]
+        """What a kill has torn, the last line of a file, was not answered."""
+        lines = [line for file in self._files() for line in file.read_bytes().splitlines(keepends=True)]
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    def _saved(self) -> int:
+        """Every save puts another file in the place of the last one."""
+        return self._tables.stat().st_ino if self._tables.exists() else 0
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))
