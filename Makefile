@@ -152,6 +152,8 @@ api-key: .venv
 deployable:
 	@case "$(STAGE)" in dev|staging|prod) ;; \
 	*) echo "usage: make deploy STAGE=dev, staging or prod" >&2; exit 2;; esac
+	@case "$(SHIFT)" in ''|guarded|at-once) ;; \
+	*) echo "usage: make deploy STAGE=$(STAGE) SHIFT=at-once, or none" >&2; exit 2;; esac
 	@test "$(STAGE)" != prod || test -z "$$(git status --porcelain)" || \
 	{ echo "prod is deployed from what is committed, and this tree has changes (git status)." >&2; exit 1; }
 
@@ -163,7 +165,7 @@ endef
 deploy: deployable .venv
 	@SAM_CLI_TELEMETRY=0 $(BIN)/sam build --config-env $(STAGE)
 	@SAM_CLI_TELEMETRY=0 $(BIN)/sam deploy --config-env $(STAGE) --parameter-overrides \
-	"$$($(BIN)/python -c '$(PARAMETERS)' $(STAGE)) Revision=$$(date +%s)$$(git rev-parse --short=12 HEAD)"
+	"$$($(BIN)/python -c '$(PARAMETERS)' $(STAGE)) Shift=$(or $(SHIFT),guarded) Revision=$$(date +%s)$$(git rev-parse --short=12 HEAD)"
 
 screenshots: .venv .local/venv chromium
 	@$(BIN)/python -m tests.browser.screenshots

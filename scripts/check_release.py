@@ -59,10 +59,15 @@ def licence(metadata: str) -> tuple[str, str, str]:
 
 
 def may_ship(expression: str) -> bool:
-    """Whether one of the alternatives of an SPDX expression consists of licences that are known to allow it."""
+    """Whether one of the alternatives of an SPDX expression consists of licences that are known to allow it.
+
+    Where there are parentheses, all licences have to: more is not read.
+    """
+    names = expression.replace("(", " ").replace(")", " ")
+    if names != expression:
+        names = names.replace(" OR ", " AND ")
     return any(
-        all(part.strip(" ()") in SHIPPED for part in alternative.split(" AND "))
-        for alternative in expression.split(" OR ")
+        all(name.strip() in SHIPPED for name in alternative.split(" AND ")) for alternative in names.split(" OR ")
     )
 
 

@@ -58,7 +58,7 @@ def resolved_resources(parameters: dict[str, str]) -> Resources:
         parameter_values=values,
         get_managed_policy_map=lambda: {BASIC_EXECUTION: f"arn:aws:iam::aws:policy/{BASIC_EXECUTION}"},
     )
-    truths = {name: holds(condition, values) for name, condition in stack["Conditions"].items()}
+    truths = {name: holds(condition, values, stack["Conditions"]) for name, condition in stack["Conditions"].items()}
     settings = source["Mappings"]["Stages"].get(values["Stage"], {})  # the functions' tests are a stage without any
     return {
         name: resolve(resource, values | {f"Stages.{key}": value for key, value in settings.items()}, truths)
@@ -67,12 +67,16 @@ def resolved_resources(parameters: dict[str, str]) -> Resources:
     }
 
 
-def holds(condition: dict[str, Any], values: dict[str, str]) -> bool:
+def holds(condition: dict[str, Any], values: dict[str, str], named: dict[str, Any]) -> bool:
     match condition:
+        case {"Condition": name}:
+            return holds(named[name], values, named)
         case {"Fn::Not": [inner]}:
-            return not holds(inner, values)
+            return not holds(inner, values, named)
+        case {"Fn::And": all_of_them}:
+            return all(holds(inner, values, named) for inner in all_of_them)
         case {"Fn::Or": alternatives}:
-            return any(holds(inner, values) for inner in alternatives)
+            return any(holds(inner, values, named) for inner in alternatives)
         case {"Fn::Equals": [{"Ref": name}, value]}:
             return values[name] == str(value)
     raise AssertionError(f"a condition that these tests cannot read: {condition}")

@@ -649,8 +649,6 @@ ROLLING_BACK = [
     "CastsFailedAlarm",
     "CastsTimedOutAlarm",
     "PollingFailedAlarm",
-    "EventsLostAlarm",
-    "AnnouncementsLostAlarm",
 ]
 PINNED = {"ExecuteStepFunction", "ProcessOutputFunction", "PollJobFunction"}  # invoked by machines only, by version
 CANARY = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": "Canary10Percent5Minutes"}]}
@@ -731,6 +729,19 @@ def test_machines_follow_the_functions_that_were_checked(
     assert preference == expected
 
 
+def test_a_deployment_at_once_asks_no_alarm_but_is_checked(resources: Callable[..., Resources]) -> None:
+    found = resources("prod", Shift="at-once")
+    groups = of_type(found, "AWS::CodeDeploy::DeploymentGroup")
+    for name, spec in groups.items():
+        assert (spec["DeploymentConfigName"], spec["AlarmConfiguration"]) == (AT_ONCE, {}), name
+        policy = found[f"{name.removesuffix('DeploymentGroup')}Aliaslive"]["UpdatePolicy"]
+        assert policy["CodeDeployLambdaAliasUpdate"]["BeforeAllowTrafficHook"] == {"Ref": CHECK}, name
+    for machine in ("CastMachine", "PollMachine"):
+        preference = found[f"{machine}Alias"]["Properties"]["DeploymentPreference"]
+        assert preference == {"StateMachineVersionArn": {"Ref": f"{machine}Version"}, "Type": "ALL_AT_ONCE"}
+    assert groups
+
+
 def test_the_check_casts_by_the_version_that_nobody_else_reaches(prod: Resources) -> None:
     variables = prod[CHECK]["Properties"]["Environment"]["Variables"]
     assert variables["SPELLCAST_CAST_MACHINE"] == {"Ref": "CastMachineVersion"}
@@ -738,8 +749,9 @@ def test_the_check_casts_by_the_version_that_nobody_else_reaches(prod: Resources
 
 
 def test_the_end_of_an_execution_is_heard_of_by_whatever_name_it_was_started(prod: Resources) -> None:
-    pattern = prod["CastStoppedRule"]["Properties"]["EventPattern"]["detail"]["stateMachineArn"]
-    assert pattern == [{"Ref": "CastMachine"}, {"prefix": {"Fn::Sub": "${CastMachine}:"}}]
+    detail = prod["CastStoppedRule"]["Properties"]["EventPattern"]["detail"]
+    assert detail["stateMachineArn"] == [{"Ref": "CastMachine"}, {"prefix": {"Fn::Sub": "${CastMachine}:"}}]
+    assert detail["name"] == [{"anything-but": {"prefix": PREFIX}}]  # its cast is gone by then: a dead letter each time
 
 
 # Traces

@@ -100,6 +100,8 @@ def quotas() -> Sequence[Quota]:
         Quota("Lambda: concurrent executions", 1_000, lambda shape: shape.busy_seconds),
         Quota("DynamoDB: units a second of a table that was not warmed", 4_000, lambda shape: shape.write_units),
         Quota("Step Functions: StartExecution a second", 300, lambda shape: 1),
+        # Of a job's two callbacks the one at its end.
+        Quota("Step Functions: SendTaskSuccess a second", 500, lambda shape: shape.calls.get("complete_job", 0) / 2),
         Quota("Step Functions: transitions a second", 5_000, lambda shape: shape.transitions),
         Quota("EventBridge: PutEvents entries a second", 10_000, lambda shape: shape.events),
         Quota(

@@ -82,11 +82,16 @@ def secrets_manager() -> SecretsManagerClient:
 
 
 def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
-    """EventBridge's and Lambda's rule for patterns of plain values."""
+    """EventBridge's and Lambda's rule for patterns of plain values, and of beginnings that a text must not have."""
     return all(
         isinstance(event.get(key), dict) and matches(wanted, event[key])
         if isinstance(wanted, dict)
-        else event.get(key) in wanted
+        else any(
+            not str(event.get(key)).startswith(value["anything-but"]["prefix"])
+            if isinstance(value, dict)
+            else event.get(key) == value
+            for value in wanted
+        )
         for key, wanted in pattern.items()
     )
 

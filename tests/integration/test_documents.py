@@ -48,7 +48,6 @@ NOT_RUN = {
     r"aws sqs start-message-move-task ": "the embedded cloud does not know it",
     r"make deploy\b": "needs an account of AWS",
     r"make sam-local\b": "needs a container engine, and takes ten minutes",
-    r"aws (lambda update-alias|stepfunctions update-state-machine-alias) ": "the embedded cloud has no aliases",
     r"aws lambda delete-function ": "the embedded cloud has no versions, and would delete the function",
     r"(\.venv/bin/)?sam (build|deploy|delete|local|logs)\b": "needs an account of AWS",
 }

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 from local import deploy, stack
 from local.cloud import AUTOSAVE_SECONDS
+from local.journal import Journal
 from tests.local.conftest import Cloud, until
 from tests.ports import free_port
 
@@ -237,6 +238,31 @@ def test_after_a_kill_the_stream_goes_on_from_where_it_was_read(tmp_path: Path) 
         assert [row.get("body") for row in cloud.rows("SEEN")].count("before") == 1
     finally:
         cloud.stop()
+
+
+def test_what_a_kill_has_torn_was_not_answered(tmp_path: Path) -> None:
+    cloud = Cloud(free_port(), tmp_path)
+    try:
+        cloud.start()
+        cloud.put(pk="KEPT", sk="1", entity="CAST", body="whole")
+        kill(cloud)
+        [file] = (tmp_path / str(cloud.port) / "state" / "journal").iterdir()
+        with file.open("a") as torn:
+            torn.write('["table","INSERT",null,{"pk":{"S":"KE')
+        cloud.start()
+        assert [row["body"] for row in cloud.rows("KEPT")] == ["whole"]
+    finally:
+        cloud.stop()
+
+
+def test_a_save_that_failed_forgets_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    for is_saved, expected in [(False, 2), (True, 1)]:
+        journal.begin()
+        if is_saved:
+            (tmp_path / "dynamodb.json").write_text("{}")
+        journal.forget()
+        assert len(list((tmp_path / "journal").iterdir())) == expected
 
 
 def test_tables_are_saved_when_the_journal_has_outgrown_them(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def run(say: Report, only: str) -> Iterator[str]:
             yield from servers.compare_api(cloud, address, say)
         with invoked.serving("start-lambda") as (address, log):
             yield from servers.cast_through_containers(cloud, address, names, say)
-            servers.count_calls(log, say)
+            yield from servers.count_calls(log, say)
     say(f"All of it in {time.monotonic() - begun:.0f} s")
 
 

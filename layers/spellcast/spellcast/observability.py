@@ -66,10 +66,12 @@ def observed(handler: Callable[[dict[str, Any], Any], Answer]) -> Callable[[dict
         logger()
         try:
             return handler(event, context)
-        except _OF_OURS:
-            raise
+        except StepEndedInFailure:
+            raise  # how a step tells its machine what became of it
         except Exception as error:
             logger().exception("The invocation failed")
+            if isinstance(error, _OF_OURS):
+                raise
             raise _without_text(error) from None
 
     return entry

@@ -477,6 +477,7 @@ class TestCasts:
         assert len(reply.text.encode()) < MAX_ANSWER_BYTES
 
     def test_every_fault_is_named(self, call: Caller) -> None:
+        assert "decimal number" in call("POST", "/v1/casts", {"spell": "x", "budgetUsd": "-1"}).text
         reply = call("POST", "/v1/casts", {"inputs": 1, "version": 0, "budgetUsd": "x", "what": 1})
         assert sorted(reply.faults) == ["budgetUsd", "inputs", "spell", "version", "what"]
 

@@ -127,6 +127,19 @@ class TestSpells:
         for reference in (spell["spellId"], spell["slug"], "A cat, painted!"):
             assert check(call("GET", f"/v1/spells/{reference}"), 200, answers.SpellAnswer) == spell
 
+    @pytest.mark.parametrize(
+        ("name", "path"),
+        [
+            ("What?", "What?"),
+            ("50% off", "50%25 off"),  # API Gateway leaves this escape as it is, and no other
+            ('Cat 🐈 “é” "#\\', 'Cat 🐈 “é” "#\\'),
+        ],
+    )
+    def test_it_is_found_by_a_name_of_any_characters(self, call: Caller, name: str, path: str) -> None:
+        call("POST", "/v1/spells", {**SPELL, "name": name})
+        assert call("GET", f"/v1/spells/{path}").json["name"] == name
+        assert call("POST", f"/v1/spells/{path}/quote", {}).status == 200
+
     def test_a_version_is_found_by_its_number(self, call: Caller) -> None:
         call("POST", "/v1/spells", SPELL)
         spell = check(call("GET", "/v1/spells/a-cat-painted", query={"version": "1"}), 200, answers.SpellAnswer)

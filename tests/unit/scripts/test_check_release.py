@@ -45,7 +45,10 @@ def test_a_package_says_its_licence(fields: str, said: str) -> None:
         ("GPL-3.0-only", False),
         ("GPL-3.0-only OR MIT", True),
         ("MIT AND GPL-3.0-only", False),
-        ("(MIT AND BSD-3-Clause) OR GPL-3.0-only", True),
+        ("MIT AND BSD-3-Clause OR GPL-3.0-only", True),
+        ("MPL-2.0 AND (MIT OR Apache-2.0)", True),
+        ("(MIT OR Apache-2.0) AND GPL-3.0-only", False),
+        ("GPL-3.0-only AND (MIT OR ISC)", False),
         ("unknown", False),
     ],
 )

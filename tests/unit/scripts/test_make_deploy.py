@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 SAM = """#!/bin/sh
 echo "$@" >> deployed
 """
-BUILT = ["build --config-env {0}", "deploy --config-env {0} --parameter-overrides {1} Revision=*"]
+BUILT = ["build --config-env {0}", "deploy --config-env {0} --parameter-overrides {1} Shift=guarded Revision=*"]
 GIVEN = {"dev": "Stage=dev", "staging": "Stage=staging Tracing=Active", "prod": "Stage=prod Tracing=Active"}
 
 
@@ -57,6 +57,17 @@ def deploy(folder: Path, *arguments: str) -> tuple[int, str, list[str]]:
 def test_a_stage_is_built_and_deployed_with_its_own_settings(project: Path, stage: str) -> None:
     code, _, asked = deploy(project, f"STAGE={stage}")
     assert (code, asked) == (0, [line.format(stage, GIVEN[stage]) for line in BUILT])
+
+
+def test_a_deployment_asks_the_alarms_unless_it_is_told_otherwise(project: Path) -> None:
+    code, _, asked = deploy(project, "STAGE=prod", "SHIFT=at-once")
+    assert (code, asked[-1]) == (0, BUILT[-1].format("prod", GIVEN["prod"]).replace("guarded", "at-once"))
+
+
+def test_another_shift_is_refused(project: Path) -> None:
+    code, said, asked = deploy(project, "STAGE=prod", "SHIFT=now")
+    assert (code, asked) == (2, [])
+    assert "usage: make deploy STAGE=prod SHIFT=at-once" in said
 
 
 @pytest.mark.parametrize("stage", ["", "local", "production", "prod dev", "default"])

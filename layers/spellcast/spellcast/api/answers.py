@@ -212,7 +212,9 @@ class CastAnswer(Answer):
         description="All but `running` are ends, from which it can be resumed or retried."
     )
     revision: int = Field(description="Grows with every change; a message with a lower one is old news.")
-    inputs: dict[str, Any] | None = Field(default=None, description="What the caster sent.")
+    inputs: dict[str, Any] | None = Field(
+        default=None, description="What the caster sent; a `prompt` under `input_prompt`, too."
+    )
     step_overrides: dict[str, dict[str, Any]] | None = Field(
         default=None, description="What retries have set, by step id."
     )

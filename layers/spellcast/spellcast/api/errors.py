@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from spellcast.domain import money, times
 from spellcast.domain.documents import Document, to_text
 from spellcast.domain.errors import (
     CastEnded,
@@ -47,6 +48,9 @@ _KINDS: dict[str | int, tuple[str, ...]] = {
     "parameterMappings": ("static", "nodeOutput"),
     "parameters": ("<name>", "<choice>"),
 }
+
+# What a text is that fits no pattern, in words.
+_RULES = {f"^{money.TEXT_PATTERN}$": money.TEXT_RULE, times.PATTERN: times.RULE}
 
 _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (InvalidInput, 400),
@@ -114,6 +118,9 @@ def faults_of(errors: Iterable[dict[str, Any]]) -> Sequence[Fault]:
 
 
 def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        pattern = error["ctx"]["pattern"]
+        return _RULES.get(pattern, f"does not match the pattern {pattern}")
     if error["type"] != "extra_forbidden":
         return str(error["msg"]).removeprefix("Value error, ")
     match error["loc"]:

@@ -43,6 +43,8 @@ class CastApi:
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The answer in API Gateway's payload format 2.0."""
+        # Of a path's escapes API Gateway leaves one as it is.
+        event = {**event, "rawPath": event["rawPath"].replace("%25", "%")}
         headers = by_lower_name(event)
         resolver = self.resolver
         internal = self.internal() if event["rawPath"].startswith(_INTERNAL_PATHS) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -132,6 +133,14 @@ Cursor = Annotated[str | None, Query(max_length=512, description="The `cursor` o
 
 class Router(APIGatewayHttpResolver):
     """Answers requests. What its routes answer is not said: the models of that would be half of a cold start."""
+
+    @staticmethod
+    def _compile_regex(rule: str, base_regex: str = "^{}$") -> re.Pattern[str]:
+        """A part of a path is any text: a spell is found by a name with a question mark, an emoji or a quotation mark.
+
+        Powertools' own takes letters and what a URL may hold; API Gateway gives paths unescaped.
+        """
+        return re.compile(base_regex.format(re.sub(r"(<\w+>)", r"(?P\1[^/]+)", rule)))
 
     def answers(self, status: int, model: str, *refusals: type[SpellcastError]) -> dict[int, Any]:
         """What the description says of a route: its answer, by the model's name in `answers`, and its refusals."""

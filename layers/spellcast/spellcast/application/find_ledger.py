@@ -38,7 +38,7 @@ class FindLedger:
         latest = end or self.clock.now()
         begins = start or latest - LONGEST_PERIOD
         if not begins <= latest <= begins + LONGEST_PERIOD:
-            wanted = f"is at most {LONGEST_PERIOD.days} days before `to`, or before now where `to` is left out"
+            wanted = f"is before `to`, by {LONGEST_PERIOD.days} days at most; without one `to` is now"
             raise InvalidInput([Fault("from", wanted)])
         first, last = times.to_text(begins), None if end is None else times.to_text(end)
         page = self.ledger.list_rows(account_id, start=first, end=last, limit=limit, cursor=cursor)

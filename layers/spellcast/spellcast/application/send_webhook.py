@@ -122,13 +122,17 @@ def signed_request(cast: Cast, now: datetime) -> tuple[bytes, dict[str, str]]:
     if documents.size(body) > MAX_BODY_BYTES - (_SIGNATURE_BYTES if cast.webhook_secret else 0):
         body.pop("finalOutputs", None)
         body["truncated"] = True
-    headers = {"content-type": "application/json", "user-agent": "Spellcast-Webhook/1.0"}
+    # One end of one cast is one message, however often it is sent and whatever is billed meanwhile.
+    message_id = f"msg_{identifiers.fingerprint(f'{cast.execution_name}.{cast.ended_at}')[:32]}"
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "Spellcast-Webhook/1.0",
+        standard_webhooks.ID: message_id,
+    }
     if not cast.webhook_secret:
         return documents.to_text(body).encode(), headers
     signature = hmac.digest(cast.webhook_secret.encode(), documents.to_text(body).encode(), hashlib.sha256).hex()
     sent = documents.to_text({**body, "signature": signature}).encode()
-    # One end of one cast is one message, however often it is sent and whatever is billed meanwhile.
-    message_id = f"msg_{identifiers.fingerprint(f'{cast.execution_name}.{cast.ended_at}')[:32]}"
     headers |= standard_webhooks.sign(cast.webhook_secret, message_id, now, sent)
     return sent, headers | {"x-webhook-signature": f"sha256={signature}"}
 

@@ -9,6 +9,7 @@ ZERO = Decimal(0)
 
 # What callers may send: a decimal string, since a JSON number would be a binary fraction by the time it is read.
 TEXT_PATTERN = r"[0-9]{1,12}(\.[0-9]{1,12})?"
+TEXT_RULE = "is a decimal number, 0 or more, in a string: at most 12 digits, and 12 behind the point"
 
 # DynamoDB keeps 38 significant digits; a sum that would need more is a defect, never a rounding.
 _EXACT = Context(prec=38, traps=[Inexact])

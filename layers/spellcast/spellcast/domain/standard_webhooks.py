@@ -11,6 +11,7 @@ from datetime import datetime
 
 from spellcast.domain.errors import InvalidSignature
 
+ID = "webhook-id"
 TOLERANCE_SECONDS = 300
 _PREFIX = "whsec_"
 
@@ -19,7 +20,7 @@ def sign(secret: str, message_id: str, sent_at: datetime, body: bytes) -> dict[s
     """The three headers that go with `body`."""
     timestamp = str(int(sent_at.timestamp()))
     return {
-        "webhook-id": message_id,
+        ID: message_id,
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1,{_signature(_key(secret), message_id, timestamp, body)}",
     }
@@ -29,7 +30,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
     """Raises InvalidSignature unless one of the signatures is ours and fresh. Header names are lower case."""
     if not secret:
         raise InvalidSignature("The provider's webhook secret is not configured, so its callbacks are refused")
-    message_id = headers.get("webhook-id")
+    message_id = headers.get(ID)
     timestamp = headers.get("webhook-timestamp")
     signatures = headers.get("webhook-signature")
     if not (message_id and timestamp and signatures):

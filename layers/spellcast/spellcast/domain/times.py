@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 # What callers may send: `2026-01-31`, or `2026-01-31T12:00:00Z`.
 PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?Z)?$"
 
+RULE = "is a day or a time in UTC: 2026-01-31, 2026-01-31T12:00:00Z or 2026-01-31T12:00:00.250Z"
+
 
 def to_text(moment: datetime) -> str:
     """`2026-01-31T12:00:00.000Z`; sorts as text in the order of time."""
