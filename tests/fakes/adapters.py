@@ -72,7 +72,7 @@ class FakeAdapter:
         self.cancelled.append(run_id)
 
     def file_headers(self, url: str) -> Mapping[str, str] | None:
-        return {"Authorization": "Bearer own"} if url.startswith("https://own.example/") else None
+        return {"Authorization": "Bearer own"} if url.startswith("https://own.example/view?") else None
 
 
 def lost(run_id: str) -> ToolResult:

@@ -17,7 +17,7 @@ from local.demo_provider.switches import Switches
 from spellcast.adapters.comfyapi import ComfyApiAdapter, build
 from spellcast.adapters.exchange import provider_client
 from spellcast.catalog import built_in_tools
-from spellcast.domain.errors import JobLost, OutcomeUnknown, ProviderRefused, ProviderUnavailable
+from spellcast.domain.errors import InvalidStepInput, JobLost, OutcomeUnknown, ProviderRefused, ProviderUnavailable
 from spellcast.domain.polling import MISSES_BEFORE_LOST
 from spellcast.domain.results import Job, ToolResult
 from spellcast.domain.tools import Tool, parse_tool
@@ -139,10 +139,12 @@ def test_a_picture_is_uploaded_and_used(adapter: ComfyApiAdapter, switches: Swit
     for generation_id in ("c4.0.1", "c4.0.2"):
         done = ended(adapter, adapter.start_job(ask(REPAINT, generation_id, input_image=picture)).run_id)
         (image,) = done.payload[0]["data"]["images"]
-        # The output of one job as the input of the next: an address of the proxy's own, fetched with our token.
-        again = ended(adapter, adapter.start_job(ask(REPAINT, f"{generation_id}.x", input_image=image["url"])).run_id)
-        (copy,) = again.payload[0]["data"]["images"]
-        assert httpx.get(copy["url"], headers={"Authorization": f"Bearer {TOKEN}"}).content == b"\x89PNG\r\n\x1a\n"
+        headers = adapter.file_headers(image["url"])
+        assert headers == {"Authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(image["url"], headers=headers).content == b"\x89PNG\r\n\x1a\n"
+        # As an input it is what any caller may have written: our token is not for that.
+        with pytest.raises(InvalidStepInput, match="answered 401"):
+            adapter.start_job(ask(REPAINT, f"{generation_id}.x", input_image=image["url"]))
     assert switches.counts["uploads"] == 1, "the proxy has the same bytes already"
 
 

@@ -158,7 +158,16 @@ OUTCOMES: dict[str, tuple[Any, type[StepFailed], type[StepFailed]]] = {
     "401": (httpx.Response(401), ProviderRefused, ProviderRefused),
     "404": (httpx.Response(404), ProviderRefused, ProviderRefused),
     "too large": (httpx.Response(200, content=b"x" * (1024 * 1024 + 1)), ProviderRefused, OutcomeUnknown),
-    "an image": (httpx.Response(200, content=b"\x89PNG\xff"), ProviderRefused, ProviderRefused),
+    "an image": (httpx.Response(200, content=b"\x89PNG\xff"), ProviderRefused, OutcomeUnknown),
+    "created, in no charset": (
+        httpx.Response(201, headers={"content-type": "text/plain; charset=none"}, content=b"x"),
+        ProviderRefused,
+        OutcomeUnknown,
+    ),
+    "300": (httpx.Response(300), ProviderRefused, OutcomeUnknown),
+    "303 to nowhere": (httpx.Response(303), ProviderRefused, OutcomeUnknown),
+    "304": (httpx.Response(304), ProviderRefused, OutcomeUnknown),
+    "307 to nowhere": (httpx.Response(307), ProviderRefused, ProviderRefused),
 }
 
 
@@ -208,8 +217,22 @@ def test_a_redirect_to_a_private_address_is_refused(run: Run, provider: Any, loc
     assert len(provider.requests) == 1
 
 
-def test_only_a_get_follows(run: Run, provider: Any) -> None:
-    provider.answers(redirect("/elsewhere", 307))
-    with pytest.raises(ProviderRefused, match="answered 307"):
-        run(method="POST")
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (301, OutcomeUnknown),
+        (302, OutcomeUnknown),
+        (303, OutcomeUnknown),
+        (307, ProviderRefused),
+        (308, ProviderRefused),
+    ],
+)
+def test_only_a_get_follows_and_what_is_told_where_to_look_may_be_done(
+    run: Run, provider: Any, method: str, status: int, error: type[StepFailed]
+) -> None:
+    provider.answers(redirect("/orders/1", status))
+    with pytest.raises(error, match=f"answered {status}") as caught:
+        run(method=method)
+    assert (type(caught.value), caught.value.retryable) == (error, False)
     assert len(provider.requests) == 1

@@ -169,23 +169,27 @@ def test_a_data_address_is_unpacked_here(
         start(comfyui, ask, tool, input_image="data:image/png;base64,%%%")
 
 
-@pytest.mark.parametrize("path", ["/view?filename=out_00001_.png&subfolder=&type=output"])
-def test_an_output_of_the_same_server_is_fetched_as_the_operator_would(
-    comfyui: Adapter, provider: Any, internet: Internet, ask: Any, tool: Tool, path: str
+@pytest.mark.parametrize("service", ["comfyui", "comfyapi"])
+def test_an_address_at_the_providers_own_server_is_asked_without_its_key(
+    provider: Any, internet: Internet, ask: Any, tool: Tool, service: str
 ) -> None:
-    provider.answers(httpx.Response(200, content=PNG), uploaded(), accepted)
-    start(comfyui, ask, tool, input_image=f"{BASE}{path}")
-    assert provider.lines == [f"GET {path}", "POST /upload/image", "POST /prompt"]
-    assert provider.requests[0].headers["authorization"] == "Bearer a secret"
-    assert f'filename="{NAME}.png"'.encode() in provider.requests[1].content
-    assert internet.asked == []
+    client, guarded = provider.client(), internet.client()
+    build = ComfyUIAdapter if service == "comfyui" else ComfyApiAdapter
+    adapter = build(ProviderConfig("https://files.example", "a secret"), lambda: client, lambda: guarded)
+    provider.answers(uploaded(id="asset-1"), httpx.Response(200, json={"id": "p", "prompt_id": "p"}))
+    path = "/view?filename=ComfyUI_00001_.png&type=output" if service == "comfyui" else "/api/v2/assets/a/content"
+    start(adapter, ask, tool, input_image=f"https://files.example{path}")
+    (asked,) = internet.asked
+    assert (asked.url.raw_path.decode(), asked.headers.get("authorization")) == (path, None)
+    assert all(request.method == "POST" for request in provider.requests)
 
 
 @pytest.mark.parametrize(
     "address",
     [
         f"{BASE}/history",
-        f"{BASE}/view?/../../history",
+        f"{BASE}/view?filename=ComfyUI_00001_.png&type=output",
+        f"{BASE}/api/v2/assets/a/content",
         "http://comfy.internal.example:8188/view?filename=x.png",
         "http://files.example/a.png",
         "https://127.0.0.1/a.png",
@@ -195,11 +199,18 @@ def test_an_output_of_the_same_server_is_fetched_as_the_operator_would(
         "https://rebound.example/a.png",
     ],
 )
+@pytest.mark.parametrize("service", ["comfyui", "comfyapi"])
 def test_what_the_guard_refuses_is_not_fetched_and_not_submitted(
-    comfyui: Adapter, provider: Any, internet: Internet, ask: Any, tool: Tool, address: str
+    request: pytest.FixtureRequest,
+    provider: Any,
+    internet: Internet,
+    ask: Any,
+    tool: Tool,
+    address: str,
+    service: str,
 ) -> None:
     with pytest.raises(AddressRefused):
-        start(comfyui, ask, tool, input_image=address)
+        start(request.getfixturevalue(service), ask, tool, input_image=address)
     assert (provider.requests, internet.asked) == ([], [])
 
 
@@ -264,15 +275,6 @@ def test_an_address_that_gives_no_picture(
         start(comfyui, ask, tool, input_image=PUBLIC)
     assert "abc" not in caught.value.message
     assert provider.requests == []
-
-
-def test_a_file_of_the_providers_own_that_cannot_be_had_is_its_trouble(
-    comfyui: Adapter, provider: Any, ask: Any, tool: Tool
-) -> None:
-    for answer in (httpx.Response(503), httpx.ConnectError("x")):
-        provider.answers(answer)
-        with pytest.raises(ProviderUnavailable, match="input_image: its address"):
-            start(comfyui, ask, tool, input_image=f"{BASE}/view?filename=a.png&subfolder=&type=output")
 
 
 @pytest.mark.parametrize(

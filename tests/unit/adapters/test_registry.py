@@ -99,3 +99,48 @@ def test_an_unsigned_callback_at_an_address_for_all_jobs_is_refused_by_everybody
     with pytest.raises(InvalidSignature):
         adapter.callback_token({}, b"{}", datetime(2026, 11, 23, tzinfo=UTC))
     assert DELIVERY_MODES.keys() >= SHARED_ADDRESSES
+
+
+# Where the services keep outputs that their own servers give to whoever has the key.
+FILES = {"comfyui": "/view", "comfyapi": "/api/v2/assets/eyJmIjoiYS5wbmcifQ.c2ln-_/content"}
+# What any model may answer as its output, and only the key opens.
+OTHERS = (
+    "",
+    "/",
+    "/v1/webhooks/default/secret",
+    "/v1/account",
+    "/v1/files/a",
+    "/v1/files/a/content",
+    "/v1/predictions/a",
+    "/files/a.png",
+    "/queue",
+    "/history",
+    "/history/view",
+    "/view/../history",
+    "/view/%2e%2e/history",
+    "/api/view",
+    "/api/v2/jobs",
+    "/api/v2/assets",
+    "/api/v2/assets/a",
+    "/api/v2/assets//content",
+    "/api/v2/assets/../content",
+    "/api/v2/assets/%2e%2e/content",
+    "/api/v2/assets/.../content",
+    "/api/v2/assets/..%2fjobs/content",
+    "/api/v2/assets/a/../../jobs/content",
+    "/api/v2/assets/a/b/content",
+    "/api/v2/assets/a/content/..",
+)
+
+
+@pytest.mark.parametrize("service", DELIVERY_MODES)
+def test_the_operators_key_reads_nothing_but_files(service: str) -> None:
+    base = "https://provider.example/proxied"
+    adapter = Registry(lambda _: ProviderConfig(base, "key"), provider_client, False).get(service)
+    files = FILES.get(service)
+    for path in (*OTHERS, *FILES.values()):
+        for query in ("", "?filename=a.png&type=output"):
+            headers = adapter.file_headers(f"{base}{path}{query}")
+            assert headers == ({"Authorization": "Bearer key"} if path == files else None), path
+            assert adapter.file_headers(f"https://provider.example{path}{query}") is None, path
+            assert adapter.file_headers(f"https://other.example/proxied{path}{query}") is None, path

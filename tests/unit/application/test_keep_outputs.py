@@ -164,10 +164,10 @@ def test_a_tool_may_leave_its_outputs_where_they_are(world: World) -> None:
 
 
 def test_only_the_providers_own_server_is_asked_with_its_headers(world: World) -> None:
-    own = "https://own.example/view?filename=cat.png"
-    world.media_source.contents[own] = JPEG
-    finished(world, pictures(URL, own))
-    assert world.media_source.headers == [None, {"Authorization": "Bearer own"}]
+    own, elsewhere = "https://own.example/view?filename=cat.png", "https://own.example/v1/webhooks/default/secret"
+    world.media_source.contents |= {own: JPEG, elsewhere: JPEG}
+    finished(world, pictures(URL, own, elsewhere))
+    assert world.media_source.headers == [None, {"Authorization": "Bearer own"}, None]
 
 
 def test_a_service_without_configuration_has_no_server_of_its_own(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -88,7 +89,8 @@ def answer(status: int = 200, body: bytes = b"content", length: int | None = -1,
 
 
 def headers_of(server: Server) -> Callable[[str], Mapping[str, str] | None]:
-    return Provider("Own", server.url, {"Authorization": "Bearer key"}, provider_client).file_headers
+    provider = Provider("Own", server.url, {"Authorization": "Bearer key"}, provider_client)
+    return lambda url: provider.file_headers(url, re.compile("/|/view|/files/a"))
 
 
 def nobody(url: str) -> None:
@@ -138,6 +140,15 @@ def test_a_redirect_within_the_own_server_is_followed(source: HttpMediaSource, o
     own.answers |= {"/": answer(307, Location="/files/a"), "/files/a": answer()}
     assert fetch(source, f"{own.url}/", headers_of(own)) == b"content"
     assert own.asked == [("/", "Bearer key"), ("/files/a", "Bearer key")]
+
+
+def test_a_redirect_to_what_is_no_file_of_the_own_server_is_judged_as_anybodys(
+    source: HttpMediaSource, own: Server
+) -> None:
+    own.answers["/view"] = answer(302, Location="/v1/webhooks/default/secret")
+    with pytest.raises(MediaNotCopied, match="refused"):
+        fetch(source, f"{own.url}/view", headers_of(own))
+    assert own.asked == [("/view", "Bearer key")]
 
 
 def test_a_redirect_to_another_server_does_not_take_the_key_along(own: Server, other: Server) -> None:
@@ -235,28 +246,43 @@ def test_what_reads_the_content_may_fail_for_its_own_reasons(source: HttpMediaSo
 @pytest.mark.parametrize(
     ("url", "is_own"),
     [
-        ("http://10.0.0.5:8188/view?filename=a", True),
-        ("http://10.0.0.5:8188/elsewhere", True),
-        ("HTTP://10.0.0.5:8188/", True),
-        ("http://10.0.0.5:8189/", False),
-        ("http://10.0.0.5/", False),
-        ("https://10.0.0.5:8188/", False),
-        ("http://10.0.0.6:8188/", False),
-        ("http://10.0.0.5:8188@evil.example/", False),
-        ("http://evil.example/http://10.0.0.5:8188/", False),
-        ("http://10.0.0.5.evil.example:8188/", False),
+        ("http://10.0.0.5:8188/base/view", True),
+        ("http://10.0.0.5:8188/base/view?filename=a/../b&subfolder=%2e%2e", True),
+        ("HTTP://10.0.0.5:8188/base/view#fragment", True),
+        ("http://10.0.0.5:8188/other/../base/view", True),
+        ("http://10.0.0.5:8188/view", False),
+        ("http://10.0.0.5:8188/base/history", False),
+        ("http://10.0.0.5:8188/base/view/", False),
+        ("http://10.0.0.5:8188/base/views", False),
+        ("http://10.0.0.5:8188/base/view/../history", False),
+        ("http://10.0.0.5:8188/base/view/%2e%2e/history", False),
+        ("http://10.0.0.5:8188/base/view%2F..%2Fhistory", False),
+        ("http://10.0.0.5:8188/base/vi%65w", False),
+        ("http://10.0.0.5:8188/base//view", False),
+        ("http://10.0.0.5:8188//base/view", False),
+        ("http://10.0.0.5:8188/basement/view", False),
+        ("http://10.0.0.5:8188/base/view;x", False),
+        ("http://10.0.0.5:8188/base\\view", False),
+        ("http://10.0.0.5:8189/base/view", False),
+        ("http://10.0.0.5/base/view", False),
+        ("https://10.0.0.5:8188/base/view", False),
+        ("http://10.0.0.6:8188/base/view", False),
+        ("http://user:password@10.0.0.5:8188/base/view", False),
+        ("http://10.0.0.5:8188@evil.example/base/view", False),
+        ("http://evil.example/http://10.0.0.5:8188/base/view", False),
+        ("http://10.0.0.5.evil.example:8188/base/view", False),
         ("http://[", False),
         ("", False),
     ],
 )
 def test_what_is_the_providers_own(url: str, is_own: bool) -> None:
     provider = Provider("ComfyUI", "http://10.0.0.5:8188/base/", {"Authorization": "Bearer key"}, provider_client)
-    assert provider.file_headers(url) == ({"Authorization": "Bearer key"} if is_own else None)
+    assert provider.file_headers(url, re.compile("/view")) == ({"Authorization": "Bearer key"} if is_own else None)
 
 
 def test_a_default_port_is_no_other_origin() -> None:
     provider = Provider("ComfyUI", "https://comfy.example:443", {}, provider_client)
-    assert provider.file_headers("https://comfy.example/view") == {}
+    assert provider.file_headers("https://comfy.example/view", re.compile("/view")) == {}
 
 
 def test_a_refusal_of_the_guard_is_told_in_its_words(source: HttpMediaSource) -> None:

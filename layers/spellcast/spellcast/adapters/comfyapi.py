@@ -6,6 +6,7 @@ label of ours: a job whose acceptance was lost is found in the server's list by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ import httpx
 from spellcast.adapters.billing import failed_after
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, fraction, one_line
-from spellcast.adapters.input_media import InputMedia, Media, OwnFiles, uploaded
+from spellcast.adapters.input_media import InputMedia, Media, uploaded
 from spellcast.adapters.media import media_payload
 from spellcast.adapters.workflows import Template, with_seed, without_paths
 from spellcast.domain.documents import Document
@@ -39,6 +40,7 @@ from spellcast.ports.adapter import ProviderConfig, Request
 
 _JOBS = "/api/v2/jobs"
 _ASSETS = "/api/v2/assets"
+_FILE = re.compile(rf"{_ASSETS}/[\w-][\w.-]*/content", re.ASCII)
 # The most that a list of jobs holds; it begins with the newest.
 _LISTED = 100
 _LABEL = "spellcast-"
@@ -59,10 +61,9 @@ class ComfyApiAdapter(JobsOnly):
     def __init__(
         self, config: ProviderConfig, client: Callable[[], httpx.Client], guarded: Callable[[], httpx.Client]
     ) -> None:
-        base = config.url.rstrip("/")
         headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
-        self._provider = Provider("The Comfy API", base, headers, client)
-        self._media = InputMedia(guarded, OwnFiles(f"{base}{_ASSETS}/", headers, client))
+        self._provider = Provider("The Comfy API", config.url, headers, client)
+        self._media = InputMedia(guarded)
 
     def derived_run_id(self, generation_id: str) -> str | None:
         """Not the job's id, but its label, which leads to it as well."""
@@ -97,8 +98,8 @@ class ComfyApiAdapter(JobsOnly):
         return _read(job, tool)
 
     def file_headers(self, url: str) -> Mapping[str, str] | None:
-        """Assets of its own origin are asked for as everything else is there."""
-        return self._provider.file_headers(url)
+        """The bytes of assets are asked for as everything else is there."""
+        return self._provider.file_headers(url, _FILE)
 
     def cancel_job(self, run_id: str) -> None:
         """Asks for it; a job that is over, or unknown, is left as it is."""

@@ -5,6 +5,7 @@ Their ids are derived on this side, so that a job whose acceptance was lost can 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ import httpx
 
 from spellcast.adapters.capabilities import JobsOnly
 from spellcast.adapters.exchange import Answer, Provider, one_line
-from spellcast.adapters.input_media import InputMedia, Media, OwnFiles, uploaded
+from spellcast.adapters.input_media import InputMedia, Media, uploaded
 from spellcast.adapters.media import media_payload
 from spellcast.adapters.workflows import Template, with_seed, without_paths
 from spellcast.domain.documents import Document
@@ -33,6 +34,7 @@ from spellcast.outbound.guard import shared_guarded_client
 from spellcast.ports.adapter import ProviderConfig, Request
 
 _CLIENT_ID = "spellcast"
+_FILE = re.compile("/view")
 # Custom nodes put a file of any sort under any of these; its extension says what it is.
 _FILE_KEYS = ("images", "gifs", "videos", "video", "audio", "files", "text")
 
@@ -54,7 +56,7 @@ class ComfyUIAdapter(JobsOnly):
         # ComfyUI has no authentication of its own; a key is for the operator's proxy.
         headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
         self._provider = Provider("ComfyUI", self._base, headers, client)
-        self._media = InputMedia(guarded, OwnFiles(f"{self._base}/view?", headers, client))
+        self._media = InputMedia(guarded)
 
     def derived_run_id(self, generation_id: str) -> str | None:
         """ComfyUI's `prompt_id` is ours to choose."""
@@ -86,8 +88,8 @@ class ComfyUIAdapter(JobsOnly):
         return self._read(finished)
 
     def file_headers(self, url: str) -> Mapping[str, str] | None:
-        """Files of its own origin are asked for as everything else is there."""
-        return self._provider.file_headers(url)
+        """Files are asked for as everything else is there."""
+        return self._provider.file_headers(url, _FILE)
 
     def cancel_job(self, run_id: str) -> None:
         """Servers before 0.25 cannot cancel by id: there the job is taken from the queue, or interrupted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -211,12 +212,19 @@ class Provider:
         """What an answer means that says nothing but that another one may come later."""
         return ProviderUnavailable(f"{self._name} answered {answer.status}")
 
-    def file_headers(self, url: str) -> Mapping[str, str] | None:
-        """This service's headers for an address of its own origin; None for every other."""
+    def file_headers(self, url: str, path: re.Pattern[str]) -> Mapping[str, str] | None:
+        """This service's headers for a file of its own: what follows its address up to `?` is `path`, as it is sent.
+
+        A path should match no `%` and no segment of dots: who unpacks them later would be led elsewhere.
+        """
         try:
-            return self._headers if _origin(url) == _origin(self._url) else None
+            asked, own = httpx.URL(url), httpx.URL(self._url)
         except httpx.InvalidURL:
             return None
+        base, sent = (found.raw_path.decode().partition("?")[0] for found in (own, asked))
+        base = base.rstrip("/")
+        is_own = _origin(asked) == _origin(own) and not asked.userinfo and sent.startswith(base)
+        return self._headers if is_own and path.fullmatch(sent.removeprefix(base)) else None
 
     def _exchange(
         self,
@@ -246,9 +254,8 @@ class Provider:
         return ProviderRefused(one_line(f"{self._name} refused ({answer.status}): {explain(answer)}"))
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parsed = httpx.URL(url)
-    return parsed.scheme, parsed.host, parsed.port
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def fraction(value: object) -> float | None:

@@ -22,6 +22,8 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_REDIRECTS = 3
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# 307 and 308: the same request is to be made elsewhere. What other redirects say comes after the request was handled.
+_REFUSALS = frozenset({307, 308, *range(400, 500)})
 # Set by the exchange itself; a caller's own would break its framing or its guard.
 _RESERVED_HEADERS = frozenset(
     {
@@ -63,11 +65,11 @@ class HttpAdapter(ImmediateOnly):
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
             raise InvalidStepInput("The request cannot be sent as it is") from error
         except AnswerTooLarge as error:
-            raise self._lost(
-                outgoing, f"The answer is larger than {MAX_ANSWER_BYTES} bytes", ProviderRefused
+            raise _open(
+                outgoing.method, f"The answer is larger than {MAX_ANSWER_BYTES} bytes", ProviderRefused
             ) from error
         except httpx.HTTPError as error:
-            raise self._lost(outgoing, "The answer was lost, or took too long", ProviderUnavailable) from error
+            raise _open(outgoing.method, "The answer was lost, or took too long", ProviderUnavailable) from error
         return _read(outgoing.method, response, body)
 
     def _request(self, inputs: Document) -> httpx.Request:
@@ -100,13 +102,6 @@ class HttpAdapter(ImmediateOnly):
             headers = {key: value for key, value in headers.items() if key not in ("host", "cookie")}
             request = self._client.build_request("GET", target, headers=headers, timeout=TIMEOUT)
         raise ProviderRefused(f"The address redirects more than {MAX_REDIRECTS} times")
-
-    def _lost(
-        self, request: httpx.Request, message: str, of_a_get: type[ProviderRefused | ProviderUnavailable]
-    ) -> ProviderRefused | ProviderUnavailable | OutcomeUnknown:
-        if request.method == "GET":
-            return of_a_get(message)
-        return OutcomeUnknown(f"{message}; whether the {request.method} took effect is not known")
 
 
 def _method(inputs: Document) -> str:
@@ -164,18 +159,31 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
+def _open(
+    method: str, message: str, of_a_get: type[ProviderRefused | ProviderUnavailable]
+) -> ProviderRefused | ProviderUnavailable | OutcomeUnknown:
+    """What an answer means that does not prove that nothing was done."""
+    if method == "GET":
+        return of_a_get(message)
+    return OutcomeUnknown(f"{message}; whether the {method} took effect is not known")
+
+
 def _read(method: str, response: httpx.Response, body: bytes) -> ToolResult:
     status = response.status_code
-    if status in (408, 429) or status >= 500:
-        if method != "GET" and status != 429:
-            raise OutcomeUnknown(f"The address answered {status}; whether the {method} took effect is not known")
-        raise ProviderUnavailable(f"The address answered {status}")
+    answered = f"The address answered {status}"
+    if status == 429:
+        raise ProviderUnavailable(answered)
+    if status == 408 or status >= 500:
+        raise _open(method, answered, ProviderUnavailable)
+    if status in _REFUSALS:
+        raise ProviderRefused(answered)
     if not 200 <= status < 300:
-        raise ProviderRefused(f"The address answered {status}")
+        # A form that was taken answers 303 too, and many answer 302.
+        raise _open(method, answered, ProviderRefused)
     try:
         text = body.decode(response.charset_encoding or "utf-8")
     except (UnicodeDecodeError, LookupError):
-        raise ProviderRefused("The address answered something that is not text") from None
+        raise _open(method, f"{answered} with something that is not text", ProviderRefused) from None
     data: Document = {"text": text, "statusCode": status}
     with contextlib.suppress(ValueError, RecursionError):
         data["result"] = from_text(text)

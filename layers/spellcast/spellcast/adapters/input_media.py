@@ -13,7 +13,7 @@ import httpx
 
 from spellcast.adapters.exchange import Answer, Provider
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import FileUnavailable, InvalidStepInput, ProviderUnavailable
+from spellcast.domain.errors import FileUnavailable, InvalidStepInput
 from spellcast.domain.kept_media import inline_bytes
 from spellcast.domain.media import address_type, is_address, media_type, url_of
 from spellcast.domain.signatures import signed_type
@@ -40,26 +40,15 @@ class Media:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OwnFiles:
-    """The addresses of files on the provider itself: the operator configured it, so the guard is not asked."""
-
-    prefix: str
-    headers: Mapping[str, str]
-    client: Callable[[], httpx.Client]
-
-    def __contains__(self, address: str) -> bool:
-        return address.startswith(self.prefix) and ".." not in address
-
-
 class InputMedia:
-    """Fetches what a tool's image, video and audio inputs name; a file has at most `max_bytes`."""
+    """Fetches what a tool's image, video and audio inputs name; a file has at most `max_bytes`.
 
-    def __init__(
-        self, guarded: Callable[[], httpx.Client], own: OwnFiles | None = None, max_bytes: int = MAX_MEDIA_BYTES
-    ) -> None:
+    Never with a provider's key, and never from its server past the guard: any caller may have written the address. An
+    earlier step's output comes as a link to the bucket.
+    """
+
+    def __init__(self, guarded: Callable[[], httpx.Client], max_bytes: int = MAX_MEDIA_BYTES) -> None:
         self._guarded = guarded
-        self._own = own
         self._max_bytes = max_bytes
 
     def handed_over(
@@ -81,8 +70,7 @@ class InputMedia:
     def fetch(self, key: str, kind: str, address: str, deadline: float) -> Media:
         """The file that an input names, by a time of `time.monotonic`.
 
-        Raises AddressRefused, InvalidStepInput, FileUnavailable and, for the provider's own files, ProviderUnavailable;
-        nothing has been paid for by then.
+        Raises AddressRefused, InvalidStepInput and FileUnavailable; nothing has been paid for by then.
         """
         if address.startswith("data:"):
             stated, data = address_type(address) or "", inline_bytes(address)
@@ -101,26 +89,23 @@ class InputMedia:
         return Media(name, signed_type(data) or stated or media_type(name) or "application/octet-stream", data)
 
     def _download(self, key: str, address: str, deadline: float) -> tuple[str, bytes]:
+        client = self._guarded()
         for _ in range(MAX_REDIRECTS + 1):
-            own = self._own if self._own is not None and address in self._own else None
-            client = self._guarded() if own is None else own.client()
-            unavailable = FileUnavailable if own is None else ProviderUnavailable
             try:
-                headers = {} if own is None else own.headers
-                request = client.build_request("GET", address, headers=headers, timeout=TIMEOUT)
+                request = client.build_request("GET", address, timeout=TIMEOUT)
                 seconds = _remaining(key, deadline)
                 answer, data = read_bounded(client, request, max_bytes=self._max_bytes, seconds=seconds)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
                 raise InvalidStepInput(f"{key}: its address cannot be read") from error
             except httpx.HTTPError as error:
-                raise unavailable(f"{key}: its address could not be reached") from error
+                raise FileUnavailable(f"{key}: its address could not be reached") from error
             except AnswerTooLarge as error:
                 raise self._too_large(key) from error
             if answer.next_request is None:
                 break
             address = str(answer.next_request.url)
         if answer.status_code >= 500 or answer.status_code in (408, 425, 429):
-            raise unavailable(f"{key}: its address answered {answer.status_code}")
+            raise FileUnavailable(f"{key}: its address answered {answer.status_code}")
         if not answer.is_success:
             raise InvalidStepInput(f"{key}: its address answered {answer.status_code}")
         return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower(), data

@@ -136,8 +136,8 @@ class OpenAIAdapter:
             raise ProviderRefused(f"OpenAI did not cancel the response ({answer.status})")
 
     def file_headers(self, url: str) -> Mapping[str, str] | None:
-        """Files of its own origin are asked for as everything else is there."""
-        return self._provider.file_headers(url)
+        """Its pictures come as base64; an address is one of another server's."""
+        return None
 
     def _draw(self, request: Request) -> ToolResult:
         body = _body(request)

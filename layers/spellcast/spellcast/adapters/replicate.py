@@ -76,10 +76,6 @@ class ReplicateAdapter(JobsOnly):
         run_id = prediction.get("id")
         return replace(_read(prediction, tool), run_id=run_id if isinstance(run_id, str) else None)
 
-    def file_headers(self, url: str) -> Mapping[str, str] | None:
-        """Files of its own origin are asked for as everything else is there."""
-        return self._provider.file_headers(url)
-
     def cancel_job(self, run_id: str) -> None:
         """A prediction that is over, or unknown, is left as it is."""
         answer = self._provider.ask("POST", f"/v1/predictions/{quote(run_id, safe='')}/cancel")

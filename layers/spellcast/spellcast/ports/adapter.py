@@ -73,7 +73,9 @@ class Adapter(Protocol):
     def file_headers(self, url: str) -> Mapping[str, str] | None:
         """The headers with which an output is fetched from the service's own server; None for every other address.
 
-        What is the service's own may be a private address: nothing but the configured origin is.
+        The operator's key, and a way past the guard: any account's tool may have a model that answers any address. So
+        they are for the paths alone under which the service keeps outputs, at the configured address, and for no
+        service whose outputs lie elsewhere.
         """
 
 
