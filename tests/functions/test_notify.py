@@ -104,6 +104,11 @@ def test_a_connection_that_takes_nothing_silences_nobody(watched: Scene) -> None
     assert [entry["connections"] for entry in watched.entries()] == [{CONNECTION: "429"}] * 2
 
 
+def test_a_post_is_waited_for_two_seconds_and_repeated_by_nobody_but_us(scene: Scene) -> None:
+    config: Any = bootstrap.parts().connections.meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (1, 2, 1)
+
+
 def test_those_from_the_first_failure_on_are_delivered_again(watched: Scene) -> None:
     event = load_event("notify.cast_completed")
     watched.dynamodb.delete_table(TableName=watched.table.name)
