@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from spellcast import bootstrap
+from spellcast.api.errors import refusal
+from spellcast.domain.errors import TooManyConnections
 from spellcast.observability import observed
 from spellcast.starting import before_calls
 
@@ -17,7 +19,10 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     watch = bootstrap.watch_casts()
     match request["routeKey"]:
         case "$connect":
-            watch.connect(account_id, connection_id)
+            try:
+                watch.connect(account_id, connection_id)
+            except TooManyConnections as error:
+                return refusal(error)
         case "$disconnect":
             watch.disconnect(account_id, connection_id)
         case _:

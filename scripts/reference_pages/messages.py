@@ -9,7 +9,7 @@ from scripts.reference_pages.records import record
 from scripts.reference_pages.texts import NOTE, cell
 from spellcast.application.notify import CAST_UPDATED, GENERATION_UPDATED, Following
 from spellcast.application.send_webhook import WebhookBody
-from spellcast.application.watch_casts import USAGE
+from spellcast.application.watch_casts import MAX_CONNECTIONS, USAGE
 from spellcast.aws.announcer import SOURCE
 from spellcast.domain.completions import JobCompleted
 from spellcast.domain.messages import KINDS
@@ -20,18 +20,21 @@ _MESSAGES = f"""\
 {NOTE}
 
 Everything that is written is announced at least once, with the record's `revision`, which only grows: what has a lower
-one than was seen is old news. No order is promised between records. What is too large comes as `truncated`:
-[limits](../limits.md).
+one than was seen is old news. No order is promised between records, and the bus does not wait for WebSockets. What is
+too large comes as `truncated`: [limits](../limits.md).
 
 ## Over the WebSocket
 
 `POST /v1/realtime/ticket` gives the address, with a ticket that is good for one connection. All messages of the account
 arrive as `{{type, payload, at}}`, with `truncated: true` beside these where something was left out; `at` is when it was
-sent. API Gateway closes a connection after two hours, or ten minutes without a message.
+sent. API Gateway closes a connection after two hours, or ten minutes without a message. An account has at most
+{MAX_CONNECTIONS} open; one more is refused with 429.
 
 @USAGE@
 
-A client that connects anew subscribes, and has missed nothing.
+A client that connects anew subscribes, and has missed nothing. A connection that does not take a message, since its
+client does not read or API Gateway does not answer, misses it and stays open: it is not posted again. Who waits for an
+end subscribes now and then, or reads the cast.
 
 | type | is sent | payload |
 |---|---|---|

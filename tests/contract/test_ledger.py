@@ -106,6 +106,23 @@ def test_a_cursor_leads_nobody_into_another_ledger(stores: Stores) -> None:
     assert list(stores.ledger.list_rows("alice", start=BEGINNING, end=None, limit=5, cursor=cursor).items) == []
 
 
+def test_a_cursor_of_a_later_period_is_refused(stores: Stores) -> None:
+    for number in range(4):
+        stores.ledger.put_row(a_row(number))
+    cursor = stores.ledger.list_rows("alice", start=BEGINNING, end=None, limit=1, cursor=None).cursor
+    with pytest.raises(InvalidInput, match="cursor: is of a later period"):
+        stores.ledger.list_rows("alice", start=BEGINNING, end=to_text(NOW), limit=5, cursor=cursor)
+
+
+def test_nothing_is_left_where_the_period_begins_after_the_last_part(stores: Stores) -> None:
+    for number in range(4):
+        stores.ledger.put_row(a_row(number))
+    cursor = stores.ledger.list_rows("alice", start=BEGINNING, end=None, limit=3, cursor=None).cursor
+    later = to_text(NOW + timedelta(seconds=2))
+    page = stores.ledger.list_rows("alice", start=later, end=None, limit=5, cursor=cursor)
+    assert (list(page.items), page.cursor) == ([], None)
+
+
 @pytest.mark.parametrize("cursor", ["x", "", "é", "AAAA", "LS0t"])
 def test_a_cursor_that_is_none_is_refused(stores: Stores, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="cursor"):

@@ -341,6 +341,8 @@ class FakeStore:
         self, account_id: str, *, start: str, end: str | None, limit: int, cursor: str | None
     ) -> Page[LedgerRow]:
         rows = {row.row_id: row for row in self.all_rows(account_id, start=start, end=end)}
+        if cursor is not None and end is not None and _place(cursor) > end:
+            raise InvalidInput([Fault("cursor", "is of a later period than is asked for")])
         return _page(rows, limit, cursor)
 
     def all_rows(self, account_id: str, *, start: str, end: str | None) -> Iterator[LedgerRow]:
@@ -442,15 +444,20 @@ def _with(record: Cast | Generation, documents: dict[str, Any]) -> dict[str, Any
     }
 
 
+def _place(cursor: str) -> str:
+    try:
+        place = base64.urlsafe_b64decode(cursor).decode()
+    except (binascii.Error, ValueError):
+        place = ""
+    if not re.fullmatch(r"[^#/]+#[^/]+", place):
+        raise InvalidInput([Fault("cursor", "is not a cursor of this list")])
+    return place
+
+
 def _page(items: dict[str, Any], limit: int, cursor: str | None) -> Page[Any]:
     keys: Sequence[str] = sorted(items, reverse=True)
     if cursor is not None:
-        try:
-            start = base64.urlsafe_b64decode(cursor).decode()
-        except (binascii.Error, ValueError):
-            start = ""
-        if not re.fullmatch(r"[^#/]+#[^/]+", start):
-            raise InvalidInput([Fault("cursor", "is not a cursor of this list")])
+        start = _place(cursor)
         keys = [key for key in keys if key < start]
     following = base64.urlsafe_b64encode(keys[limit - 1].encode()).decode() if len(keys) > limit else None
     return Page([items[key] for key in keys[:limit]], following)

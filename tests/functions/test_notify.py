@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -86,12 +87,35 @@ def test_a_connection_that_is_gone_is_forgotten_and_the_bus_told(watched: Scene)
     assert len(watched.published()) == 4
 
 
+def test_a_connection_that_takes_nothing_silences_nobody(watched: Scene) -> None:
+    opened = now() - timedelta(minutes=1)
+    watched.access.put_connection(Connection("zz=", ACCOUNT, opened, opened + timedelta(hours=2)))
+    slow = "/live/@connections/" + quote(CONNECTION)
+    watched.neighbours.answers[slow] = (429, {"message": "its buffer is full"})
+    assert app.lambda_handler(load_event("notify.cast_completed"), None) == {"batchItemFailures": []}
+    assert [item.json["type"] for item in watched.neighbours.asked if item.path.endswith(quote("zz="))] == [
+        "generationUpdate",
+        "castUpdate",
+    ]
+    # Each message twice, at once.
+    assert [item.path for item in watched.neighbours.asked].count(slow) == 4
+    assert len(watched.published("WebhookRule")) == 1
+    assert len(watched.access.list_connections(ACCOUNT)) == 2
+    assert [entry["connections"] for entry in watched.entries()] == [{CONNECTION: "429"}] * 2
+
+
+def test_a_post_is_waited_for_two_seconds_and_repeated_by_nobody_but_us(scene: Scene) -> None:
+    config: Any = bootstrap.parts().connections.meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (1, 2, 1)
+
+
 def test_those_from_the_first_failure_on_are_delivered_again(watched: Scene) -> None:
     event = load_event("notify.cast_completed")
     watched.dynamodb.delete_table(TableName=watched.table.name)
     first = event["Records"][0]["dynamodb"]["SequenceNumber"]
     assert app.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": first}]}
-    assert watched.published() == []
+    # The bus does not wait for the connections to be known; it is told again, and its receivers know the revision.
+    assert [item["detail-type"] for item in watched.published()] == ["Generation Updated"]
 
 
 def test_a_failure_of_the_second_leaves_the_first_delivered(watched: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from functions.websocket import app
-from tests.functions.scene import ACCOUNT, CAST, CONNECTION, Scene, load_event
+from spellcast.application.watch_casts import MAX_CONNECTIONS
+from spellcast.ports.store import Connection
+from tests.functions.scene import ACCOUNT, CAST, CONNECTION, Scene, load_event, now
 
 DONE = {"statusCode": 200}
 
@@ -25,6 +28,14 @@ def test_connecting_remembers_the_connection_and_posts_nothing(scene: Scene) -> 
     assert connection.connection_id == CONNECTION
     assert 7190 < (connection.expires_at - connection.connected_at).total_seconds() <= 7200
     assert scene.neighbours.asked == []
+
+
+def test_one_connection_too_many_is_refused(scene: Scene) -> None:
+    for number in range(MAX_CONNECTIONS):
+        scene.access.put_connection(Connection(f"open {number}", ACCOUNT, now(), now() + timedelta(hours=2)))
+    answer = app.lambda_handler(load_event("websocket.connect"), None)
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (429, "TOO_MANY_CONNECTIONS")
+    assert len(scene.access.list_connections(ACCOUNT)) == MAX_CONNECTIONS
 
 
 def test_disconnecting_forgets_it(scene: Scene) -> None:

@@ -88,10 +88,12 @@ class Parts:
         # The defaults of 60 s would outlast most functions. A request to the API may wait for the bucket, and has 29 s:
         # who has to be told that it does not answer is told before that.
         is_bucket = service == "s3"
+        # A message to a WebSocket is not waited for: `aws.announcer` says what is done instead.
+        is_socket = service == "apigatewaymanagementapi"
         config = Config(
-            connect_timeout=3,
-            read_timeout=5 if is_bucket else 10,
-            retries={"mode": "standard", "max_attempts": 2 if is_bucket else 4},
+            connect_timeout=1 if is_socket else 3,
+            read_timeout=2 if is_socket else 5 if is_bucket else 10,
+            retries={"mode": "standard", "max_attempts": 0 if is_socket else 2 if is_bucket else 4},
             # Links would be signed in the old way; nothing else would.
             signature_version="s3v4" if is_bucket else None,
         )

@@ -281,7 +281,7 @@ CERTAIN: dict[str, tuple[Any, type[StepFailed], str]] = {
     "and in milliseconds": (
         refusal(429, RATE, **{"retry-after": "1", "retry-after-ms": "820.5"}),
         ProviderUnavailable,
-        "; ask again in 820.5 ms$",
+        "; ask again in 0.8205 s$",
     ),
     "and as a date": (refusal(429, RATE, **{"retry-after": "Mon, 1 Jan"}), ProviderUnavailable, r"exceeded\)$"),
     "429 html": (httpx.Response(429, html="<p>"), ProviderUnavailable, r"\(429\)$"),

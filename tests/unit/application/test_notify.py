@@ -170,6 +170,19 @@ def test_a_revision_that_could_not_be_announced_is_announced_again(announcer: Fa
         notify(announcer, a_cast())
 
 
+@pytest.mark.parametrize("written", [a_cast(), a_generation()], ids=["cast", "generation"])
+def test_the_bus_is_told_before_anybodys_websocket(
+    announcer: FakeAnnouncer, monkeypatch: pytest.MonkeyPatch, written: Cast | Generation
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(announcer, "push", fail)
+    with pytest.raises(ConnectionError):
+        notify(announcer, written)
+    assert len(announcer.published) == 1
+
+
 def test_i7_every_revision_of_a_cast_is_announced_with_its_number_and_one_is_terminal(
     announcer: FakeAnnouncer,
 ) -> None:

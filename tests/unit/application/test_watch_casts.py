@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spellcast.application.watch_casts import WatchCasts
+from spellcast.application.watch_casts import CONNECTION_LIFETIME, MAX_CONNECTIONS, WatchCasts
 from spellcast.domain.documents import Document
+from spellcast.domain.errors import TooManyConnections
 from spellcast.ports.store import Connection
 from tests.fakes.world import ACCOUNT, World
 
@@ -42,6 +43,25 @@ def test_a_closed_connection_is_forgotten(watched: Watched) -> None:
     watched.watch.disconnect(ACCOUNT, "conn")
     watched.watch.disconnect(ACCOUNT, "conn")
     assert watched.world.store.list_connections(ACCOUNT) == []
+
+
+def test_an_account_has_so_many_connections_and_not_one_more(watched: Watched) -> None:
+    for number in range(1, MAX_CONNECTIONS):
+        watched.watch.connect(ACCOUNT, f"conn {number}")
+    with pytest.raises(TooManyConnections, match=f"has {MAX_CONNECTIONS} WebSockets open"):
+        watched.watch.connect(ACCOUNT, "one more")
+    assert len(watched.world.store.list_connections(ACCOUNT)) == MAX_CONNECTIONS
+    watched.watch.connect(ACCOUNT, "conn")  # who runs twice is one
+    watched.watch.connect("bob", "one more")
+    watched.watch.disconnect(ACCOUNT, "conn")
+    watched.watch.connect(ACCOUNT, "one more")
+
+
+def test_a_connection_that_has_ended_and_is_not_deleted_yet_does_not_count(watched: Watched) -> None:
+    for number in range(1, MAX_CONNECTIONS):
+        watched.watch.connect(ACCOUNT, f"conn {number}")
+    watched.world.clock.moment += CONNECTION_LIFETIME
+    watched.watch.connect(ACCOUNT, "one more")
 
 
 def test_a_ping_is_answered(watched: Watched) -> None:

@@ -1,16 +1,17 @@
-"""WebSockets and the bus: a connection that is gone is forgotten, everything else is raised to be tried again."""
+"""WebSockets and the bus: what a connection does not take is lost to it alone, what the bus does not is raised."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from spellcast.aws.announcer import OPENING, PUT_BYTES, AwsAnnouncer, EventsRefused
+from spellcast.aws.announcer import OPENING, PATIENCE, PUT_BYTES, AwsAnnouncer, EventsRefused, MessageRefused
 from spellcast.ports.announcer import Event
 from spellcast.ports.store import Connection
 from tests.fakes.clock import FakeClock
@@ -99,14 +100,49 @@ def test_a_connection_that_is_still_opening_is_not_forgotten(
     assert len(store.list_connections("bob")) == 1
 
 
-@pytest.mark.parametrize("code", ["LimitExceededException", "ForbiddenException", "InternalServerError"])
-def test_a_push_that_failed_is_raised_and_forgets_nothing(
-    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, code: str
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The connections that a warning named, with what they met."""
+    found: list[Any] = []
+    logger = SimpleNamespace(warning=lambda message, connections: found.append(connections))
+    monkeypatch.setattr("spellcast.aws.announcer.logger", lambda: logger)
+    return found
+
+
+@pytest.mark.parametrize(
+    "code", ["LimitExceededException", "ForbiddenException", "PayloadTooLargeException", "InternalServerError"]
+)
+def test_a_connection_that_does_not_take_a_message_keeps_it_from_nobody_else(
+    announcer: AwsAnnouncer, posts: Stubber, store: FakeStore, warned: list[Any], code: str
 ) -> None:
-    posts.add_client_error("post_to_connection", code)
-    with pytest.raises(ClientError, match=code):
-        announcer.push("alice", MESSAGE)
+    for _ in range(2):
+        posts.add_client_error("post_to_connection", code)
+    posts.add_response("post_to_connection", {}, {"ConnectionId": "b=", "Data": DATA})
+    announcer.push("alice", MESSAGE)
+    posts.assert_no_pending_responses()
+    assert warned == [{"a=": code}]
     assert len(store.list_connections("alice")) == 2
+
+
+def test_a_post_is_tried_twice(announcer: AwsAnnouncer, posts: Stubber, warned: list[Any]) -> None:
+    posts.add_client_error("post_to_connection", "InternalServerError", http_status_code=500)
+    posts.add_response("post_to_connection", {}, {"ConnectionId": "c=", "Data": DATA})
+    announcer.push("bob", MESSAGE)
+    posts.assert_no_pending_responses()
+    assert warned == []
+
+
+def test_where_nobody_answers_the_others_wait_no_longer_than_a_moment(
+    announcer: AwsAnnouncer, posts: Stubber, clock: FakeClock, warned: list[Any]
+) -> None:
+    def time_out(**asked: Any) -> None:
+        clock.moment += PATIENCE
+        raise ReadTimeoutError(endpoint_url="https://socket.example/live")
+
+    client_of(posts).meta.events.register("before-call.apigatewaymanagementapi.PostToConnection", time_out)
+    posts.deactivate()
+    announcer.push("alice", MESSAGE)
+    assert warned == [{"a=": "ReadTimeoutError", "b=": "no time was left"}]
 
 
 @pytest.fixture
@@ -135,10 +171,37 @@ def test_a_greeting_gives_up_within_a_second(announcer: AwsAnnouncer, posts: Stu
     assert sum(pauses) < 1
 
 
-def test_a_greeting_that_failed_is_raised(announcer: AwsAnnouncer, posts: Stubber) -> None:
-    posts.add_client_error("post_to_connection", "LimitExceededException")
-    with pytest.raises(ClientError, match="LimitExceededException"):
-        announcer.greet("a=", MESSAGE)
+def test_a_greeting_is_tried_for_as_long_whatever_it_meets(
+    announcer: AwsAnnouncer, posts: Stubber, pauses: list[float], warned: list[Any]
+) -> None:
+    for _ in range(4):
+        posts.add_client_error("post_to_connection", "LimitExceededException")
+    posts.add_response("post_to_connection", {}, {"ConnectionId": "a=", "Data": DATA})
+    announcer.greet("a=", MESSAGE)
+    posts.assert_no_pending_responses()
+    assert (len(pauses), warned) == (2, [])
+
+
+def test_a_greeting_that_failed_is_no_error(
+    announcer: AwsAnnouncer, posts: Stubber, pauses: list[float], warned: list[Any]
+) -> None:
+    for _ in range(20):
+        posts.add_client_error("post_to_connection", "LimitExceededException")
+    announcer.greet("a=", MESSAGE)
+    assert warned == [{"a=": "LimitExceededException"}]
+
+
+def test_a_greeting_that_nobody_answers_is_given_up(
+    announcer: AwsAnnouncer, posts: Stubber, clock: FakeClock, pauses: list[float], warned: list[Any]
+) -> None:
+    def time_out(**asked: Any) -> None:
+        clock.moment += PATIENCE
+        raise ReadTimeoutError(endpoint_url="https://socket.example/live")
+
+    client_of(posts).meta.events.register("before-call.apigatewaymanagementapi.PostToConnection", time_out)
+    posts.deactivate()
+    announcer.greet("a=", MESSAGE)
+    assert (pauses, warned) == ([], [{"a=": "ReadTimeoutError"}])
 
 
 def test_sending_to_a_connection_that_is_gone_is_no_error(announcer: AwsAnnouncer, posts: Stubber) -> None:
@@ -148,8 +211,9 @@ def test_sending_to_a_connection_that_is_gone_is_no_error(announcer: AwsAnnounce
 
 
 def test_a_send_that_failed_is_raised(announcer: AwsAnnouncer, posts: Stubber) -> None:
-    posts.add_client_error("post_to_connection", "LimitExceededException")
-    with pytest.raises(ClientError, match="LimitExceededException"):
+    for _ in range(2):
+        posts.add_client_error("post_to_connection", "LimitExceededException")
+    with pytest.raises(MessageRefused, match="LimitExceededException"):
         announcer.send("a=", MESSAGE)
 
 

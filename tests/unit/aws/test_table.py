@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spellcast.aws.table import Table, Update, from_item, to_item
-from spellcast.domain.errors import WriteConflict
+from spellcast.domain.errors import StorageUnavailable, WriteConflict
 from tests.unit.aws.stubs import client_of, stubbed
 
 NAME = "spellcast-test"
@@ -63,7 +63,17 @@ def test_a_partition_is_read_as_of_now_and_to_its_end(table: Table, stub: Stubbe
     stub.assert_no_pending_responses()
 
 
-def test_keys_that_a_throttled_batch_left_are_asked_for_again(table: Table, stub: Stubber) -> None:
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited, without the waiting."""
+    found: list[float] = []
+    monkeypatch.setattr("spellcast.aws.table.time.sleep", found.append)
+    return found
+
+
+def test_keys_that_a_throttled_batch_left_are_asked_for_again_after_a_pause(
+    table: Table, stub: Stubber, pauses: list[float]
+) -> None:
     stub.add_response("query", index_page(3, 2, 1))
     left = {NAME: {"Keys": [key(3), key(1)]}}
     stub.add_response(
@@ -79,6 +89,20 @@ def test_keys_that_a_throttled_batch_left_are_asked_for_again(table: Table, stub
     stub.add_response("batch_get_item", {"Responses": {NAME: [key(1), key(3)]}}, {"RequestItems": left})
     assert listed(table, 5) == ["CAST#c3", "CAST#c2", "CAST#c1"]
     stub.assert_no_pending_responses()
+    assert 0 < pauses[0] < pauses[1]
+    assert len(pauses) == 2
+
+
+def test_a_batch_that_stays_throttled_may_be_asked_for_again_by_the_caller(
+    table: Table, stub: Stubber, pauses: list[float]
+) -> None:
+    left = {"Responses": {}, "UnprocessedKeys": {NAME: {"Keys": [key(1)]}}}
+    for _ in range(6):
+        stub.add_response("batch_get_item", left)
+    with pytest.raises(StorageUnavailable):
+        table.get_all([("CAST#c1", "CAST")])
+    stub.assert_no_pending_responses()
+    assert 0.5 < sum(pauses) < 2
 
 
 def test_a_batch_has_at_most_a_hundred_keys(table: Table, stub: Stubber) -> None:

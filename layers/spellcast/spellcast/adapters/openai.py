@@ -330,18 +330,10 @@ def _judge(answer: Answer) -> StepFailed | None:
         if codes & _QUOTA_CODES or answer.headers.get("x-should-retry") == "false":
             return ProviderRefused(one_line(f"OpenAI refused (429): {_explain(answer)}"))
         stated = " ".join(filter(None, ("429", _code(error))))
-        message = f"OpenAI takes no more requests at the moment ({stated}){_wait(answer)}"
         retry_after = parse_retry_after(answer.headers, datetime.now(UTC))
+        wait = "" if retry_after is None else f"; ask again in {retry_after:g} s"
+        message = f"OpenAI takes no more requests at the moment ({stated}){wait}"
         return ProviderUnavailable(message, nothing_started=True, retry_after=retry_after)
     if answer.status == 400 and codes & _POLICY_CODES:
         return ProviderRefused(one_line(f"OpenAI refused the request by its content policy: {_explain(answer)}"))
     return None
-
-
-def _wait(answer: Answer) -> str:
-    """How long OpenAI asks to wait, where it says so in a number."""
-    for name, unit in (("retry-after-ms", "ms"), ("retry-after", "s")):
-        value = answer.headers.get(name, "")
-        if value.replace(".", "", 1).isdecimal() and value.isascii():
-            return f"; ask again in {value} {unit}"
-    return ""

@@ -30,6 +30,7 @@ from spellcast.domain.errors import (
     SpellNotExecutable,
     StorageUnavailable,
     ToolExists,
+    TooManyConnections,
     Unauthorized,
 )
 
@@ -71,6 +72,7 @@ _STATUSES: tuple[tuple[type[SpellcastError], int], ...] = (
     (SpellAmbiguous, 409),
     (ToolExists, 409),
     (PayloadTooLarge, 413),
+    (TooManyConnections, 429),
     (FlagsUnreadable, 503),
     (OriginalUnavailable, 503),
     (StorageUnavailable, 503),

@@ -159,6 +159,8 @@ def add_routes(app: Router, use: UseCases) -> None:
     """Adds every route to the resolver."""
     _add_spells(app, use)
     _add_casts(app, use)
+    _add_second_thoughts(app, use)
+    _add_generations(app, use)
     _add_tools(app, use)
     _add_settings(app, use)
     _add_keys(app, use)
@@ -268,7 +270,6 @@ def _add_permissions(app: Router, use: UseCases) -> None:
 
 
 def _add_casts(app: Router, use: UseCases) -> None:
-    again = (CastRunning, CastEnded, SpellNotFound, IdempotencyKeyReused, PayloadTooLarge)
     started = app.answers(
         202, "CastAnswer", SpellNotFound, SpellAmbiguous, IdempotencyKeyReused, PayloadTooLarge
     ) | app.answers(200, "CastAnswer")
@@ -338,6 +339,10 @@ def _add_casts(app: Router, use: UseCases) -> None:
         graph = use.draw_graphs.of_cast(_account(app), cast_id)
         return _picture(format, drawings.graph_to_svg(graph) if format == "svg" else drawings.graph_to_mermaid(graph))
 
+
+def _add_second_thoughts(app: Router, use: UseCases) -> None:
+    again = (CastRunning, CastEnded, SpellNotFound, IdempotencyKeyReused, PayloadTooLarge)
+
     @app.post(
         "/v1/casts/<cast_id>/cancel",
         summary="Stop a cast; 409 where it was completed or failed before",
@@ -377,6 +382,8 @@ def _add_casts(app: Router, use: UseCases) -> None:
         order = ResumeOrder(fingerprint=_fingerprint(generation_id, inputs), idempotency_key=idempotency_key)
         return _json(202, use.find_casts.shown(use.retry_step(_account(app), generation_id, inputs, order)))
 
+
+def _add_generations(app: Router, use: UseCases) -> None:
     @app.get(
         "/v1/generations/<generation_id>",
         summary="The record of one step",

@@ -32,7 +32,10 @@ class Following(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Every revision is announced at least once; receivers ignore revisions that they have seen."""
+    """Every revision is announced at least once; receivers ignore revisions that they have seen.
+
+    The bus comes first: webhooks and the stop of what was cancelled hang on it, and nobody's WebSocket delays them.
+    """
 
     announcer: Announcer
     links: MediaLinks
@@ -45,13 +48,13 @@ class Notify:
             case Connection():
                 self.announcer.greet(written.connection_id, connection_ack(now))
             case Cast():
-                self.announcer.push(written.account_id, self.links(written.cast_id, cast_update(written, now)))
                 self.announcer.publish([Event(CAST_UPDATED, self._cast_detail(written))])
+                self.announcer.push(written.account_id, self.links(written.cast_id, cast_update(written, now)))
             case Generation():
-                for message in generation_messages(written, now):
-                    self.announcer.push(written.account_id, self.links(written.cast_id, message))
                 detail = self.links.of_resource(generation_resource(written))
                 self.announcer.publish([Event(GENERATION_UPDATED, within(detail, MAX_DETAIL_BYTES))])
+                for message in generation_messages(written, now):
+                    self.announcer.push(written.account_id, self.links(written.cast_id, message))
 
     def _cast_detail(self, cast: Cast) -> Document:
         """The resource, and what is to follow: the caster's webhook, once, or the stop of what was cancelled."""

@@ -8,13 +8,15 @@ from datetime import timedelta
 from spellcast.application.find_casts import FindCasts
 from spellcast.domain import documents, messages
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import SpellcastError
+from spellcast.domain.errors import SpellcastError, TooManyConnections
 from spellcast.ports.announcer import Announcer
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import AccessStore, Connection
 
 # API Gateway closes a WebSocket after two hours (API Gateway quotas).
 CONNECTION_LIFETIME = timedelta(hours=2)
+# Of an account at once: every message is posted to each of them, one after the other, before anybody else's.
+MAX_CONNECTIONS = 100
 USAGE = 'Send {"action": "subscribe", "castId": "…"} or {"action": "ping"}.'
 
 
@@ -28,8 +30,14 @@ class WatchCasts:
     clock: Clock
 
     def connect(self, account_id: str, connection_id: str) -> None:
-        """Remembers the connection until it is closed, or for two hours."""
+        """Remembers the connection until it is closed, or for two hours. Raises TooManyConnections.
+
+        Of several that open at once, some may be one too many.
+        """
         now = self.clock.now()
+        others = [each for each in self.access.list_connections(account_id) if each.connection_id != connection_id]
+        if sum(each.expires_at > now for each in others) >= MAX_CONNECTIONS:
+            raise TooManyConnections(f"The account has {MAX_CONNECTIONS} WebSockets open; close one of them first.")
         self.access.put_connection(Connection(connection_id, account_id, now, now + CONNECTION_LIFETIME))
 
     def disconnect(self, account_id: str, connection_id: str) -> None:

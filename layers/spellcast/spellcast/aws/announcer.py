@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from spellcast.domain import documents, messages
 from spellcast.domain.documents import Document
-from spellcast.observability import measure
+from spellcast.observability import logger, measure
 from spellcast.ports.announcer import Event
 from spellcast.ports.clock import Clock
 from spellcast.ports.store import AccessStore
@@ -28,6 +30,13 @@ PUT_BYTES = 256 * 1024
 # A row is written inside `$connect`, before the connection is open; one that is older than this and gone, is gone.
 OPENING = timedelta(seconds=10)
 _GREETING_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+# For one message to all connections of an account: others' revisions wait behind it. A post takes some 15 ms.
+PATIENCE = timedelta(seconds=3)
+_GONE = "GoneException"
+
+
+class MessageRefused(Exception):
+    """The connection did not take the answer that its client asked for."""
 
 
 class EventsRefused(Exception):
@@ -45,27 +54,40 @@ class AwsAnnouncer:
     clock: Clock
 
     def push(self, account_id: str, message: Document) -> None:
-        """Posts to every open connection of the account, and forgets those that are gone."""
+        """Posts to every open connection of the account until PATIENCE ends, and forgets those that are gone."""
         data, gone = documents.to_text(messages.fitted(message)).encode(), 0
+        missed: dict[str, str] = {}
+        ends = self.clock.now() + PATIENCE
         for connection in self.access.list_connections(account_id):
-            is_open = self._post(connection.connection_id, data)
-            if not is_open and self.clock.now() - connection.connected_at > OPENING:
-                self.access.delete_connection(account_id, connection.connection_id)
-                gone += 1
+            failure = self._post(connection.connection_id, data) if self.clock.now() < ends else "no time was left"
+            if failure == _GONE:
+                if self.clock.now() - connection.connected_at > OPENING:
+                    self.access.delete_connection(account_id, connection.connection_id)
+                    gone += 1
+            elif failure:
+                missed[connection.connection_id] = failure
         if gone:
             measure({"ConnectionsGone": gone})
+        if missed:
+            logger().warning("Connections did not take a message", connections=missed)
 
     def greet(self, connection_id: str, message: Document) -> None:
         """Tries for half a second: until `$connect` has been answered, API Gateway calls the connection gone."""
-        data = documents.to_text(message).encode()
+        data, failure = documents.to_text(message).encode(), None
+        ends = self.clock.now() + PATIENCE
         for pause in _GREETING_PAUSES:
-            if self._post(connection_id, data):
-                return
+            failure = self._post(connection_id, data)
+            if failure is None or self.clock.now() >= ends:
+                break
             time.sleep(pause)
+        if failure not in (None, _GONE):
+            logger().warning("Connections did not take a message", connections={connection_id: failure})
 
     def send(self, connection_id: str, message: Document) -> None:
-        """Posts to one connection; one that is gone is not an error."""
-        self._post(connection_id, documents.to_text(messages.fitted(message)).encode())
+        """Posts to one connection; one that is gone is not an error. Raises MessageRefused for any other failure."""
+        failure = self._post(connection_id, documents.to_text(messages.fitted(message)).encode())
+        if failure not in (None, _GONE):
+            raise MessageRefused(failure)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Raises EventsRefused where an entry was not taken."""
@@ -83,12 +105,21 @@ class AwsAnnouncer:
             if answer["FailedEntryCount"]:
                 raise EventsRefused(f"{answer['FailedEntryCount']} events were not taken by {self.bus}.")
 
-    def _post(self, connection_id: str, data: bytes) -> bool:
-        try:
-            self.connections().post_to_connection(ConnectionId=connection_id, Data=data)
-        except self.connections().exceptions.GoneException:
-            return False
-        return True
+    def _post(self, connection_id: str, data: bytes) -> str | None:
+        """None, or why not, as AWS calls it, after a second try at once: its client makes none, and no pauses."""
+        failure = None
+        for _ in range(2):
+            try:
+                self.connections().post_to_connection(ConnectionId=connection_id, Data=data)
+            except ClientError as error:
+                failure = error.response["Error"]["Code"]
+                if failure == _GONE:
+                    break
+            except BotoCoreError as error:
+                failure = type(error).__name__
+            else:
+                return None
+        return failure
 
 
 def _parts(entries: Sequence[dict[str, str]]) -> Iterator[list[dict[str, str]]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 from spellcast.aws.budget_store import settled_late
-from spellcast.aws.table import Row, Table
+from spellcast.aws.table import Row, Table, from_cursor, to_cursor
 from spellcast.domain import documents, money, times
 from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
 from spellcast.domain.ledger import Entry, LedgerRow
@@ -47,13 +45,17 @@ class DynamoLedgerStore:
     def list_rows(
         self, account_id: str, *, start: str, end: str | None, limit: int, cursor: str | None
     ) -> Page[LedgerRow]:
-        """Latest first. Raises InvalidInput for a cursor that is none."""
-        before = None if cursor is None else _row_id(cursor)
-        found = self.table.between(_pk(account_id), start, end or _SOON, before=before, limit=limit + 1)
+        """Latest first. Raises InvalidInput for a cursor that is none, or of a later period."""
+        before, latest = None if cursor is None else from_cursor(cursor, _ROW_ID)[0], end or _SOON
+        # DynamoDB refuses a place outside of what is asked for.
+        if before is not None and before > latest:
+            raise InvalidInput([Fault("cursor", "is of a later period than is asked for")])
+        if before is not None and before < start:
+            return Page([], None)  # a period that is counted from now has moved on since the last part
+        found = self.table.between(_pk(account_id), start, latest, before=before, limit=limit + 1)
         rows = [_to_row(row) for row in found]
         listed = rows[:limit]
-        following = base64.urlsafe_b64encode(listed[-1].row_id.encode()).decode().rstrip("=") if listed else None
-        return Page(listed, following if len(rows) > limit else None)
+        return Page(listed, to_cursor(listed[-1].row_id) if len(rows) > limit else None)
 
     def all_rows(self, account_id: str, *, start: str, end: str | None) -> Iterator[LedgerRow]:
         """One question for each megabyte."""
@@ -96,16 +98,6 @@ def _to_row(row: Row) -> LedgerRow:
 def _step(entry: Entry, cast_id: str) -> str:
     """A generation's id without its cast's, which the row has once."""
     return (entry.generation_id or "").removeprefix(f"{cast_id}.")
-
-
-def _row_id(cursor: str) -> str:
-    try:
-        row_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError):
-        row_id = ""
-    if _ROW_ID.fullmatch(row_id) is None:
-        raise InvalidInput([Fault("cursor", "is not a cursor of this list")])
-    return row_id
 
 
 def _pk(account_id: str) -> str:

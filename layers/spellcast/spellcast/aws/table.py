@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import random
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spellcast.domain import money
-from spellcast.domain.errors import Fault, InvalidInput, WriteConflict
+from spellcast.domain.errors import Fault, InvalidInput, StorageUnavailable, WriteConflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,6 +24,8 @@ Row = dict[str, Any]
 INDEX = "byAccount"
 OPEN_INDEX = "byOpen"
 _BATCH = 100
+# Seconds at most before a throttled batch is asked for the rest of its keys.
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 _QUERIES = 5  # of at most 1 MB each, some 4,000 rows of an index: then a part of a filtered list is short
 _BATCH_WRITTEN = 25  # DynamoDB's most
 _SORT_KEY = re.compile(r"[0-9TZ:.-]{20,30}#(?P<id>[A-Za-z0-9_-]{1,64})")
@@ -96,17 +100,25 @@ class Table:
         return from_item(item) if item else None
 
     def get_all(self, keys: Sequence[tuple[str, str]]) -> list[Row]:
-        """The rows that exist, in the order of their keys; may lag a moment behind."""
+        """The rows that exist, in the order of their keys; may lag a moment behind.
+
+        Raises StorageUnavailable where some keys are left after six tries, a second and a half at most.
+        """
         found: dict[tuple[str, str], Row] = {}
         for start in range(0, len(keys), _BATCH):
             wanted: Any = {
                 self.name: {"Keys": [to_item({"pk": pk, "sk": sk}) for pk, sk in keys[start : start + _BATCH]]}
             }
-            while wanted:
+            for pause in (*_PAUSES, None):
                 answer = self.client.batch_get_item(RequestItems=wanted)
                 for row in map(from_item, answer["Responses"].get(self.name, [])):
                     found[row["pk"], row["sk"]] = row
                 wanted = answer.get("UnprocessedKeys")
+                if not wanted:
+                    break
+                if pause is None:
+                    raise StorageUnavailable("The table did not answer in full; try again in a moment.")
+                time.sleep(random.uniform(pause / 2, pause))
         return [found[key] for key in keys if key in found]
 
     def create(self, row: Row) -> None:
@@ -279,7 +291,7 @@ class Table:
         listed = found[:limit]
         last = listed[-1] if len(found) > limit else start
         rows = self.get_all([(row["pk"], row["sk"]) for row in listed])
-        return rows, _cursor(last["gsi1sk"]) if last else None
+        return rows, to_cursor(last["gsi1sk"]) if last else None
 
     def _transact(self, writes: Sequence[Any]) -> None:
         named = [{kind: {"TableName": self.name, **write} for kind, write in item.items()} for item in writes]
@@ -312,17 +324,24 @@ def _following(newer: Row) -> dict[str, Any]:
     }
 
 
-def _cursor(sort_key: str) -> str:
+def to_cursor(sort_key: str) -> str:
+    """The last listed row's sort key, as callers send it back."""
     return base64.urlsafe_b64encode(sort_key.encode()).decode().rstrip("=")
 
 
-def _start_key(partition: str, cursor: str, key: str) -> Row:
+def from_cursor(cursor: str, shape: re.Pattern[str]) -> re.Match[str]:
+    """The sort key. Raises InvalidInput for a cursor that holds none of this shape."""
     try:
         sort_key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
         sort_key = ""
-    place = _SORT_KEY.fullmatch(sort_key)
+    place = shape.fullmatch(sort_key)
     if place is None:
         raise InvalidInput([Fault("cursor", "is not a cursor of this list")])
+    return place
+
+
+def _start_key(partition: str, cursor: str, key: str) -> Row:
+    place = from_cursor(cursor, _SORT_KEY)
     pk, sk = key.format(id=place["id"]).split("/")
-    return {"gsi1pk": partition, "gsi1sk": sort_key, "pk": pk, "sk": sk}
+    return {"gsi1pk": partition, "gsi1sk": place[0], "pk": pk, "sk": sk}

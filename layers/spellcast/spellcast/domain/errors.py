@@ -215,8 +215,15 @@ class FlagsUnreadable(SpellcastError):
     remedy = "Ask again."
 
 
+class TooManyConnections(SpellcastError):
+    """The account has as many WebSockets open as it may."""
+
+    code = "TOO_MANY_CONNECTIONS"
+    remedy = "Close one that is not needed: one tells of all the account's casts."
+
+
 class StorageUnavailable(SpellcastError):
-    """The bucket, in which large documents lie, did not answer; the same request can be made again."""
+    """The bucket or the table did not answer, or not in full; the same request can be made again."""
 
     code = "STORAGE_UNAVAILABLE"
     retryable = True

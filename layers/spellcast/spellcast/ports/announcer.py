@@ -21,10 +21,16 @@ class Announcer(Protocol):
     """Delivers at least once: raises where a delivery should be tried again."""
 
     def push(self, account_id: str, message: Document) -> None:
-        """Posts a message to every open connection of the account, and forgets the connections that are gone."""
+        """Posts a message to every open connection of the account, and forgets the connections that are gone.
+
+        A connection that does not take it has missed it; that is logged, and no error.
+        """
 
     def greet(self, connection_id: str, message: Document) -> None:
-        """Posts the first message of a connection, which may open a moment later than its row is announced."""
+        """Posts the first message of a connection, which may open a moment later than its row is announced.
+
+        Where the connection does not take it, that is logged, and no error.
+        """
 
     def send(self, connection_id: str, message: Document) -> None:
         """Posts a message to one connection; one that is gone is not an error."""
