@@ -33,8 +33,8 @@ sent. API Gateway closes a connection after two hours, or ten minutes without a 
 @USAGE@
 
 A client that connects anew subscribes, and has missed nothing. A connection that does not take a message, since its
-client does not read or API Gateway does not answer, misses it and stays open: it is not posted again. Who waits for an
-end subscribes now and then, or reads the cast.
+client does not read or API Gateway does not answer, is closed, so that its client does that. Where not even that can be
+done, or 3 s were not enough for all connections of the account, it has missed a message.
 
 | type | is sent | payload |
 |---|---|---|

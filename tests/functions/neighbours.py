@@ -117,7 +117,7 @@ def neighbourhood() -> Iterator[Neighbours]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST
+        do_GET = do_DELETE = do_POST
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Silent."""

@@ -18,6 +18,7 @@ ACTIONS = {
     "CreateMultipartUpload": "PutObject",
     "CompleteMultipartUpload": "PutObject",
     "PostToConnection": "ManageConnections",
+    "DeleteConnection": "ManageConnections",
 }
 PREFIXES = {
     "dynamodb": "dynamodb",

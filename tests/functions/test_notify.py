@@ -97,8 +97,8 @@ def test_a_connection_that_takes_nothing_silences_nobody(watched: Scene) -> None
         "generationUpdate",
         "castUpdate",
     ]
-    # Each message twice, at once.
-    assert [item.path for item in watched.neighbours.asked].count(slow) == 4
+    # Each message twice, at once; then its client is to connect anew.
+    assert [item.method for item in watched.neighbours.asked if item.path == slow] == ["POST", "POST", "DELETE"] * 2
     assert len(watched.published("WebhookRule")) == 1
     assert len(watched.access.list_connections(ACCOUNT)) == 2
     assert [entry["connections"] for entry in watched.entries()] == [{CONNECTION: "429"}] * 2

@@ -117,6 +117,7 @@ def test_a_connection_that_does_not_take_a_message_keeps_it_from_nobody_else(
 ) -> None:
     for _ in range(2):
         posts.add_client_error("post_to_connection", code)
+    posts.add_response("delete_connection", {}, {"ConnectionId": "a="})
     posts.add_response("post_to_connection", {}, {"ConnectionId": "b=", "Data": DATA})
     announcer.push("alice", MESSAGE)
     posts.assert_no_pending_responses()
@@ -143,6 +144,16 @@ def test_where_nobody_answers_the_others_wait_no_longer_than_a_moment(
     posts.deactivate()
     announcer.push("alice", MESSAGE)
     assert warned == [{"a=": "ReadTimeoutError", "b=": "no time was left"}]
+
+
+def test_a_connection_that_cannot_be_closed_is_no_error(
+    announcer: AwsAnnouncer, posts: Stubber, warned: list[Any]
+) -> None:
+    for action in ("post_to_connection", "post_to_connection", "delete_connection"):
+        posts.add_client_error(action, "LimitExceededException")
+    announcer.push("bob", MESSAGE)
+    posts.assert_no_pending_responses()
+    assert warned == [{"c=": "LimitExceededException"}]
 
 
 @pytest.fixture

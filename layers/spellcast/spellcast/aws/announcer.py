@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -54,18 +55,25 @@ class AwsAnnouncer:
     clock: Clock
 
     def push(self, account_id: str, message: Document) -> None:
-        """Posts to every open connection of the account until PATIENCE ends, and forgets those that are gone."""
+        """Posts to every open connection of the account until PATIENCE ends, and forgets those that are gone.
+
+        One that does not take the message is closed: its client connects anew, subscribes, and so misses nothing.
+        """
         data, gone = documents.to_text(messages.fitted(message)).encode(), 0
         missed: dict[str, str] = {}
         ends = self.clock.now() + PATIENCE
         for connection in self.access.list_connections(account_id):
-            failure = self._post(connection.connection_id, data) if self.clock.now() < ends else "no time was left"
+            if self.clock.now() >= ends:
+                missed[connection.connection_id] = "no time was left"
+                continue
+            failure = self._post(connection.connection_id, data)
             if failure == _GONE:
                 if self.clock.now() - connection.connected_at > OPENING:
                     self.access.delete_connection(account_id, connection.connection_id)
                     gone += 1
             elif failure:
                 missed[connection.connection_id] = failure
+                self._close(connection.connection_id)
         if gone:
             measure({"ConnectionsGone": gone})
         if missed:
@@ -120,6 +128,11 @@ class AwsAnnouncer:
             else:
                 return None
         return failure
+
+    def _close(self, connection_id: str) -> None:
+        """Its row goes with `$disconnect`. Where this fails too, it is open, and has missed a message."""
+        with suppress(ClientError, BotoCoreError):
+            self.connections().delete_connection(ConnectionId=connection_id)
 
 
 def _parts(entries: Sequence[dict[str, str]]) -> Iterator[list[dict[str, str]]]:
