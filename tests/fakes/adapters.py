@@ -28,8 +28,9 @@ class FakeAdapter:
         self.on_execute: Callable[[Request], ToolResult] = lambda request: results.succeeded(
             "text", {"text": f"<{request.inputs.get('prompt', request.inputs.get('text', ''))}>"}
         )
+        self.can_call_back = True
         self.on_start: Callable[[Request], Job] = lambda request: Job(
-            f"job-{len(self.started)}", calls_back=request.tool.delivery_mode == "webhook"
+            f"job-{len(self.started)}", self.calls_back(request)
         )
         self.on_poll: Callable[[str], ToolResult] = lambda run_id: ToolResult("processing", progress=0.5)
 
@@ -43,6 +44,9 @@ class FakeAdapter:
     def start_job(self, request: Request) -> Job:
         self.started.append(request)
         return self.on_start(request)
+
+    def calls_back(self, request: Request) -> bool:
+        return self.can_call_back and request.tool.delivery_mode == "webhook"
 
     def derived_run_id(self, generation_id: str) -> str | None:
         return f"derived-{generation_id}" if self.derives_run_ids else None

@@ -535,9 +535,11 @@ def test_an_immediate_result_that_failed_fails_the_step_with_the_bill(world: Wor
     assert (closed.status, closed.cost_usd) == ("failed", Decimal("0.002"))
 
 
-def test_an_unknown_outcome_of_a_polled_job_ends_the_step_at_once(world: World) -> None:
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_an_unknown_outcome_of_a_job_that_nobody_will_tell_of_ends_the_step_at_once(world: World, tool: str) -> None:
+    world.adapter.can_call_back = False
     world.adapter.on_start = raising(OutcomeUnknown("Lost."))
-    cast = world.cast("polled")
+    cast = world.cast(tool)
     world.execute(cast)
     assert world.machine.answers == {"token": f"{cast.cast_id}.0.1"}
     failure = world.process(cast).failure

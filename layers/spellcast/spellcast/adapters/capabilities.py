@@ -21,6 +21,10 @@ class ImmediateOnly:
             f"deliveryMode of {request.tool.tool_id} must be immediate"
         )
 
+    def calls_back(self, request: Request) -> bool:
+        """There is no job to tell of."""
+        return False
+
     def derived_run_id(self, generation_id: str) -> str | None:
         """There is no job to name."""
         return None
@@ -58,6 +62,10 @@ class JobsOnly:
             f"The service {request.tool.service!r} runs jobs: "
             f"deliveryMode of {request.tool.tool_id} must be async or webhook"
         )
+
+    def calls_back(self, request: Request) -> bool:
+        """Jobs are found by polling."""
+        return False
 
     def derived_run_id(self, generation_id: str) -> str | None:
         """The provider draws the ids of its jobs itself."""

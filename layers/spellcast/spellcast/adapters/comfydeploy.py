@@ -84,12 +84,15 @@ class ComfyDeployAdapter(JobsOnly):
         body: Document = {"deployment_id": str(deployment), "inputs": {**defaults, **given}}
         if gpu := metadata.get("gpu"):
             body["gpu"] = str(gpu)
-        # Nobody on the internet reaches a callback on this machine; the job is then found by polling.
-        calls_back = self._provider.can_call_back(request)
+        calls_back = self.calls_back(request)
         if calls_back:
             body |= {"webhook": request.callback_url, "webhook_intermediate_status": True}
         accepted = self._provider.submit("/run/deployment/queue", body, explain=_explain)
         return Job(self._provider.job_id(accepted, "run_id"), calls_back)
+
+    def calls_back(self, request: Request) -> bool:
+        """Nobody on the internet reaches a callback on this machine; the job is then found by polling."""
+        return self._provider.can_call_back(request)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the run."""

@@ -104,8 +104,7 @@ class FalAdapter(JobsOnly):
         """Queues one request to the tool's model; what has not begun by the step's deadline is not begun at all."""
         app, path = _target(request.tool)
         body = {key: value for key, value in request.inputs.items() if value is not None}
-        # fal calls back over https only; other jobs are found by polling.
-        calls_back = self._provider.can_call_back(request)
+        calls_back = self.calls_back(request)
         if calls_back:
             path += "?" + urlencode({"fal_webhook": request.callback_url})
         headers = {
@@ -118,6 +117,10 @@ class FalAdapter(JobsOnly):
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
             raise OutcomeUnknown("fal took the job, but its answer names none")
         return Job(f"{self._app_in(accepted.get('status_url'), request_id) or app}/{request_id}", calls_back)
+
+    def calls_back(self, request: Request) -> bool:
+        """fal calls back over https only; other jobs are found by polling."""
+        return self._provider.can_call_back(request)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the job's status and, once it is over, its result."""

@@ -98,8 +98,11 @@ class OpenAIAdapter:
         # A response that is not stored cannot be asked for ten minutes later.
         body |= {"background": True, "store": True, "metadata": metadata}
         run_id = self._provider.job_id(self._provider.submit("/responses", body, explain=_explain, judge=_judge))
-        # Whether the project has a webhook cannot be asked; whoever gave us its secret has registered it.
-        return Job(run_id, calls_back=bool(self._webhook_secret) and request.tool.delivery_mode == "webhook")
+        return Job(run_id, self.calls_back(request))
+
+    def calls_back(self, request: Request) -> bool:
+        """Whether the project has a webhook cannot be asked; whoever gave us its secret has registered it."""
+        return bool(self._webhook_secret) and request.tool.delivery_mode == "webhook"
 
     def derived_run_id(self, generation_id: str) -> str | None:
         """OpenAI draws the ids of its responses itself."""

@@ -55,12 +55,15 @@ class ReplicateAdapter(JobsOnly):
         """Creates a prediction of the tool's model, version or deployment."""
         path, body = _target(request.tool)
         body["input"] = {key: value for key, value in request.inputs.items() if value is not None}
-        # Replicate refuses a callback that is not https, and without the secret we would; the job is then polled.
-        calls_back = bool(self._webhook_secret) and self._provider.can_call_back(request)
+        calls_back = self.calls_back(request)
         if calls_back:
             body["webhook"] = request.callback_url
             body["webhook_events_filter"] = _WEBHOOK_EVENTS
         return Job(self._provider.job_id(self._provider.submit(path, body, explain=_explain)), calls_back)
+
+    def calls_back(self, request: Request) -> bool:
+        """Replicate refuses a callback that is not https, and without the secret we would; the job is then polled."""
+        return bool(self._webhook_secret) and self._provider.can_call_back(request)
 
     def poll_job(self, run_id: str, tool: Tool) -> ToolResult:
         """Reads the prediction."""

@@ -55,7 +55,7 @@ class StartJob:
         except OutcomeUnknown as error:
             if error.run_id is not None:
                 self._submitted(run, reserved, Job(error.run_id, calls_back=False))
-            elif tool.delivery_mode != "webhook":
+            elif not adapter.calls_back(request):
                 self.complete_job(reserved.generation_id, results.failed(error))
             else:
                 # The job may run all the same: its callback tells, or the step's deadline.

@@ -52,6 +52,9 @@ class Adapter(Protocol):
         The error then carries the job's id if it was chosen on this side.
         """
 
+    def calls_back(self, request: Request) -> bool:
+        """Whether `start_job` asks for a callback: then it may tell of a job whose submit was not answered."""
+
     def derived_run_id(self, generation_id: str) -> str | None:
         """The id that `start_job` gives this generation's job, for providers that let us choose it."""
 
