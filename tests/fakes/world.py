@@ -187,7 +187,7 @@ class World:
         self.cast_in_context = CastInContext(store, self.cast_spell)
         self.execute_spell = ExecuteSpell(self.adopt_spell, self.cast_in_context)
         self.complete_generation = CompleteGeneration(store, self.complete_job)
-        give_up_job = GiveUpJob(adapters, self.complete_job)
+        give_up_job = GiveUpJob(store, adapters, self.complete_job)
         self.execute_step = ExecuteStep(
             casts=store,
             spells=store,

@@ -305,7 +305,7 @@ class Parts:
     def give_up_job(self) -> GiveUpJob:
         from spellcast.application.give_up_job import GiveUpJob
 
-        return GiveUpJob(self.adapters, self.complete_job)
+        return GiveUpJob(self.tools, self.adapters, self.complete_job)
 
     def written(self, image: dict[str, Any]) -> Cast | Generation | Connection:
         """What a row in the table's stream is, without what is not in it: an announcement has no room for that."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from spellcast.domain import results
 from spellcast.domain.casts import Cast
 from spellcast.domain.documents import Document
-from spellcast.domain.errors import JobFailed, ProviderUnavailable
+from spellcast.domain.errors import JobCancelled, JobFailed, ProviderUnavailable
 from spellcast.domain.polling import MISSES_BEFORE_LOST, Polling
 from spellcast.domain.results import Failure, Job, ToolResult
 from spellcast.ports.adapter import Request
@@ -126,6 +127,45 @@ def test_an_overdue_job_is_given_up_though_its_poll_failed(world: World, poll: o
     failure = world.process(cast).failure
     assert failure is not None
     assert failure.code == "TIMED_OUT"
+
+
+GIVEN_UP: list[tuple[ToolResult, str, str | None, str]] = [
+    (results.failed(JobCancelled("Stopped."), cost_usd=Decimal("0.50")), "failed", "TIMED_OUT", "0.50"),
+    (results.failed(JobCancelled("Stopped.")), "failed", "TIMED_OUT", "0"),
+    (results.failed(JobFailed("No."), cost_usd=Decimal("0.07")), "failed", "JOB_FAILED", "0.07"),
+    (text_result(), "completed", None, "0.02"),
+]
+
+
+def by_its_polling(world: World, cast: Cast) -> Cast:
+    world.poll_job(Polling(f"{cast.cast_id}.0.1"))
+    return world.process(cast)
+
+
+def by_its_segment(world: World, cast: Cast) -> Cast:
+    world.execute(cast, token="t2")
+    return world.process(cast)
+
+
+def by_the_sweep(world: World, cast: Cast) -> Cast:
+    world.clock.moment = cast.deadline_at
+    assert world.sweep(is_time_left=lambda: True).mended == {"settled": 1}
+    return world.cast_of(cast)
+
+
+@pytest.mark.parametrize("give_up", [by_its_polling, by_its_segment, by_the_sweep])
+@pytest.mark.parametrize(("end", "status", "code", "cost"), GIVEN_UP, ids=["billed", "not billed", "failed", "done"])
+def test_i5_a_job_that_is_given_up_is_asked_once_more_what_it_cost(
+    world: World, give_up: Callable[[World, Cast], Cast], end: ToolResult, status: str, code: str | None, cost: str
+) -> None:
+    cast, _ = started(world)
+    world.clock.advance(900)
+    world.adapter.on_poll = lambda run_id: end if world.adapter.cancelled else ToolResult("processing")
+    closed = give_up(world, cast)
+    generation = world.generation(cast, 0)
+    assert (generation.status, generation.failure and generation.failure.code) == (status, code)
+    assert (generation.cost_usd, world.cast_of(cast).cost_usd) == (Decimal(cost), Decimal(cost) * closed.is_terminal)
+    assert (world.adapter.polled, world.adapter.cancelled) == (["job-1"] * 2, ["job-1"])
 
 
 def test_a_cancellation_that_fails_does_not_keep_the_job(world: World) -> None:

@@ -141,7 +141,7 @@ def test_a_cast_past_its_deadline_fails_its_job_is_cancelled_and_its_machine_sto
     found = world.cast_of(cast)
     assert found.failure is not None
     assert (found.status, found.failure.code, found.failure.step_index) == ("failed", "TIMED_OUT", 0)
-    assert world.adapter.polled == world.adapter.cancelled == ["job-1"]
+    assert (world.adapter.polled, world.adapter.cancelled) == (["job-1"] * 2, ["job-1"])
     assert world.machine.ended[cast.execution_name].code == "ABORTED"
     assert swept(world) == {}
 
@@ -191,7 +191,8 @@ def test_a_job_whose_id_was_chosen_here_is_looked_up_and_cancelled_by_it() -> No
         world.execute(cast)
     world.clock.moment = cast.deadline_at
     assert swept(world) == {"settled": 1}
-    assert world.adapter.polled == world.adapter.cancelled == [f"derived-{cast.cast_id}.0.1"]
+    derived = f"derived-{cast.cast_id}.0.1"
+    assert (world.adapter.polled, world.adapter.cancelled) == ([derived] * 2, [derived])
 
 
 @pytest.mark.parametrize("on_poll", [lost, lambda run_id: _raise(ProviderUnavailable("down"))])

@@ -48,8 +48,8 @@ class InterruptCast:
 
     def _end_job(self, generation: Generation) -> None:
         recall_tool = partial(self.tools.recall_tool, generation.account_id, generation.tool_id)
-        run_id, end = ask_provider.look_up_job(self.adapters, generation, recall_tool)
+        _, end = ask_provider.look_up_job(self.adapters, generation, recall_tool)
         if end is not None:
             self.complete_job(generation.generation_id, end)
         else:
-            self.give_up_job(generation, run_id)
+            self.give_up_job(generation)

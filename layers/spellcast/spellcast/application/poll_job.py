@@ -58,7 +58,7 @@ class PollJob:
             pass_on_progress(self.announcer, generation, state, self.clock.now())
         now = self.clock.now()
         if generation.is_overdue(now):
-            self.give_up_job(generation, generation.run_id)
+            self.give_up_job(generation)
             return polling.ended()
         return polling.next(misses, generation.deadline_at, now)
 

@@ -77,7 +77,7 @@ class StartJob:
         if end is not None:
             self.complete_job(waiting.generation_id, end)
         elif waiting.is_overdue(self.clock.now()):
-            self.give_up_job(waiting, run_id)
+            self.give_up_job(waiting)
         elif waiting.run_id is None and run_id is not None:
             self._submitted(run, waiting, Job(run_id, calls_back=False))
         elif run_id is not None:
