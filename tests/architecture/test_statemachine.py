@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import get_session
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "statemachine").glob("*.asl.json"))
@@ -115,6 +116,22 @@ def test_a_refused_segment_is_not_executed_again() -> None:
     """`SendTaskFailure` fails the task with a code of ours, which `States.TaskFailed` would match."""
     retried = {error for retry in states(FILES[0])["Execute the step"]["Retry"] for error in retry["ErrorEquals"]}
     assert "States.TaskFailed" not in retried
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("dynamodb", "GetItem"), ("dynamodb", "PutItem"), ("stepfunctions", "StartExecution")],
+)
+def test_a_segment_that_a_service_of_aws_refused_for_the_moment_is_executed_again(service: str, operation: str) -> None:
+    """botocore raises what a service's model names by that name, and everything else as `ClientError`."""
+    retried = {error for retry in states(FILES[0])["Execute the step"]["Retry"] for error in retry["ErrorEquals"]}
+    named = {shape.name for shape in get_session().get_service_model(service).operation_model(operation).error_shapes}
+    passing = {
+        name for name in named if re.search("Throttling|Limit|Throughput|InternalServer|TransactionConflict", name)
+    }
+    passing -= {"ItemCollectionSizeLimitExceededException", "KmsThrottlingException"}  # nothing of ours can meet them
+    assert passing | {"ClientError"} <= retried
+    assert {"ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "ConnectionClosedError"} <= retried
 
 
 def test_a_failed_step_is_not_processed_again() -> None:

@@ -27,6 +27,7 @@ from spellcast.domain.segments import Segment
 from spellcast.domain.tools import Tool
 from spellcast.ports.adapter import Request
 from tests.fakes.adapters import lost
+from tests.fakes.machine import FakeMachine
 from tests.fakes.records import text_result
 from tests.fakes.world import ACCOUNT, World, make_tool
 
@@ -416,6 +417,19 @@ def test_an_overdue_job_without_a_result_is_cancelled_and_timed_out(world: World
         "TIMED_OUT",
         "Job did not complete within timeout period",
     )
+
+
+def test_a_job_whose_polling_could_not_be_started_is_taken_up_by_the_next_invocation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = world.cast("polled")
+    with monkeypatch.context() as throttled, pytest.raises(TimeoutError):
+        throttled.setattr(FakeMachine, "start_polling", raising(TimeoutError("Rate exceeded")))
+        world.execute(cast, token="t1")
+    world.execute(cast, token="t2")
+    assert (len(world.adapter.started), world.machine.polling) == (1, [f"{cast.cast_id}.0.1"])
+    world.complete_job(f"{cast.cast_id}.0.1", text_result())
+    assert world.machine.answers == {"t2": f"{cast.cast_id}.0.1"}
 
 
 def test_a_cancellation_that_fails_changes_nothing(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from spellcast.application.finalize_cost import interruption_of
 from spellcast.domain import errors, results
 from spellcast.domain.casts import Cast, CastFailure
-from spellcast.domain.errors import CastNotFound, DocumentLost, JobFailed, StepFailed
+from spellcast.domain.errors import CastNotFound, DocumentLost, JobCancelled, JobFailed, StepFailed
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
+from spellcast.ports.machine import Execution
 from tests.fakes.records import a_generation, text_result
 from tests.fakes.store import in_row
 from tests.fakes.world import World, make_tool
@@ -158,6 +160,46 @@ def test_open_generations_are_closed_first(world: World, interruption: Failure |
     assert (generation.status, generation.failure.code, generation.failure.retryable) == ("failed", code, True)
     assert closed.failure == CastFailure(code, message, 1, "n1", generation.generation_id)
     assert closed.cost_usd == Decimal("0.01")
+
+
+ENDS: list[tuple[ToolResult, str, str | None, str]] = [
+    (results.failed(JobCancelled("Stopped."), cost_usd=Decimal("0.50")), "failed", "CAST_INTERRUPTED", "0.50"),
+    (results.failed(JobFailed("No."), cost_usd=Decimal("0.07")), "failed", "JOB_FAILED", "0.07"),
+    (ToolResult("processing"), "failed", "CAST_INTERRUPTED", "0"),
+    (text_result(), "completed", None, "0.02"),
+]
+
+
+def by_the_rule(world: World, cast: Cast) -> None:
+    world.settle(cast, interruption_of("ABORTED", ""))
+
+
+def by_the_sweep(world: World, cast: Cast) -> None:
+    world.machine.ended[cast.execution_name] = Execution(False, "ABORTED")
+    world.clock.advance(121)
+    assert world.sweep(is_time_left=lambda: True).mended == {"settled": 1}
+
+
+@pytest.mark.parametrize("close", [by_the_rule, by_the_sweep])
+@pytest.mark.parametrize(("end", "status", "code", "cost"), ENDS, ids=["billed", "failed", "runs on", "done"])
+def test_i5_a_machine_that_ends_leaves_no_job_that_runs_and_no_bill_behind(
+    world: World, close: Callable[[World, Cast], None], end: ToolResult, status: str, code: str | None, cost: str
+) -> None:
+    cast = world.cast("polled")
+    world.execute(cast)
+    world.adapter.on_poll = lambda run_id: end if world.adapter.cancelled else ToolResult("processing")
+    close(world, cast)
+    generation, closed = world.generation(cast, 0), world.cast_of(cast)
+    assert (generation.status, generation.failure and generation.failure.code) == (status, code)
+    assert (closed.status, closed.cost_usd, generation.cost_usd) == (status, Decimal(cost), Decimal(cost))
+    assert (world.adapter.cancelled, world.adapter.polled) == (["job-1"], ["job-1"])
+
+
+def test_a_cast_that_is_not_cancelled_does_not_stop_its_own_machine(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast)
+    world.settle(cast, interruption_of("ClientError", ""))
+    assert (world.adapter.cancelled, world.machine.stopped) == (["job-1"], [])
 
 
 def test_a_reserved_step_is_closed_too(world: World) -> None:

@@ -202,6 +202,7 @@ def test_a_poll_and_a_webhook_at_once_are_one_result(world: World) -> None:
 def test_a_step_that_has_ended_is_not_asked_after(world: World) -> None:
     cast, polling = started(world)
     world.settle(cast, Failure("CAST_INTERRUPTED", "Stopped."))
+    world.adapter.polled.clear()
     assert world.poll_job(polling).finished
     assert world.adapter.polled == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spellcast.application.keep_accounts import KeepAccounts
 from spellcast.application.process_output import ProcessOutput
@@ -17,6 +17,7 @@ from spellcast.domain.errors import (
     CastNotFound,
     DocumentLost,
     FileUnavailable,
+    JobCancelled,
     LimitReached,
     NoFreeSlot,
     ProviderUnavailable,
@@ -42,8 +43,8 @@ _LOST = "An output of the cast is not in the bucket any more."
 class FinalizeCost:
     """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent.
 
-    `history` is none where nothing can have been run, and the function may not write it. `stop_cast` is none where the
-    function may not ask providers: it leaves a cast that is being cancelled to the one that may.
+    `history` is none where nothing can have been run, and the function may not write it. `stop_cast` ends open jobs;
+    it is none where the function may not ask providers: it leaves a cast that is being cancelled to the one that may.
     """
 
     casts: CastStore
@@ -68,10 +69,10 @@ class FinalizeCost:
             if execution != cast.execution_name:
                 return cast
             told: Mapping[str, ToolResult] = {}
-            if cast.is_cancelling:
-                if self.stop_cast is None:
-                    return cast
+            if self.stop_cast is not None:
                 told = self.stop_cast(cast, generations)
+            elif cast.is_cancelling:
+                return cast
             try:
                 closed = [
                     self._closed(generation, cast, interruption, told.get(generation.generation_id))
@@ -118,8 +119,11 @@ class FinalizeCost:
         if generation.is_terminal:
             return generation
         is_cancelled = cast.is_cancelling or cast.status == "cancelled"
+        reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before this step did.", True)
         known = generation
         if told is not None:
+            if told.failure is not None and told.failure.code == JobCancelled.code and not is_cancelled:
+                told = replace(told, failure=reason)  # It was cancelled because the cast ended.
             taken_in = self.process_output.keep_outputs.take_in(generation.generation_id, told)
             known = generation.received(taken_in, self.clock.now())
         if known.result is not None:
@@ -127,7 +131,6 @@ class FinalizeCost:
         elif is_cancelled:
             finished = known.cancelled(now=self.clock.now())
         else:
-            reason = interruption or Failure("CAST_INTERRUPTED", "The cast ended before this step did.", True)
             finished = known.failed(reason, now=self.clock.now())
         self.casts.save_generation(finished, generation)
         self.slots.give_back(finished.generation_id, finished.slots)

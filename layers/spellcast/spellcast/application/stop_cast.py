@@ -1,4 +1,4 @@
-"""Stops what a cancelled cast still has going on: the machine's execution, and the jobs at its providers."""
+"""Stops what a cast that is being closed still has going on: its jobs, and of a cancelled one the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from spellcast.ports.store import ToolStore
 class StopCast:
     """Every part may be repeated, and a provider that cannot be asked holds up nothing.
 
-    The machine is stopped first: what it would begin otherwise would have to be stopped, too.
+    A cancelled cast's machine is stopped first: what it would begin otherwise would have to be stopped, too. Any other
+    cast is closed because its machine has ended, or is on its way to the end.
     """
 
     tools: ToolStore
@@ -28,7 +29,8 @@ class StopCast:
 
     def __call__(self, cast: Cast, generations: Iterable[Generation]) -> Mapping[str, ToolResult]:
         """What the providers say of the jobs that are over now, by generation: they may name what they billed."""
-        self.machine.stop_cast(cast)
+        if cast.is_cancelling:
+            self.machine.stop_cast(cast)
         told: dict[str, ToolResult] = {}
         for generation in generations:
             if generation.is_terminal or generation.result is not None or generation.delivery_mode == "immediate":
