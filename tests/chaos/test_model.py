@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -306,6 +306,7 @@ class Casts(RuleBasedStateMachine):
         overdue = {
             cast_id: {key: self._generation(cast_id, key) for key in self.casts[cast_id].steps} for cast_id in due
         }
+        left = {cast_id: self._left(cast_id) for cast_id in due}
         report = self._do(lambda: self.world.sweep(is_time_left=lambda: True))
         assert report.left == 0
         if self.killed:
@@ -317,12 +318,12 @@ class Casts(RuleBasedStateMachine):
             if not plain.is_running or not is_due:
                 continue
             if plain.is_cancelling:
-                self._close(plain)
+                self._close(plain, left[cast_id])
             elif is_overdue:
                 for key, step in plain.steps.items():
                     if step.status == "open" and step.tool in JOBS:
                         run_id = overdue[cast_id][key].run_id
-                        plain.tell(step, ended.get(run_id or "") or (TIMED_OUT if run_id else LOST))
+                        plain.tell(step, ended.get(run_id or "") or (self._given_up() if run_id else LOST))
                 plain.close()
             elif execution is None:
                 self._took_up(cast_id)
@@ -332,7 +333,7 @@ class Casts(RuleBasedStateMachine):
                 else:
                     plain.execution += 1
             else:
-                plain.close()
+                self._close(plain, left[cast_id])
 
     @rule(seconds=st.sampled_from([1, 1, 30, 30, 130, 130, 700, 2_000, 90_000]))
     def wait(self, seconds: int) -> None:
@@ -407,7 +408,7 @@ class Casts(RuleBasedStateMachine):
             if end := ended.get(before.run_id):
                 self._tell(generation_id, end)
             elif before.is_overdue(self.world.clock.now()):
-                self._tell(generation_id, TIMED_OUT)
+                self._tell(generation_id, self._given_up())
 
     # --- the stream ---
 
@@ -582,7 +583,7 @@ class Casts(RuleBasedStateMachine):
                 if step.job and step.job in ended:
                     plain.tell(step, ended[step.job])
                 elif self._generation(cast_id, key).is_overdue(self.world.clock.now()):
-                    plain.tell(step, TIMED_OUT if step.job else LOST)
+                    plain.tell(step, self._given_up() if step.job else LOST)
             elif step.status == "open":
                 # An earlier invocation was killed after it had reserved the step: nobody knows whether it was asked.
                 plain.tell(step, LOST)
@@ -630,21 +631,29 @@ class Casts(RuleBasedStateMachine):
         assert run.settles == (step.status != "completed")
 
     def _finalize(self, run: Run, interruption: Failure | None) -> None:
-        plain = self.casts[run.cast_id]
+        plain, left = self.casts[run.cast_id], self._left(run.cast_id)
         self._do(lambda: self.world.finalize_cost(run.cast_id, interruption, run.name))
-        if plain.is_running and run.number == plain.execution:
-            self._close(plain)
+        if run.number == plain.execution:
+            self._close(plain, left)
 
-    def _close(self, plain: Plain) -> None:
-        """What is cancelled is stopped first, and each job looked up once."""
-        if not plain.is_running or self.killed:
+    def _close(self, plain: Plain, left: Sequence[Step] = ()) -> None:
+        """Jobs are stopped first, and each looked up once; also those that were `left` by who may ask nobody."""
+        if self.killed:
             return
-        if plain.is_cancelling:
-            ended = self._ends()
-            for step in list(plain.waiting()):
-                if step.job and step.job in ended:
-                    plain.tell(step, ended[step.job])
-        plain.close()
+        ended = self._ends()
+        for step in [*left, *plain.waiting()]:
+            if step.job and step.job in ended:
+                plain.tell(step, ended[step.job])
+        if plain.is_running:
+            plain.close()
+
+    def _left(self, cast_id: str) -> list[Step]:
+        plain = self.casts[cast_id]
+        return [plain.steps[_key(item)] for item in self._load(cast_id)[1] if item.may_run_on]
+
+    def _given_up(self) -> Answer:
+        """What comes of a job at its deadline: what it cost until then, where it stops and says so."""
+        return TIMED_OUT._replace(bill=self.bank.on_cancel if self.bank.heeds else None)
 
     def _tell(self, generation_id: str, answer: Answer) -> None:
         plain, step = self._step(generation_id)
@@ -674,9 +683,10 @@ class Casts(RuleBasedStateMachine):
         cast_id, execution = event.detail["castId"], event.detail["execution"]
         plain = self.casts[cast_id]
         is_current = self._record(cast_id).execution_name == execution
+        left = self._left(cast_id)
         self._do(lambda: self.world.finalize_cost(cast_id, None, execution))
         if is_current:
-            self._close(plain)
+            self._close(plain, left)
         self.every_write_is_lawful()
 
     def _check_ends(self) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spellcast.application.finalize_cost import interruption_of
+from spellcast.application.update_cast import CastUpdate, UpdateCast
 from spellcast.domain import errors, results
 from spellcast.domain.casts import Cast, CastFailure
 from spellcast.domain.errors import CastNotFound, DocumentLost, JobCancelled, JobFailed, StepFailed
@@ -193,6 +194,38 @@ def test_i5_a_machine_that_ends_leaves_no_job_that_runs_and_no_bill_behind(
     assert (generation.status, generation.failure and generation.failure.code) == (status, code)
     assert (closed.status, closed.cost_usd, generation.cost_usd) == (status, Decimal(cost), Decimal(cost))
     assert (world.adapter.cancelled, world.adapter.polled) == (["job-1"], ["job-1"])
+
+
+@pytest.mark.parametrize(("cost", "times"), [("0.50", 1), ("0", 2)])
+@pytest.mark.parametrize("tool", ["polled", "called"])
+def test_i5_a_job_of_a_cast_that_was_closed_by_who_may_ask_nobody_is_stopped_by_who_may(
+    world: World, tool: str, cost: str, times: int
+) -> None:
+    cast = world.cast("free", tool)
+    world.execute(cast)
+    update_cast = UpdateCast(world.store, world.complete_job.finalize_cost)
+    update_cast(cast.cast_id, CastUpdate(status="failed"))
+    assert (world.adapter.cancelled, world.adapter.polled) == ([], [])
+    assert world.cast_of(cast).is_to_be_stopped, "and announced as such"
+    billed = results.failed(JobCancelled("Stopped."), cost_usd=Decimal(cost))
+    world.adapter.on_poll = lambda run_id: billed if world.adapter.cancelled else ToolResult("processing")
+    for _ in range(2):
+        world.settle(cast)
+    generation = world.generation(cast, 1)
+    assert (world.cast_of(cast).cost_usd, generation.cost_usd) == (Decimal(cost), Decimal(cost))
+    assert generation.failure is not None
+    assert (generation.status, generation.failure.code) == ("failed", "CAST_INTERRUPTED")
+    assert (world.adapter.cancelled, world.adapter.polled) == (["job-1"] * times, ["job-1"] * times)
+    assert sum(row.settled_usd for row in world.store._ledger.values()) == Decimal(cost)
+
+
+def test_a_step_that_asked_nobody_outside_is_not_stopped_after_its_end(world: World) -> None:
+    cast = world.cast("polled")
+    world.execute(cast)
+    world.complete_job(f"{cast.cast_id}.0.1", results.failed(JobFailed("No.")))
+    world.process(cast)
+    world.settle(cast)
+    assert (world.adapter.cancelled, world.adapter.polled) == ([], [])
 
 
 def test_a_cast_that_is_not_cancelled_does_not_stop_its_own_machine(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from spellcast.application.media_links import MediaLinks
 from spellcast.application.notify import MAX_DETAIL_BYTES, Notify
 from spellcast.domain import documents
-from spellcast.domain.casts import Cast, Delivery
+from spellcast.domain.casts import Cast, CastFailure, Delivery
 from spellcast.domain.documents import Document
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import ToolResult
@@ -19,6 +20,7 @@ from tests.fakes.media import FakeMediaStore
 from tests.fakes.records import a_cast, a_generation, in_seconds, text_result
 from tests.fakes.world import ACCOUNT, World
 
+INTERRUPTED = CastFailure("CAST_INTERRUPTED", "Closed by its caller.", 0, "n0", "c1.0.1")
 GIVEN_UP = Delivery("failed", 3, in_seconds(60), "Webhook returned 500: err")
 
 
@@ -82,16 +84,21 @@ def test_the_webhook_is_due_once_when_the_cast_has_ended(
         ({"cancel_requested_at": START}, True),
         ({"cancel_requested_at": START, "execution": 3}, True),
         ({"cancel_requested_at": START, "status": "cancelled", "cancelled_at": START}, False),
+        ({"status": "failed", "failed_at": START, "failure": INTERRUPTED}, True),
+        ({"status": "failed", "failed_at": START, "failure": INTERRUPTED, "updated_at": in_seconds(60)}, False),
+        ({"status": "failed", "failed_at": START, "failure": CastFailure("CAST_INTERRUPTED", "No step began.")}, False),
+        ({"status": "failed", "failed_at": START, "failure": replace(INTERRUPTED, code="JOB_FAILED")}, False),
     ],
 )
-def test_the_stop_of_a_cancelled_cast_is_due_until_it_is_closed(
+def test_the_stop_of_what_may_run_on_is_due_until_it_is_closed(
     announcer: FakeAnnouncer, changes: dict[str, Any], due: bool
 ) -> None:
     cast = a_cast(**changes)
     event = notify(announcer, cast)
     assert event is not None
     assert (event.detail["cancelDue"], event.detail["execution"]) == (due, cast.execution_name)
-    assert event.detail["webhookDue"] is False, "nobody is called for a cancelled cast"
+    is_called = cast.status == "failed" and cast.has_just_ended
+    assert event.detail["webhookDue"] is is_called, "nobody is called for a cancelled cast"
 
 
 def test_a_generation_is_too(announcer: FakeAnnouncer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from spellcast.application.keep_accounts import KeepAccounts
@@ -44,7 +43,8 @@ class FinalizeCost:
     """Reached from success, from failure, and by the rule on machines that ended by themselves; idempotent.
 
     `history` is none where nothing can have been run, and the function may not write it. `stop_cast` ends open jobs;
-    it is none where the function may not ask providers: it leaves a cast that is being cancelled to the one that may.
+    it is none where the function may not ask providers: it leaves a cast that is being cancelled to the one that may,
+    and of any other the jobs, which that one is told of when the cast's end is announced.
     """
 
     casts: CastStore
@@ -60,6 +60,8 @@ class FinalizeCost:
 
         A cast that another execution than `execution` has taken over stays as it is.
         """
+        told: dict[str, ToolResult] = {}
+        seen: set[str] = set()
         while True:
             loaded = self.casts.load_cast(cast_id, whole=False)
             if loaded is None:
@@ -68,12 +70,17 @@ class FinalizeCost:
             execution = execution or cast.execution_name
             if execution != cast.execution_name:
                 return cast
-            told: Mapping[str, ToolResult] = {}
             if self.stop_cast is not None:
-                told = self.stop_cast(cast, generations)
+                # Of jobs whose steps it has closed itself it has heard already.
+                unheard = [item for item in generations if not item.is_terminal or item.generation_id not in seen]
+                told |= self.stop_cast(cast, unheard)
+                seen |= {item.generation_id for item in unheard}
             elif cast.is_cancelling:
                 return cast
             try:
+                for generation in generations:
+                    if generation.may_run_on and (end := told.get(generation.generation_id)):
+                        self.add_late_bill(self._whole(generation), end)
                 closed = [
                     self._closed(generation, cast, interruption, told.get(generation.generation_id))
                     for generation in generations

@@ -26,7 +26,7 @@ class Following(TypedDict):
     """What `Cast Updated` has beside the cast: what is to follow."""
 
     webhookDue: Annotated[bool, "The caster's webhook is to be called; so once only of every end."]
-    cancelDue: Annotated[bool, "The cast was cancelled and is to be stopped."]
+    cancelDue: Annotated[bool, "The cast was cancelled, or closed before its step: what still runs is to be stopped."]
     execution: Annotated[str, "The state machine's execution that runs it, or ran it last."]
 
 
@@ -60,7 +60,7 @@ class Notify:
         """The resource, and what is to follow: the caster's webhook, once, or the stop of what was cancelled."""
         following: Following = {
             "webhookDue": cast.tells_its_end and cast.has_just_ended,
-            "cancelDue": cast.is_cancelling,
+            "cancelDue": cast.is_to_be_stopped,
             "execution": cast.execution_name,
         }
         return within({**self.links.of_resource(cast_resource(cast)), **following}, MAX_DETAIL_BYTES)

@@ -33,7 +33,8 @@ class StopCast:
             self.machine.stop_cast(cast)
         told: dict[str, ToolResult] = {}
         for generation in generations:
-            if generation.is_terminal or generation.result is not None or generation.delivery_mode == "immediate":
+            is_open = not generation.is_terminal and generation.result is None
+            if generation.delivery_mode == "immediate" or not (is_open or generation.may_run_on):
                 continue
             recall_tool = partial(self.tools.recall_tool, generation.account_id, generation.tool_id)
             _, end = ask_provider.look_up_job(self.adapters, generation, recall_tool, cancel=True)

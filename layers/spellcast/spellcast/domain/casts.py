@@ -10,7 +10,7 @@ from typing import Literal
 
 from spellcast.domain.budgets import DailyBudget
 from spellcast.domain.documents import Document, Unread
-from spellcast.domain.errors import IllegalTransition
+from spellcast.domain.errors import CastInterrupted, IllegalTransition
 from spellcast.domain.generations import Generation, latest_attempts
 from spellcast.domain.identifiers import cast_execution_name
 from spellcast.domain.money import ZERO
@@ -130,6 +130,12 @@ class Cast:
     def has_just_ended(self) -> bool:
         """Whether this revision is the one that closed the cast; a late bill or a delivery makes another."""
         return self.updated_at == self.ended_at
+
+    @property
+    def is_to_be_stopped(self) -> bool:
+        """Whether a job of it may run on, to which whoever may ask providers is to see."""
+        was_interrupted = self.failure is not None and self.failure.code == CastInterrupted.code
+        return self.is_cancelling or (was_interrupted and self.has_just_ended and self.failure.step_index is not None)
 
     @property
     def tells_its_end(self) -> bool:

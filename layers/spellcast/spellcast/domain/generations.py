@@ -18,6 +18,7 @@ from spellcast.domain.documents import Document, Unread
 from spellcast.domain.errors import (
     BudgetExceeded,
     CastCancelled,
+    CastInterrupted,
     IllegalTransition,
     InvalidStepInput,
     JobCancelled,
@@ -136,6 +137,12 @@ class Generation:
         # A pending record is written again only when the answer was lost, or by an invocation that found it pending.
         is_first = self.status == "pending" and self.revision == (2 if self.fallback_from else 1)
         return "submitting" if is_first else "unknown"
+
+    @property
+    def may_run_on(self) -> bool:
+        """Whether the step was closed with its cast though its job may still run, and nobody has said what it cost."""
+        is_interrupted = self.failure is not None and self.failure.code == CastInterrupted.code
+        return is_interrupted and self.result is None and self.delivery_mode != "immediate" and self.takes_late_bill
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether the step's deadline has passed."""
