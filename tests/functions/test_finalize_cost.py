@@ -143,6 +143,7 @@ def test_an_announcement_that_is_late_closes_no_cast_that_goes_on(scene: Scene) 
 
 def test_a_cast_that_was_closed_before_its_machine_ended_stays_as_it_is(scene: Scene) -> None:
     scene.add_cast(status="completed", cost_usd=Decimal("0.5"))
+    scene.add_generation(0, status="completed", cost_usd=Decimal("0.5"), result=PICTURE)
     before = scene.rows()
     assert twice(scene, load_event("finalize_cost.execution_aborted"))["status"] == "completed"
     assert scene.rows() == before

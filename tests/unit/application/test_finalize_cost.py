@@ -17,6 +17,7 @@ from spellcast.domain.errors import CastNotFound, DocumentLost, JobCancelled, Jo
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, ToolResult
 from spellcast.ports.machine import Execution
+from tests.fakes.crash import Crash
 from tests.fakes.records import a_generation, text_result
 from tests.fakes.store import in_row
 from tests.fakes.world import World, make_tool
@@ -233,6 +234,54 @@ def test_a_cast_that_is_not_cancelled_does_not_stop_its_own_machine(world: World
     world.execute(cast)
     world.settle(cast, interruption_of("ClientError", ""))
     assert (world.adapter.cancelled, world.machine.stopped) == (["job-1"], [])
+
+
+@pytest.mark.parametrize("tool", ["paid", "free"])
+def test_i5_the_sum_is_mended_where_somebody_died_between_a_steps_end_and_the_cast(
+    world: World, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    cast = world.cast(tool)
+    world.adapter.repeatable = False
+    # The step is begun, and its result stored, while the cast is being closed.
+    world.store.meanwhile.append(lambda: world.execute(cast))
+    save_cast, saved = world.store.save_cast, 0
+
+    def dying(after: Cast, before: Cast) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 2:
+            raise Crash
+        save_cast(after, before)
+
+    monkeypatch.setattr(world.store, "save_cast", dying)
+    with pytest.raises(Crash):
+        world.settle(cast, STOPPED)
+    monkeypatch.undo()
+    for _ in range(2):
+        writes = len(world.store.writes)
+        closed, generation = world.settle(cast, STOPPED), world.generation(cast, 0)
+        closed = world.cast_of(cast)
+        assert (closed.cost_usd, closed.points_spent) == (generation.cost_usd, generation.points_spent)
+    assert closed.points_spent > 0
+    assert len(world.store.writes) == writes, "once"
+
+
+def test_i5_a_late_bill_reaches_the_cast_though_who_brought_it_died(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = world.cast("called")
+    world.execute(cast)
+    world.settle(cast, Failure("INTERNAL_ERROR", "Broken."))
+
+    def die(after: Cast, before: Cast) -> None:
+        raise Crash
+
+    monkeypatch.setattr(world.store, "save_cast", die)
+    with pytest.raises(Crash):
+        world.complete_job(f"{cast.cast_id}.0.1", results.succeeded("text", {}, cost_usd=Decimal("0.7")))
+    monkeypatch.undo()
+    world.settle(cast)
+    assert world.cast_of(cast).cost_usd == world.generation(cast, 0).cost_usd == Decimal("0.7")
 
 
 def test_a_reserved_step_is_closed_too(world: World) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from spellcast.application.keep_accounts import KeepAccounts
 from spellcast.application.process_output import ProcessOutput
@@ -86,7 +88,8 @@ class FinalizeCost:
                     for generation in generations
                 ]
                 if cast.is_terminal:
-                    if closed != generations:
+                    if closed != generations or _sum_of(closed) != (cast.cost_usd, cast.points_spent):
+                        # The second where somebody died between the last of the steps and the cast.
                         self._sum_again(cast_id)
                     self.keep_accounts(cast, closed)
                     return cast
@@ -161,9 +164,10 @@ class FinalizeCost:
             failure = _lost(last) if "responsePayload" in last.unread else None
         else:
             failure = _failure(latest, interruption)
+        cost_usd, points = _sum_of(generations)
         return cast.settled(
-            cost_usd=money.total(generation.cost_usd for generation in generations),
-            points=sum(generation.points_spent for generation in generations),
+            cost_usd=cost_usd,
+            points=points,
             step_generation_ids=tuple(generation.generation_id for generation in completed),
             outputs=outputs,
             failure=failure,
@@ -184,13 +188,11 @@ class FinalizeCost:
     def _sum_again(self, cast_id: str, *, is_new: bool = False) -> None:
         while loaded := self.casts.load_cast(cast_id, whole=False):
             cast, generations = loaded
-            billed = cast.billed(
-                cost_usd=money.total(generation.cost_usd for generation in generations),
-                points=sum(generation.points_spent for generation in generations),
-                now=self.clock.now(),
-            )
+            cost_usd, points = _sum_of(generations)
+            billed = cast.billed(cost_usd=cost_usd, points=points, now=self.clock.now())
             # Of a cast that still runs the revision grows with a new bill: whoever is closing it then reads it anew.
-            if billed.cost_usd != cast.cost_usd if cast.is_terminal else is_new:
+            is_other = (billed.cost_usd, billed.points_spent) != (cast.cost_usd, cast.points_spent)
+            if is_other if cast.is_terminal else is_new:
                 try:
                     self.casts.save_cast(billed, cast)
                 except WriteConflict:
@@ -198,6 +200,12 @@ class FinalizeCost:
                 _measure_cost(billed, cast)
             self.keep_accounts.of_late_bills(cast, generations)
             return
+
+
+def _sum_of(generations: Sequence[Generation]) -> tuple[Decimal, int]:
+    """Cost in US dollars and points of a cast with these generations."""
+    cost_usd = money.total(generation.cost_usd for generation in generations)
+    return cost_usd, sum(generation.points_spent for generation in generations)
 
 
 def _measure_cost(after: Cast, before: Cast) -> None:
