@@ -20,6 +20,7 @@ from spellcast.domain.errors import (
     ProviderUnavailable,
     StepEndedInFailure,
     StepFailed,
+    StorageUnavailable,
 )
 from spellcast.domain.generations import Generation
 from spellcast.domain.results import Failure, Job, ToolResult
@@ -29,6 +30,7 @@ from spellcast.ports.adapter import Request
 from tests.fakes.adapters import lost
 from tests.fakes.machine import FakeMachine
 from tests.fakes.records import text_result
+from tests.fakes.store import in_row
 from tests.fakes.world import ACCOUNT, World, make_tool
 
 
@@ -171,6 +173,53 @@ def test_a_reserved_paid_step_is_not_asked_again(world: World) -> None:
     closed = world.settle(cast)
     assert closed.failure is not None
     assert (closed.status, closed.failure.code, closed.failure.step_index) == ("failed", "OUTCOME_UNKNOWN", 0)
+
+
+@pytest.mark.parametrize("prompt", ["a cat", "x" * 200_001], ids=["small inputs", "large inputs"])
+@pytest.mark.parametrize("tools", [("paid",), ("paid", "free")], ids=["last", "in place"])
+def test_i5_a_paid_result_that_the_bucket_does_not_take_is_a_failure_with_its_price(
+    world: World, monkeypatch: pytest.MonkeyPatch, tools: tuple[str, ...], prompt: str
+) -> None:
+    cast = world.cast(*tools, inputs={"prompt": prompt})
+    save, is_away = world.store.save_generation, False
+
+    def save_generation(generation: Generation, previous: Generation | None) -> None:
+        if is_away and in_row(generation).unread.keys() - generation.unread.keys():
+            raise StorageUnavailable("The bucket did not answer.")
+        save(generation, previous)
+
+    def answer(request: Request) -> ToolResult:
+        nonlocal is_away
+        is_away = True
+        return replace(text_result("y" * 200_001), cost_usd=Decimal("0.07"))
+
+    monkeypatch.setattr(world.store, "save_generation", save_generation)
+    world.adapter.on_execute = answer
+    world.execute(cast, token="t1")
+    is_away = False
+    if len(tools) == 1:
+        assert world.machine.answers == {"t1": f"{cast.cast_id}.0.1"}
+        world.process(cast)
+    else:
+        assert refusal(world, "t1").message == "Step 0 ended with STORAGE_UNAVAILABLE."
+        world.settle(cast)
+    generation, closed = world.generation(cast, 0), world.cast_of(cast)
+    assert generation.failure is not None
+    assert (generation.status, generation.failure.code) == ("failed", "STORAGE_UNAVAILABLE")
+    assert (generation.failure.retryable, generation.request_payload["prompt"]) == (False, prompt)
+    assert (closed.status, closed.cost_usd, len(world.adapter.executed)) == ("failed", Decimal("0.07"), 1)
+
+
+def test_a_free_result_that_the_bucket_does_not_take_is_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast = world.cast("free")
+    with monkeypatch.context() as away, pytest.raises(StorageUnavailable):
+        away.setattr(world.store, "save_generation", raising(StorageUnavailable("The bucket did not answer.")))
+        world.execute(cast, token="t1")
+    world.execute(cast, token="t2")
+    assert world.process(cast).status == "running"
+    assert world.generation(cast, 0).status == "completed"
 
 
 def test_a_reserved_paid_step_at_the_end_of_its_segment_fails_in_the_same_way(world: World) -> None:

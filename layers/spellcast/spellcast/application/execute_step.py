@@ -24,6 +24,7 @@ from spellcast.domain.errors import (
     SpellNotFound,
     StepFailed,
     StepToolNotFound,
+    StorageUnavailable,
     WriteConflict,
 )
 from spellcast.domain.generations import Generation
@@ -185,6 +186,23 @@ class ExecuteStep:
                 # The step was given up, or completed from outside, while its tool was at work: its cost is not lost.
                 self.complete_job(reserved.generation_id, result)
             raise
+        except StorageUnavailable as error:
+            known = run.known(position)
+            if known is None or known.result is not None:
+                raise  # The next invocation asks again, or goes on with the result that is stored.
+            left = self._without_payload(reserved, result, error)
+            return self._write(run, known, self._as_in_its_row(known), left, finish)
+
+    def _without_payload(self, reserved: Generation, result: ToolResult, error: StorageUnavailable) -> ToolResult:
+        """What is left of a result that the bucket did not take: it is not asked for again, and its cost is kept."""
+        amount, _ = self.process_output.price(reserved.received(result, self.clock.now()), result)
+        failure = Failure(error.code, "The step's result could not be stored; it is not asked for again.")
+        return ToolResult("failed", failure=failure, cost_usd=amount, duration_ms=result.duration_ms)
+
+    def _as_in_its_row(self, known: Generation) -> Generation:
+        """Its large documents stay where they are: the bucket is not asked for them, nor to take them again."""
+        _, generations = self.casts.load_cast(known.cast_id, whole=False) or (None, [])
+        return next((item for item in generations if item.generation_id == known.generation_id), known)
 
     def _ask(self, run: SegmentRun, reserved: Generation, tool: Tool) -> tuple[Generation, ToolResult]:
         """An immediate tool's result, or its fallback's, with the record of the one that gave it."""
