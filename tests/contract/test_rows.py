@@ -44,6 +44,55 @@ def item_bytes(item: dict[str, Any]) -> int:
     return sum(len(name.encode()) + len(str(next(iter(value.values()))).encode()) for name, value in item.items())
 
 
+class TestWritesThatAreSentAgain:
+    """botocore sends a request again whose answer was lost, after the write was done."""
+
+    @pytest.fixture
+    def lost_answers(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        put_item = cloud.dynamodb.put_item
+
+        def twice(**arguments: Any) -> Any:
+            put_item(**arguments)
+            return put_item(**arguments)
+
+        monkeypatch.setattr(cloud.dynamodb, "put_item", twice)
+
+    @pytest.mark.usefixtures("lost_answers")
+    def test_they_are_no_conflict_with_themselves(self, cloud: Cloud) -> None:
+        reserved = make_generation("c1", 0, 1)
+        cloud.casts.save_generation(reserved, None)
+        later = reserved.with_task_token("t2")
+        cloud.casts.save_generation(later, reserved)
+        assert cloud.casts.get_generation(later.generation_id) == later
+
+    @pytest.mark.usefixtures("lost_answers")
+    def test_of_two_that_write_the_same_row_one_goes_on(self, cloud: Cloud) -> None:
+        reserved = make_generation("c1", 0, 1)
+        cloud.casts.save_generation(reserved, None)
+        with pytest.raises(WriteConflict):
+            cloud.casts.save_generation(reserved, None)
+        later = reserved.with_task_token("t2")
+        cloud.casts.save_generation(later, reserved)
+        with pytest.raises(WriteConflict):
+            cloud.casts.save_generation(later, reserved)
+
+    def test_whoever_was_overtaken_before_its_write_was_sent_again_is_told(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reserved = make_generation("c1", 0, 1)
+        put_item = cloud.dynamodb.put_item
+
+        def overtaken(**arguments: Any) -> Any:
+            put_item(**arguments)
+            monkeypatch.undo()
+            cloud.casts.save_generation(reserved.with_task_token("t2"), reserved)
+            return put_item(**arguments)
+
+        monkeypatch.setattr(cloud.dynamodb, "put_item", overtaken)
+        with pytest.raises(WriteConflict):
+            cloud.casts.save_generation(reserved, None)
+
+
 class TestKeys:
     """The shapes that the architecture's table of rows gives."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import random
 import re
 import time
@@ -23,6 +24,7 @@ Row = dict[str, Any]
 
 INDEX = "byAccount"
 OPEN_INDEX = "byOpen"
+_MARK = "mark"  # by which a conditional put knows its own row
 _BATCH = 100
 # Seconds at most before a throttled batch is asked for the rest of its keys.
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -123,11 +125,11 @@ class Table:
 
     def create(self, row: Row) -> None:
         """Raises WriteConflict where the row exists."""
-        self._put(row, ConditionExpression="attribute_not_exists(pk)")
+        self._put_once(row, ConditionExpression="attribute_not_exists(pk)")
 
     def replace(self, row: Row, revision: int) -> None:
         """Raises WriteConflict where the row is not at this revision."""
-        self._put(
+        self._put_once(
             row,
             ConditionExpression="revision = :revision",
             ExpressionAttributeValues=to_item({":revision": revision}),
@@ -135,7 +137,7 @@ class Table:
 
     def put(self, row: Row) -> None:
         """Writes the row whatever was there."""
-        self._put(row)
+        self.client.put_item(TableName=self.name, Item=to_item(row))
 
     def put_some(self, rows: Sequence[Row]) -> None:
         """One request for rows of different keys whatever was there; what it does not take is left out."""
@@ -303,10 +305,20 @@ class Table:
                 raise WriteConflict("One of the rows is not as it was read, or is being written.") from error
             raise
 
-    def _put(self, row: Row, **condition: Any) -> None:
+    def _put_once(self, row: Row, **condition: Any) -> None:
+        """botocore sends a request again whose answer was lost: the condition may fail on what this very call wrote.
+
+        The row's mark is this call's alone, whoever writes the same row at the same time.
+        """
+        item = to_item({**row, _MARK: base64.b64encode(os.urandom(9)).decode()})
         try:
-            self.client.put_item(TableName=self.name, Item=to_item(row), **condition)
+            self.client.put_item(
+                TableName=self.name, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
+            )
         except self.client.exceptions.ConditionalCheckFailedException as error:
+            found: Any = error.response.get("Item", {})
+            if found.get(_MARK) == item[_MARK]:
+                return
             raise WriteConflict(f"{row['pk']} {row['sk']} was written by somebody else.") from error
 
 

@@ -134,8 +134,9 @@ class Cast:
     @property
     def is_to_be_stopped(self) -> bool:
         """Whether a job of it may run on, to which whoever may ask providers is to see."""
-        was_interrupted = self.failure is not None and self.failure.code == CastInterrupted.code
-        return self.is_cancelling or (was_interrupted and self.has_just_ended and self.failure.step_index is not None)
+        if self.failure is None or self.failure.step_index is None:
+            return self.is_cancelling
+        return self.has_just_ended and self.failure.code == CastInterrupted.code
 
     @property
     def tells_its_end(self) -> bool:
