@@ -88,7 +88,7 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
         if isinstance(wanted, dict)
         else any(
             not str(event.get(key)).startswith(value["anything-but"]["prefix"])
-            if isinstance(value, dict)
+            if isinstance(value, dict) and "anything-but" in value
             else event.get(key) == value
             for value in wanted
         )
