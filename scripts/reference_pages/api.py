@@ -18,7 +18,8 @@ _API = f"""\
 
 JSON over HTTPS; keys are camelCase, times are ISO 8601 in UTC, money is a decimal text in US dollars.
 `GET /openapi.json` answers the document from which this page is written, `GET /docs` a page to try it. `X-API-Key` or
-`Authorization: Bearer` says who asks; what belongs to others does not exist. Unknown keys are faults.
+`Authorization: Bearer` says who asks; what belongs to others does not exist. Unknown keys are faults, in a
+body and in a query.
 
 A refusal is `{{"error": {{"code", "message", "details"?}}}}`; `details` names every fault with its path. Besides the
 codes that are named at a route, any may answer 503 `STORAGE_UNAVAILABLE`, 500 `DOCUMENT_LOST` and 500

@@ -481,6 +481,17 @@ class TestCasts:
         reply = call("POST", "/v1/casts", {"inputs": 1, "version": 0, "budgetUsd": "x", "what": 1})
         assert sorted(reply.faults) == ["budgetUsd", "inputs", "spell", "version", "what"]
 
+    @pytest.mark.parametrize(
+        ("method", "path", "query"),
+        [("GET", "/v1/casts", {"stauts": "failed"}), ("POST", "/v1/spells", {"dryrun": "true"})],
+    )
+    def test_a_question_that_is_misspelt_is_not_another_question(
+        self, call: Caller, world: World, method: str, path: str, query: dict[str, str]
+    ) -> None:
+        reply = call(method, path, spell(step(0)) if method == "POST" else None, query=query)
+        assert (reply.status, list(reply.faults)) == (400, list(query))
+        assert world.store.writes == []
+
     @pytest.mark.parametrize("body", [{"spell": "no such spell"}, {"spell": "a-cat", "version": 2}])
     def test_an_unknown_spell_is_not_found(self, call: Caller, world: World, body: dict[str, Any]) -> None:
         reply = call("POST", "/v1/casts", body)

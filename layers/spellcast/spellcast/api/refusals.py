@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -13,6 +14,9 @@ from spellcast.domain import documents
 from spellcast.domain.documents import Document
 from spellcast.domain.errors import Fault, InvalidInput, NotFound, SpellcastError
 from spellcast.observability import logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 
 def add_errors(
@@ -46,6 +50,16 @@ def add_errors(
     def fail(error: Exception) -> Response[str]:
         logger().exception("A request failed in a way that it should not")
         return _refusal(SpellcastError("The request failed because of a defect; it was logged."))
+
+
+def refuse_unknown_queries(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[str]:
+    """A filter that is misspelt would list everything, and a dry run that is misspelt save. Raises InvalidInput."""
+    known = {field.alias for field in app.context["_route"].dependant.query_params}
+    unknown = sorted(app.current_event.query_string_parameters.keys() - known)
+    if unknown:
+        raise InvalidInput([Fault(name, "is not known here") for name in unknown])
+    answer: Response[str] = next_middleware(app)
+    return answer
 
 
 def _refusal(error: SpellcastError) -> Response[str]:

@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from spellcast.api.errors import refusal
 from spellcast.api.headers import by_lower_name
 from spellcast.api.passing import pass_on
-from spellcast.api.refusals import add_errors
+from spellcast.api.refusals import add_errors, refuse_unknown_queries
 from spellcast.api.routes import Router, UseCases, add_routes
 from spellcast.application.authenticate import Authenticate
 from spellcast.domain import documents
@@ -71,6 +71,7 @@ def build_cast_api(authenticate: Authenticate, use: UseCases, internal: Callable
     """The API with its routes and its errors."""
     app = Router(enable_validation=True)
     add_errors(app, partial(_faults_of_meaning, use))
+    app.use([refuse_unknown_queries])
     add_routes(app, use)
     return CastApi(authenticate, app, internal, cache(partial(_description, use)))
 
