@@ -267,7 +267,7 @@ def test_what_reads_the_content_may_fail_for_its_own_reasons(source: HttpMediaSo
         ("http://10.0.0.5/base/view", False),
         ("https://10.0.0.5:8188/base/view", False),
         ("http://10.0.0.6:8188/base/view", False),
-        ("http://user:password@10.0.0.5:8188/base/view", False),
+        ("http://user@10.0.0.5:8188/base/view", False),
         ("http://10.0.0.5:8188@evil.example/base/view", False),
         ("http://evil.example/http://10.0.0.5:8188/base/view", False),
         ("http://10.0.0.5.evil.example:8188/base/view", False),

@@ -120,7 +120,8 @@ class Table:
                     break
                 if pause is None:
                     raise StorageUnavailable("The table did not answer in full; try again in a moment.")
-                time.sleep(random.uniform(pause / 2, pause))  # nosec B311: no secret hangs on it
+                # Callers that were refused together do not come again together.
+                time.sleep(random.uniform(pause / 2, pause))  # nosec B311
         return [found[key] for key in keys if key in found]
 
     def create(self, row: Row) -> None:
