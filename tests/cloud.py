@@ -54,7 +54,7 @@ class Listener:
         """The cast's terminal `castUpdate`."""
         ended = self.until(
             lambda message: (
-                message["type"] == "castUpdate"
+                message.get("type") == "castUpdate"
                 and message["payload"]["castId"] == cast["castId"]
                 and message["payload"]["status"] in TERMINAL
             ),
@@ -68,7 +68,7 @@ class Listener:
         return [
             message["payload"]
             for message in self.messages
-            if message["type"] == kind and message["payload"].get("castId") == cast["castId"]
+            if message.get("type") == kind and message["payload"].get("castId") == cast["castId"]
         ]
 
 
@@ -151,7 +151,7 @@ class Cloud:
         with connect(ticket["url"]) as socket:
             thread = threading.Thread(target=listener.listen, args=[socket], daemon=True)
             thread.start()
-            listener.until(lambda message: message["type"] == "connection_ack")
+            listener.until(lambda message: message.get("type") == "connection_ack")
             yield listener
         thread.join(PATIENCE)
 

@@ -33,8 +33,10 @@ class Message:
 
     @classmethod
     def parse(cls, text: str | bytes) -> Message:
-        """As it came over the WebSocket."""
+        """As it came over the WebSocket: ours, or API Gateway's own word of a function that failed."""
         message = json.loads(text)
+        if "type" not in message:
+            return cls("error", {"code": "INTERNAL_ERROR", "message": message.get("message", "")}, datetime.now(UTC))
         at = datetime.fromisoformat(message["at"])
         return cls(message["type"], message["payload"], at, message.get("truncated", False))
 

@@ -87,7 +87,7 @@ class Live {
       } else if (message.type === "pong") {
         this.#clear();
         this.#ping(lost);
-      } else {
+      } else if (message.payload) { // API Gateway's own word of a function that failed has none
         this.#tell("message", message);
       }
     };

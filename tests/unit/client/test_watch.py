@@ -78,6 +78,14 @@ def test_others_casts_are_not_told(cast: Cast, client: Client, socket: Live) -> 
     assert next(watching).payload["revision"] == 3
 
 
+def test_what_api_gateway_says_itself_is_passed_over(cast: Cast, client: Client, socket: Live) -> None:
+    watching = client.watch(cast.cast_id)
+    next(watching)
+    own = {"message": "Internal server error", "connectionId": "a=", "requestId": "b"}
+    socket.tell(own, of_step(cast, 0, 3))
+    assert next(watching).payload["revision"] == 3
+
+
 def test_what_happened_while_the_connection_was_down_is_told(
     world: World, cast: Cast, client: Client, socket: Live
 ) -> None:
