@@ -238,6 +238,16 @@ def test_a_cancel_is_a_revision_of_its_own_and_said_again_another() -> None:
     assert again == replace(cast, updated_at=in_seconds(5), revision=3)
 
 
+def test_a_cast_that_was_closed_before_its_step_is_to_be_stopped_as_one_that_is_cancelled_is() -> None:
+    interrupted = replace(FAILURE, code="CAST_INTERRUPTED")
+    closed = settled(a_cast(), failure=interrupted)
+    assert a_cast().cancelling(in_seconds(3)).is_to_be_stopped and closed.is_to_be_stopped
+    assert not closed.billed(cost_usd=Decimal("0.05"), points=15, now=in_seconds(9)).is_to_be_stopped
+    others = [a_cast(), settled(a_cast()), settled(a_cast(), failure=FAILURE)]
+    others.append(settled(a_cast(), failure=CastFailure("CAST_INTERRUPTED", "No step had begun.")))
+    assert not any(cast.is_to_be_stopped for cast in others)
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_what_has_ended_is_not_cancelled_and_what_runs_is_not_resumed(status: str) -> None:
     with pytest.raises(IllegalTransition, match=f"^c1 is {status}$"):

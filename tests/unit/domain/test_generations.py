@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -263,6 +264,27 @@ def test_a_step_that_was_given_up_takes_a_late_bill_too(code: str) -> None:
     verdict = Failure(code, "Given up.")
     given_up = a_generation().received(ToolResult("failed", failure=verdict), START).failed(verdict, now=START)
     assert given_up.billed(ONE_CENT, 3, START).cost_usd == ONE_CENT
+
+
+INTERRUPTED = Failure("CAST_INTERRUPTED", "The cast ended before this step did.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "runs_on"),
+    [
+        ({}, True),
+        ({"delivery_mode": "webhook"}, True),
+        ({"delivery_mode": "immediate"}, False),
+        ({"failure": FAILURE}, False),
+        ({"failure": None, "status": "completed"}, False),
+        ({"result": ToolResult("failed", failure=FAILURE)}, False),
+        ({"cost_usd": ONE_CENT}, False),
+        ({"billed_late": True}, False),
+    ],
+)
+def test_the_job_of_a_step_that_was_closed_with_its_cast_may_run_on(changes: dict[str, Any], runs_on: bool) -> None:
+    closed = {"status": "failed", "failure": INTERRUPTED}
+    assert a_generation(**{**closed, **changes}).may_run_on is runs_on
 
 
 @pytest.mark.parametrize(("seconds", "overdue"), [(899.999, False), (900, True), (901, True)])
