@@ -59,7 +59,8 @@ def test_a_poll_stands_in_for_a_webhook_that_is_lost_or_refused_and_finds_what_n
     }
     assert ended["stall"]["failure"]["code"] == "TIMED_OUT"
     asked = counts(cloud)
-    assert (asked["submits"], asked["polls"], asked["cancels"]) == (3, 3, 1)
+    # One poll each, and one more after the cancel, which may tell what was billed.
+    assert (asked["submits"], asked["polls"], asked["cancels"]) == (3, 4, 1)
 
 
 def test_a_tool_that_is_polled_is_not_called_about(cloud: Cloud) -> None:
